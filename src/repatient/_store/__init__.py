@@ -1,0 +1,46 @@
+"""The contract between the functions and the object: key names, reading, writing, validation."""
+
+from repatient._store import _keys as keys
+from repatient._store._embedding import read_embedding
+from repatient._store._generated import read_generated
+from repatient._store._mixture import check_mixture, fingerprint, read_components, write_components
+from repatient._store._params import record, storable_mask
+from repatient._store._patients import Patients, patients_frame, read_patients
+from repatient._store._recipes import read_recipes_entry, recipes_entry
+from repatient._store._validate import (
+    check_data,
+    check_integer,
+    check_key,
+    check_option,
+    check_share,
+    listed,
+    obs_column,
+    read_mask,
+    uns_entry,
+)
+
+__all__ = [
+    "Patients",
+    "check_data",
+    "check_integer",
+    "check_key",
+    "check_mixture",
+    "check_option",
+    "check_share",
+    "fingerprint",
+    "keys",
+    "listed",
+    "obs_column",
+    "patients_frame",
+    "read_components",
+    "read_embedding",
+    "read_generated",
+    "read_mask",
+    "read_patients",
+    "read_recipes_entry",
+    "recipes_entry",
+    "record",
+    "storable_mask",
+    "uns_entry",
+    "write_components",
+]

@@ -1,0 +1,6 @@
+"""Files of recipes."""
+
+from repatient.io._read_recipes import read_recipes
+from repatient.io._write_recipes import write_recipes
+
+__all__ = ["read_recipes", "write_recipes"]

@@ -1,0 +1,120 @@
+"""Embeddings as arrays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from mudata import MuData
+
+from repatient._store._keys import DEFAULT_EMBEDDINGS
+from repatient._store._validate import listed
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+_PATIENT_COLUMNS = ("patient", "sample", "donor")
+
+
+def read_embedding(
+    data: AnnData | MuData, use_rep: str | None = None, *, patient_key: str | None = None
+) -> tuple[np.ndarray, str]:
+    """Embedding as a finite floating-point array (n_obs, d), and its name.
+
+    ``None`` is ``X_pca`` where there is one; ``"X"`` the matrix; ``"modality:X_pca"`` an embedding of one
+    modality of a MuData. ``patient_key`` serves to say whose cells are not finite.
+    """
+    if use_rep is None:
+        use_rep = _default(data)
+    name = use_rep
+    values = np.asarray(_dense(_look_up(data, use_rep), name))
+    if values.dtype.kind != "f":
+        msg = (
+            f"The embedding {name!r} is of type {values.dtype}; coordinates are floating-point numbers. "
+            "Counts want a normalisation and a PCA first; coordinates an `.astype('float32')`."
+        )
+        raise TypeError(msg)
+    if values.ndim != 2 or values.shape[1] == 0:
+        msg = f"The embedding {name!r} has shape {values.shape}; (n_obs, dimensions) is needed."
+        raise ValueError(msg)
+    _check_finite(data, values, name, patient_key)
+    return values, name
+
+
+def _embeddings(data: AnnData | MuData) -> list[str]:
+    if isinstance(data, MuData):
+        own = [key for key in data.obsm if key not in data.mod]
+        return own + [f"{name}:{key}" for name, modality in data.mod.items() for key in _embeddings(modality)]
+    return [*data.obsm, *(["X"] if data.X is not None else [])]
+
+
+def _default(data: AnnData | MuData) -> str:
+    for key in DEFAULT_EMBEDDINGS:
+        if key in data.obsm:
+            return key
+    msg = (
+        f"`use_rep`: there is no {' or '.join(repr(key) for key in DEFAULT_EMBEDDINGS)} to default to; "
+        f"name one of {listed(_embeddings(data), 40)}."
+    )
+    raise KeyError(msg)
+
+
+def _look_up(data: AnnData | MuData, use_rep: Any) -> Any:
+    if not isinstance(use_rep, str):
+        msg = f"`use_rep` is the name of an embedding, not {type(use_rep).__name__}."
+        raise TypeError(msg)
+    is_mudata = isinstance(data, MuData)
+    if use_rep in data.obsm and not (is_mudata and use_rep in data.mod):
+        return data.obsm[use_rep]
+    if not is_mudata and use_rep == "X" and data.X is not None:
+        return data.X
+    modality, _, key = use_rep.partition(":")
+    if is_mudata and modality in data.mod and key:
+        return _of_modality(data, modality, key)
+    msg = f"`use_rep`: no embedding {use_rep!r}; there are {listed(_embeddings(data), 40)}."
+    raise KeyError(msg)
+
+
+def _of_modality(data: MuData, modality: str, key: str) -> Any:
+    part = data.mod[modality]
+    missing = data.n_obs - part.n_obs
+    if missing:
+        msg = (
+            f"`use_rep`: {missing} of {data.n_obs} observations are not in modality {modality!r}; keep those "
+            "that all modalities have (`mudata.MuData` of the intersection), or use a joint embedding."
+        )
+        raise ValueError(msg)
+    values = _look_up(part, key)
+    order = part.obs_names.get_indexer(data.obs_names)
+    if (order == np.arange(data.n_obs)).all():
+        return values
+    return values.iloc[order] if isinstance(values, pd.DataFrame) else values[order]
+
+
+def _dense(values: Any, name: str) -> Any:
+    if sp.issparse(values):
+        msg = (
+            f"The embedding {name!r} is sparse, {values.shape[0]} × {values.shape[1]}; a Gaussian mixture needs "
+            "dense coordinates. Reduce it first (`scanpy.pp.pca`), or store `.toarray()` in `obsm`."
+        )
+        raise TypeError(msg)
+    return values.to_numpy() if isinstance(values, pd.DataFrame) else values
+
+
+def _check_finite(data: AnnData | MuData, values: np.ndarray, name: str, patient_key: str | None) -> None:
+    # The sum is finite unless a value is not, or unless it overflows: one pass without a mask in memory.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(values.sum(dtype=np.float64)):
+            return
+    bad = ~np.isfinite(values).all(axis=1)
+    if not bad.any():
+        return
+    keys = [key for key in (patient_key, *_PATIENT_COLUMNS) if key is not None and key in data.obs]
+    where = f", of {data.obs[keys[0]][bad].nunique()} patients (`obs[{keys[0]!r}]`)" if keys else ""
+    msg = (
+        f"The embedding {name!r} has NaN or infinity in {int(bad.sum())} of {len(bad)} cells{where}: "
+        f"{listed(data.obs_names[bad], 3)}. Leave these cells out, or recompute the embedding."
+    )
+    raise ValueError(msg)

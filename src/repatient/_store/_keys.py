@@ -1,0 +1,23 @@
+"""Where results are kept in the object, and the one place that knows which embedding is the default."""
+
+GMM = "gmm"
+RECIPES = "recipes"
+GENERATED = "generated"
+MIL = "mil"
+
+DEFAULT_EMBEDDINGS = ("X_pca",)
+
+
+def log_density(key: str) -> str:
+    """Column of ``obs`` with the log-density of each cell under the mixture."""
+    return f"{key}_log_density"
+
+
+def responsibilities(key: str) -> str:
+    """Key of ``obsm`` with the probability of each component for each cell."""
+    return f"{key}_proba"
+
+
+def attention(key: str) -> str:
+    """Column of ``obs`` with the attention of each cell within its patient."""
+    return f"{key}_attention"

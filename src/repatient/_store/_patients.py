@@ -1,0 +1,129 @@
+"""Patients, their classes and their donors, read from ``obs``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from repatient._store._validate import listed, obs_column
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+
+@dataclass(frozen=True)
+class Patients:
+    """The bags of a cohort.
+
+    Parameters
+    ----------
+    names
+        Names of the patients, (P,).
+    codes
+        Patient of each cell, (n_obs,); -1 for cells outside the mask.
+    labels
+        Class of each patient, (P,), ``None`` where it is not known.
+    classes
+        Names of the classes that have patients, in the order of the categories.
+    donors
+        Donor of each patient, (P,).
+    """
+
+    names: np.ndarray
+    codes: np.ndarray
+    labels: np.ndarray
+    classes: list[str]
+    donors: np.ndarray
+
+    @property
+    def n_cells(self) -> np.ndarray:
+        """Cells of each patient, (P,)."""
+        return np.bincount(self.codes[self.codes >= 0], minlength=len(self.names))
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """Whether the class of a patient is known, (P,)."""
+        return np.array([label is not None for label in self.labels], dtype=bool)
+
+
+def read_patients(
+    data: AnnData | MuData,
+    patient_key: str,
+    label_key: str | None = None,
+    donor_key: str | None = None,
+    mask: np.ndarray | None = None,
+) -> Patients:
+    """Read the patients whose cells are in ``mask``; each has one class and one donor."""
+    inside = np.ones(data.n_obs, dtype=bool) if mask is None else mask
+    column = obs_column(data, patient_key, "patient_key")
+    if column[inside].isna().any():
+        msg = f"`patient_key`: {int(column[inside].isna().sum())} cells have no patient in {patient_key!r}; leave them out."
+        raise ValueError(msg)
+    codes, names = _codes(column, inside)
+    classes: list[str] = []
+    labels = np.full(len(names), None, dtype=object)
+    if label_key is not None:
+        of_cells, classes = _codes(obs_column(data, label_key, "label_key"), inside)
+        of_patients = _one_each(codes, of_cells, names, classes, "label_key", label_key)
+        labels[of_patients >= 0] = np.asarray(classes, dtype=object)[of_patients[of_patients >= 0]]
+    donors = np.asarray(names, dtype=object)
+    if donor_key is not None:
+        of_cells, donor_names = _codes(obs_column(data, donor_key, "donor_key"), inside)
+        of_patients = _one_each(codes, of_cells, names, donor_names, "donor_key", donor_key)
+        if (of_patients < 0).any():
+            msg = f"`donor_key`: patients {listed(np.asarray(names)[of_patients < 0])} have no donor in {donor_key!r}."
+            raise ValueError(msg)
+        donors = np.asarray(donor_names, dtype=object)[of_patients]
+    return Patients(np.asarray(names, dtype=object), codes, labels, classes, donors)
+
+
+def _codes(column: pd.Series, inside: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Codes of the values that occur inside, -1 elsewhere and for missing ones; categories keep their order."""
+    categorical = column.astype("category") if not isinstance(column.dtype, pd.CategoricalDtype) else column
+    codes = np.where(inside, np.asarray(categorical.cat.codes, dtype=np.int64), -1)
+    present = np.unique(codes[codes >= 0])
+    position = np.full(len(categorical.cat.categories) + 1, -1)
+    position[present] = np.arange(len(present))
+    return position[codes], [str(name) for name in categorical.cat.categories[present]]
+
+
+def _one_each(
+    codes: np.ndarray, values: np.ndarray, names: list[str], value_names: list[str], argument: str, key: str
+) -> np.ndarray:
+    """Value of each patient, -1 where it has none; an error where it has several."""
+    inside = codes >= 0
+    pairs = np.unique(np.stack([codes[inside], values[inside]]), axis=1)
+    several = np.flatnonzero(np.bincount(pairs[0], minlength=len(names)) > 1)
+    if len(several):
+        found = ["missing", *value_names]
+        examples = [
+            f"{names[patient]!r} ({', '.join(found[value + 1] for value in pairs[1][pairs[0] == patient])})"
+            for patient in several[:12]
+        ]
+        msg = (
+            f"`{argument}`: {len(several)} patients have more than one value of {key!r}: {', '.join(examples)}"
+            f"{', …' if len(several) > 12 else ''}. A patient has one; where a person gave several samples, pass a "
+            "column with one value a sample as `patient_key`, and the person as `donor_key`."
+        )
+        raise ValueError(msg)
+    result = np.full(len(names), -1)
+    result[pairs[0]] = pairs[1]
+    return result
+
+
+def patients_frame(patients: Patients, **columns: Any) -> pd.DataFrame:
+    """Table of patients as it is stored: index the names, then class, donor and number of cells."""
+    frame = pd.DataFrame(
+        {
+            "label": pd.Categorical(patients.labels, categories=patients.classes),
+            "donor": pd.Categorical(patients.donors),
+            "n_cells": patients.n_cells,
+            **columns,
+        },
+        index=pd.Index(patients.names.astype(str), name="patient"),
+    )
+    return frame

@@ -1,0 +1,130 @@
+"""Checks of what a user passes: each names the argument, what was found and what would be right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def listed(names: Iterable[Any], most: int = 12) -> str:
+    """Names as a list that stays readable however many there are."""
+    names = [str(name) for name in names]
+    shown = ", ".join(repr(name) for name in names[:most])
+    return f"[{shown}, … ({len(names)} in all)]" if len(names) > most else f"[{shown}]"
+
+
+def check_data(data: Any) -> None:
+    """Accept AnnData and MuData with distinct names of their observations."""
+    if not isinstance(data, AnnData | MuData):
+        msg = f"`data` is an AnnData or a MuData, not {type(data).__name__}."
+        raise TypeError(msg)
+    if data.n_obs == 0:
+        msg = "`data` has no observations."
+        raise ValueError(msg)
+    if not data.obs_names.is_unique:
+        twice = data.obs_names[data.obs_names.duplicated()].unique()
+        msg = (
+            f"`obs_names` are not unique: {len(twice)} names occur more than once, {listed(twice, 5)}. "
+            "Call `data.obs_names_make_unique()` first."
+        )
+        raise ValueError(msg)
+
+
+def check_key(key: Any, argument: str) -> None:
+    """Accept a name under which h5ad and zarr can store a result."""
+    if not isinstance(key, str):
+        msg = f"`{argument}` is a string, not {type(key).__name__}."
+        raise TypeError(msg)
+    if not key or "/" in key:
+        msg = f"`{argument}` is a name without '/', as h5ad and zarr need it, not {key!r}."
+        raise ValueError(msg)
+
+
+def check_integer(value: Any, argument: str, *, minimum: int) -> int:
+    """Accept an integer of at least ``minimum``; booleans are not integers."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+        msg = f"`{argument}` is an integer of {minimum} or more, not {value!r}."
+        raise TypeError(msg)
+    if value < minimum:
+        msg = f"`{argument}` is an integer of {minimum} or more, not {value}."
+        raise ValueError(msg)
+    return int(value)
+
+
+def check_share(value: Any, argument: str) -> float:
+    """Accept a number above 0 and up to 1."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        msg = f"`{argument}` is a number above 0 and up to 1, not {value!r}."
+        raise TypeError(msg)
+    if not 0 < value <= 1:
+        msg = f"`{argument}` is a number above 0 and up to 1, not {value}."
+        raise ValueError(msg)
+    return float(value)
+
+
+def check_option(value: Any, argument: str, options: Sequence[str]) -> None:
+    """Accept one of ``options``."""
+    if not isinstance(value, str) or value not in options:
+        msg = f"`{argument}` is one of {listed(options)}, not {value!r}."
+        raise ValueError(msg)
+
+
+def obs_column(data: AnnData | MuData, key: Any, argument: str) -> pd.Series:
+    """Column of ``obs``; ``"modality:column"`` reaches into a modality of a MuData."""
+    if not isinstance(key, str):
+        msg = f"`{argument}` is the name of a column of `obs`, not {type(key).__name__}."
+        raise TypeError(msg)
+    if key in data.obs:
+        return data.obs[key]
+    modality, _, name = key.partition(":")
+    if isinstance(data, MuData) and modality in data.mod and name in data.mod[modality].obs:
+        return data.mod[modality].obs[name].reindex(data.obs_names)
+    msg = f"`{argument}`: no column {key!r} in `obs`; there are {listed(data.obs.columns, 40)}."
+    raise KeyError(msg)
+
+
+def read_mask(data: AnnData | MuData, mask_obs: Any, argument: str = "mask_obs") -> np.ndarray | None:
+    """Boolean mask over the observations from a column or an array; ``None`` where none was given."""
+    if mask_obs is None:
+        return None
+    values = obs_column(data, mask_obs, argument) if isinstance(mask_obs, str) else mask_obs
+    if isinstance(values, pd.Series) and not isinstance(mask_obs, str) and not values.index.equals(data.obs_names):
+        msg = f"`{argument}` is a Series whose index is not `obs_names`; pass its values, or align it first."
+        raise ValueError(msg)
+    if isinstance(values, pd.Series) and values.isna().any():
+        msg = f"`{argument}` has {int(values.isna().sum())} missing values; every cell is in or out."
+        raise ValueError(msg)
+    values = np.asarray(values)
+    if values.dtype == object and all(isinstance(value, bool | np.bool_) for value in values):
+        values = values.astype(bool)
+    if values.dtype != bool:
+        msg = f"`{argument}` is boolean, not {values.dtype}."
+        raise TypeError(msg)
+    if values.shape != (data.n_obs,):
+        msg = f"`{argument}` has shape {values.shape}; one value for each of {data.n_obs} observations is needed."
+        raise ValueError(msg)
+    if not values.any():
+        msg = f"`{argument}` selects no cell."
+        raise ValueError(msg)
+    return values
+
+
+def uns_entry(data: AnnData | MuData, key: Any, argument: str, written_by: str) -> dict[str, Any]:
+    """Result of an earlier function in ``uns``."""
+    check_key(key, argument)
+    if key not in data.uns:
+        msg = (
+            f"`{argument}`: no {key!r} in `uns`; it is written by `rp.tl.{written_by}`. "
+            f"There are {listed(data.uns)}."
+        )
+        raise KeyError(msg)
+    return data.uns[key]

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from repatient import _store
+from repatient._docs import shared_docs
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+_DRAWS = 4000
+
+
+@shared_docs
+def recipes(
+    data: AnnData | MuData,
+    *,
+    recipes_key: str = _store.keys.RECIPES,
+    interval: float = 0.8,
+    random_state: int = 0,
+) -> pd.DataFrame:
+    """Recipes as a tidy table: the mean of each component in each class, and the spread over patients.
+
+    Parameters
+    ----------
+    %(data)s
+    %(recipes_key)s
+    interval
+        Share of the patients between ``low`` and ``high``.
+    %(random_state)s It serves the quantiles, which come from draws of the recipe.
+
+    Returns
+    -------
+    One row a class and component: ``class``, ``component``, ``mean``, ``sd``, ``low``, ``high`` (of a patient's
+    proportion) and ``origin``.
+
+    Raises
+    ------
+    KeyError
+        If there are no recipes.
+    """
+    _store.check_data(data)
+    _store.check_share(interval, "interval")
+    rng = np.random.default_rng(_store.check_integer(random_state, "random_state", minimum=0))
+    entry = _store.uns_entry(data, recipes_key, "recipes_key", "recipes")
+    fitted, origin = _store.read_recipes_entry(entry, recipes_key)
+    tables = []
+    for name, mean, where in zip(fitted.classes, fitted.mean, origin, strict=True):
+        patients = fitted.sample(name, _DRAWS, rng)
+        low, high = np.quantile(patients, [(1 - interval) / 2, (1 + interval) / 2], axis=0)
+        tables.append(
+            pd.DataFrame(
+                {
+                    "class": name,
+                    "component": [str(k) for k in range(len(mean))],
+                    "mean": mean,
+                    "sd": patients.std(axis=0),
+                    "low": low,
+                    "high": high,
+                    "origin": where,
+                }
+            )
+        )
+    return pd.concat(tables, ignore_index=True)

@@ -1,0 +1,167 @@
+"""What a classifier is given, checked and put into the form that training wants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.preprocessing import StandardScaler
+
+from repatient.mil._bags import Bags
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike, NDArray
+
+
+def check_bags(bags: Any, name: str, *, n_features: int | None = None) -> Bags:
+    """Bags without an empty one, over finite values of the features that the model knows."""
+    if not isinstance(bags, Bags):
+        msg = f"{name} must be a repatient.mil.Bags, found {type(bags).__name__}."
+        raise ValueError(msg)
+    if np.any(bags.sizes == 0):
+        msg = f"{name} has {np.count_nonzero(bags.sizes == 0)} empty bags, the first is bag {bags.sizes.argmin()}."
+        raise ValueError(msg)
+    if n_features is not None and bags.X.shape[1] != n_features:
+        msg = f"{name} has {bags.X.shape[1]} features, the model was fitted on {n_features}."
+        raise ValueError(msg)
+    used = np.unique(bags.rows)
+    finite = np.isfinite(bags.X[used]).all(axis=1)
+    if not finite.all():
+        msg = f"X of {name} has NaN or infinite values in {np.count_nonzero(~finite)} rows, the first is row {used[~finite][0]}."
+        raise ValueError(msg)
+    return bags
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Real and generated bags with their classes as codes, and who gave each cell."""
+
+    real: Bags
+    y: NDArray[np.int64]
+    groups: NDArray[Any]
+    generated: Bags
+    generated_y: NDArray[np.int64]
+    sources: NDArray[Any] | None
+    classes: NDArray[Any]
+
+    def training_real(self, held_out: NDArray[np.int64]) -> Bags:
+        """Real bags that are not held out."""
+        return self.real.take(_complement(held_out, len(self.real)))
+
+    def training_bags(self, held_out: NDArray[np.int64]) -> tuple[Bags, NDArray[np.int64]]:
+        """Real bags that are not held out, and generated ones without any cell of the donors that are.
+
+        Generated bags that this empties are dropped.
+        """
+        forbidden = np.zeros(len(self.real.X), dtype=bool)
+        if self.sources is not None:
+            forbidden = np.isin(self.sources, self.groups[held_out])
+        forbidden[self.real.take(held_out).rows] = True
+        cleaned = self.generated.drop_rows(forbidden)
+        kept = cleaned.sizes > 0
+        y = np.concatenate([self.y[_complement(held_out, len(self.real))], self.generated_y[kept]])
+        return Bags.concatenate(self.training_real(held_out), cleaned.take(kept)), y
+
+
+def read_cohort(
+    bags: Any,
+    y: ArrayLike,
+    groups: ArrayLike | None,
+    generated: Any,
+    generated_y: ArrayLike | None,
+    source_groups: ArrayLike | None,
+) -> Cohort:
+    """Check all that ``fit`` is given."""
+    real = check_bags(bags, "bags")
+    if len(real) < 2:
+        msg = f"bags must hold at least two bags to learn from, found {len(real)}."
+        raise ValueError(msg)
+    labels = _check_labels(y, len(real), "y")
+    if (generated is None) != (generated_y is None):
+        msg = "generated and generated_y must be given together."
+        raise ValueError(msg)
+    drawn = real.take([]) if generated is None else check_bags(generated, "generated")
+    if drawn.X is not real.X:
+        msg = "generated must be bags over the same array X as bags, found a different array."
+        raise ValueError(msg)
+    drawn_labels = labels[:0] if generated_y is None else _check_labels(generated_y, len(drawn), "generated_y")
+    if drawn_labels.dtype.kind != labels.dtype.kind:
+        msg = f"y and generated_y must be of one type, found {labels.dtype} and {drawn_labels.dtype}."
+        raise ValueError(msg)
+    classes, codes = np.unique(np.concatenate([labels, drawn_labels]), return_inverse=True)
+    if len(classes) < 2:
+        msg = f"A classifier needs at least two classes, found only {classes[0]!s}."
+        raise ValueError(msg)
+    if source_groups is not None and groups is None:
+        msg = "source_groups needs groups, the donor of each real bag in the same words."
+        raise ValueError(msg)
+    donors = np.arange(len(real)) if groups is None else _check_vector(groups, len(real), "groups", "bags")
+    sources = None if source_groups is None else _check_vector(source_groups, len(real.X), "source_groups", "rows of X")
+    return Cohort(real, codes[: len(real)], donors, drawn, codes[len(real) :], sources, classes)
+
+
+def check_parameters(parameters: dict[str, Any]) -> None:
+    """Raise on a parameter of the classifier that is out of its range."""
+    for name in ("hidden", "attention_hidden", "n_layers", "batch_size", "max_epochs", "patience", "n_passes"):
+        check_count(name, parameters[name])
+    for name, below in (("dropout", 1.0), ("validation_fraction", 1.0), ("weight_decay", np.inf)):
+        if not 0.0 <= parameters[name] < below:
+            msg = f"{name} must be at least 0 and less than {below}, found {parameters[name]!r}."
+            raise ValueError(msg)
+    if not 0.0 < parameters["learning_rate"] < np.inf:
+        msg = f"learning_rate must be positive, found {parameters['learning_rate']!r}."
+        raise ValueError(msg)
+    if parameters["class_weight"] not in (None, "balanced"):
+        msg = f"class_weight must be 'balanced' or None, found {parameters['class_weight']!r}."
+        raise ValueError(msg)
+
+
+def check_count(name: str, value: Any) -> None:
+    """Raise unless the value is a whole number from 1."""
+    if not isinstance(value, Integral) or value < 1:
+        msg = f"{name} must be an integer of at least 1, found {value!r}."
+        raise ValueError(msg)
+
+
+def _check_labels(values: ArrayLike, n: int, name: str) -> NDArray[Any]:
+    """One label a bag, as an array of strings, integers, booleans or floats."""
+    labels = _check_vector(values, n, name, "bags")
+    if labels.dtype == object:
+        # What pandas hands over; numpy finds the type that the values have in common.
+        kinds = {type(label) for label in labels}
+        labels = np.array(labels.tolist()) if len(kinds) == 1 else labels
+    if labels.dtype.kind not in "biufU" or (labels.dtype.kind == "f" and not np.isfinite(labels).all()):
+        msg = f"{name} must be strings, integers, booleans or finite floats, without missing values or mixed types."
+        raise ValueError(msg)
+    return labels
+
+
+def _check_vector(values: ArrayLike, n: int, name: str, of: str) -> NDArray[Any]:
+    array = np.asarray(values)
+    if array.shape != (n,):
+        msg = f"{name} must have one entry for each of the {n} {of}, found shape {array.shape}."
+        raise ValueError(msg)
+    return array
+
+
+def fit_scaler(bags: Bags, *, standardize: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and scale of each feature over the entries of some bags; the scale of a constant feature is 1."""
+    if not standardize:
+        return np.zeros(bags.X.shape[1]), np.ones(bags.X.shape[1])
+    scaler = StandardScaler().fit(bags.X[bags.rows])
+    return scaler.mean_.astype(np.float64), scaler.scale_.astype(np.float64)
+
+
+def compact(parts: list[Bags], standardize: Callable[[NDArray[Any]], NDArray[np.float32]]) -> list[Bags]:
+    """The same bags over one standardised array that holds only the cells that they use."""
+    used = np.unique(np.concatenate([part.rows for part in parts]))
+    cells = standardize(parts[0].X[used])
+    return [Bags(cells, np.searchsorted(used, part.rows), part.indptr) for part in parts]
+
+
+def _complement(indices: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    return np.setdiff1d(np.arange(n), indices)

@@ -1,0 +1,126 @@
+"""Attention network over bags of any size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+Masks: TypeAlias = "tuple[Tensor, Tensor]"
+
+
+class GatedAttentionNetwork(nn.Module):
+    """Shared instance encoder, gated attention pooling, and a classifying head.
+
+    Parameters
+    ----------
+    n_features
+        Features of an instance.
+    n_classes
+        Classes to tell apart.
+    hidden
+        Width of the encoder and of the head.
+    attention_hidden
+        Width of the attention branch.
+    n_layers
+        Layers of the encoder.
+    dropout
+        Share of units dropped, of the bag embedding and inside the head. The encoder has no dropout, so that instances
+        are encoded once for any number of Monte-Carlo passes.
+    generator
+        Source of the initial weights.
+
+    References
+    ----------
+    Ilse, Tomczak and Welling (2018), Attention-based Deep Multiple Instance Learning, equations 7 and 9.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        n_classes: int,
+        *,
+        hidden: int,
+        attention_hidden: int,
+        n_layers: int,
+        dropout: float,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.dropout = dropout
+        widths = [n_features, *[hidden] * n_layers]
+        self.encoder = nn.ModuleList(_linear(a, b, generator) for a, b in zip(widths, widths[1:], strict=False))
+        self.gates = _linear(hidden, 2 * attention_hidden, generator)
+        self.score = _linear(attention_hidden, 1, generator)
+        self.head = _linear(hidden, hidden, generator)
+        self.classifier = _linear(hidden, n_classes, generator)
+
+    def encode(self, instances: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings (n, hidden) and attention scores before the softmax (n,) of instances (n, d)."""
+        for layer in self.encoder:
+            instances = torch.relu(layer(instances))
+        value, gate = self.gates(instances).chunk(2, dim=1)
+        # tanh(v) = 2 sigmoid(2 v) - 1: torch's sigmoid is several times faster than its tanh on CPU.
+        gated = (2.0 * torch.sigmoid(2.0 * value) - 1.0) * torch.sigmoid(gate)
+        return instances, self.score(gated).squeeze(1)
+
+    def classify(self, embeddings: Tensor, masks: Masks | None = None) -> Tensor:
+        """Logits (B, classes) of bag embeddings (B, hidden), with the units dropped that ``masks`` drops."""
+        if masks is None:
+            return self.classifier(torch.relu(self.head(embeddings)))
+        return self.classifier(torch.relu(self.head(embeddings * masks[0])) * masks[1])
+
+    def forward(self, instances: Tensor, sizes: Tensor, masks: Masks | None = None) -> Tensor:
+        """Logits of bags whose instances stand one bag after the other, ``sizes`` (B,) of them in each."""
+        embeddings, scores = self.encode(instances)
+        return self.classify(pool_segments(embeddings, scores, sizes), masks)
+
+    def draw_masks(self, n: int, generator: torch.Generator) -> Masks | None:
+        """Two dropout masks (n, hidden), scaled to keep the mean; None without dropout."""
+        if self.dropout == 0.0:
+            return None
+        keep = 1.0 - self.dropout
+        # Drawn on the CPU wherever the network is, so that a seed means the same everywhere.
+        drawn = torch.rand((2, n, self.head.in_features), generator=generator) < keep
+        first, second = drawn.to(device=self.head.weight.device, dtype=torch.float32) / keep
+        return first, second
+
+
+def pool_segments(embeddings: Tensor, scores: Tensor, sizes: Tensor) -> Tensor:
+    """Mean of each bag's embeddings under the softmax of its scores, shape (B, hidden); no bag may be empty."""
+    n_bags = len(sizes)
+    bag = torch.repeat_interleave(torch.arange(n_bags, device=sizes.device), sizes, output_size=len(scores))
+    highest = scores.new_full((n_bags,), -torch.inf).scatter_reduce(0, bag, scores.detach(), "amax")
+    weights = torch.exp(scores - highest[bag])
+    total = weights.new_zeros(n_bags).index_add(0, bag, weights)
+    pooled = embeddings.new_zeros((n_bags, embeddings.shape[1])).index_add(0, bag, weights[:, None] * embeddings)
+    return pooled / total[:, None]
+
+
+def _linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
+    """Linear layer with torch's usual initial weights, without its global random state."""
+    layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
+    bound = n_in**-0.5
+    with torch.no_grad():
+        layer.weight.uniform_(-bound, bound, generator=generator)
+        layer.bias.uniform_(-bound, bound, generator=generator)
+    return layer
+
+
+def torch_generator(rng: np.random.Generator) -> torch.Generator:
+    """A generator of its own, seeded by another one."""
+    return torch.Generator().manual_seed(int(rng.integers(2**63)))
+
+
+def find_device(name: str) -> torch.device:
+    """The device of that name, or with "auto" the fastest kind there is."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

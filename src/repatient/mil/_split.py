@@ -1,0 +1,80 @@
+"""Validation by patients."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+
+def groups_needed(fraction: float) -> int:
+    """Fewest groups of a class that still leave it a validation group: one in ``1 / fraction``."""
+    return math.ceil(1.0 / fraction - 1e-9)
+
+
+def validation_split(
+    y: NDArray[np.int64], groups: ArrayLike, fraction: float, rng: np.random.Generator, n_classes: int
+) -> NDArray[np.int64]:
+    """Hold out whole groups, each class in proportion.
+
+    Parameters
+    ----------
+    y
+        Class of each bag, from 0 to ``n_classes - 1``, shape (B,).
+    groups
+        Donor of each bag, shape (B,). A donor may have bags of several classes.
+    fraction
+        Share of the bags of each class to hold out, between 0 and 1.
+    rng
+        Source of the order in which groups are considered.
+    n_classes
+        Number of classes, counting those of no bag.
+
+    Returns
+    -------
+    Indices of the bags held out, rising. Every class is in them and keeps at least one bag outside; where that cannot
+    be, because a class has fewer than ``ceil(1 / fraction)`` groups or shares them all, there are none.
+    """
+    _, group_codes = np.unique(np.asarray(groups), return_inverse=True)
+    counts = np.zeros((group_codes.max() + 1, n_classes), dtype=np.int64)
+    np.add.at(counts, (group_codes, y), 1)
+    nothing = np.empty(0, dtype=np.int64)
+    if np.any(np.count_nonzero(counts, axis=0) < groups_needed(fraction)):
+        return nothing
+    held_out = _choose_groups(counts, fraction, rng.permutation(len(counts)))
+    return np.flatnonzero(held_out[group_codes]) if np.all(counts[held_out].sum(axis=0) > 0) else nothing
+
+
+def _choose_groups(counts: NDArray[np.int64], fraction: float, order: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which groups to hold out, given bags per group and class; the rarest class chooses first."""
+    total = counts.sum(axis=0)
+    target = np.maximum(1, np.round(fraction * total))
+    held_out = np.zeros(len(counts), dtype=bool)
+    for c in np.argsort(total, kind="stable"):
+        candidates = order[counts[order, c] > 0]
+        for group in candidates:
+            held = counts[held_out].sum(axis=0)
+            nearer = abs(held[c] + counts[group, c] - target[c]) < abs(held[c] - target[c])
+            if nearer and not held_out[group] and np.all(held + counts[group] < total):
+                held_out[group] = True
+        if not held_out[candidates].any():
+            # Every group overshoots by more than nothing undershoots: the smallest is still better than none.
+            held = counts[held_out].sum(axis=0)
+            possible = [g for g in candidates if np.all(held + counts[g] < total)]
+            held_out[min(possible, key=lambda g: counts[g, c], default=candidates[:0])] = True
+    return held_out
+
+
+def no_validation_message(y: NDArray[np.int64], classes: NDArray[Any], fraction: float, max_epochs: int) -> str:
+    """Why there is no validation set, and what happens instead."""
+    counts = np.bincount(y, minlength=len(classes))
+    found = ", ".join(f"{label}: {n}" for label, n in zip(classes, counts, strict=True))
+    return (
+        f"No validation set: every class needs real bags of at least {groups_needed(fraction)} groups that can be held "
+        f"out without emptying a class (bags found: {found}). Training runs for max_epochs={max_epochs} epochs without "
+        "early stopping."
+    )

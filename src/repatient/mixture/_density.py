@@ -1,0 +1,172 @@
+"""What a mixture with known parameters can do: score, predict, sample."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits
+
+from repatient.mixture._chunks import as_rows, compute_dtype
+from repatient.mixture._em import score_blocks
+from repatient.mixture._features import FEATURE_MAPS, Coefficients, FeatureMap
+from repatient.mixture._parameters import Parameters
+from repatient.mixture._whitening import Whitening, moments_of_mixture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from repatient.mixture._em import Scores
+
+
+class MixtureDensity(DensityMixin, BaseEstimator):
+    """Density of a Gaussian mixture, from its public parameters alone."""
+
+    covariance_type: str
+    weights_: NDArray[np.float64]
+    means_: NDArray[np.float64]
+    covariances_: NDArray[np.float64]
+
+    def predict(self, X: Any) -> NDArray[np.int32]:
+        """Most probable component of every row, (n,)."""
+        rows = self._rows_to_score(X)
+        labels = np.empty(rows.shape[0], dtype=np.int32)
+        for scores in self._scores(rows):
+            labels[scores.where] = scores.log_joint.argmax(axis=0)
+        return labels
+
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Responsibilities (n, K): float64 for float64 rows, float32 otherwise."""
+        rows = self._rows_to_score(X)
+        proba = np.empty((rows.shape[0], len(self.weights_)), dtype=compute_dtype(rows))
+        for scores in self._scores(rows):
+            scores.normalise()
+            proba[scores.where] = scores.log_joint.T
+        return proba
+
+    def predict_with_density(self, X: Any, *, return_proba: bool = False) -> tuple[NDArray[Any], ...]:
+        """Labels and log densities in one pass.
+
+        Parameters
+        ----------
+        X
+            Rows (n, d).
+        return_proba
+            Return the responsibilities, too.
+
+        Returns
+        -------
+        Labels (n,) int32, log densities (n,) float32 and, if asked for, responsibilities (n, K) float32.
+        """
+        rows = self._rows_to_score(X)
+        n_rows = rows.shape[0]
+        labels, log_density = np.empty(n_rows, dtype=np.int32), np.empty(n_rows, dtype=np.float32)
+        proba = np.empty((n_rows if return_proba else 0, len(self.weights_)), dtype=np.float32)
+        for scores in self._scores(rows):
+            labels[scores.where] = scores.log_joint.argmax(axis=0)
+            log_density[scores.where] = scores.normalise()
+            if return_proba:
+                proba[scores.where] = scores.log_joint.T
+        return (labels, log_density, proba) if return_proba else (labels, log_density)
+
+    def score_samples(self, X: Any) -> NDArray[np.float64]:
+        """Log density of every row, (n,), in nats."""
+        rows = self._rows_to_score(X)
+        log_density = np.empty(rows.shape[0])
+        for scores in self._scores(rows):
+            log_density[scores.where] = scores.normalise()
+        return log_density
+
+    def score(self, X: Any, y: None = None) -> float:
+        """Mean log-likelihood of the rows, in nats."""
+        return float(self.score_samples(X).mean())
+
+    def bic(self, X: Any) -> float:
+        """Bayesian information criterion on the rows; lower is better."""
+        n_rows = as_rows(X).shape[0]
+        return -2 * n_rows * self.score(X) + self._n_free_parameters() * float(np.log(n_rows))
+
+    def aic(self, X: Any) -> float:
+        """Akaike information criterion on the rows; lower is better."""
+        return -2 * as_rows(X).shape[0] * self.score(X) + 2 * self._n_free_parameters()
+
+    def sample(
+        self, n_samples: int = 1, random_state: int | np.random.Generator | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+        """Draw rows from the mixture.
+
+        Parameters
+        ----------
+        n_samples
+            Number of rows.
+        random_state
+            Seed, or numpy Generator; ``None`` draws other rows at every call.
+
+        Returns
+        -------
+        Rows (n_samples, d), and the component (n_samples,) of each.
+
+        Raises
+        ------
+        ValueError
+            If ``n_samples`` is below 1.
+        """
+        check_is_fitted(self)
+        if n_samples < 1:
+            msg = f"n_samples must be at least 1, got {n_samples}."
+            raise ValueError(msg)
+        rng = np.random.default_rng(random_state)
+        labels = rng.choice(len(self.weights_), size=n_samples, p=self.weights_ / self.weights_.sum())
+        rows = rng.standard_normal((n_samples, self.n_features_in_))
+        with threadpool_limits(limits=1):
+            if self.covariance_type == "diag":
+                rows *= np.sqrt(self.covariances_)[labels]
+            elif self.covariance_type == "tied":
+                rows = rows @ np.linalg.cholesky(self.covariances_).T
+            else:
+                for k, factor in enumerate(np.linalg.cholesky(self.covariances_)):
+                    rows[labels == k] = rows[labels == k] @ factor.T
+        return rows + self.means_[labels], labels.astype(np.int32)
+
+    def _store(self, parameters: Parameters) -> None:
+        """Set the public parameters."""
+        self.weights_ = parameters.weights
+        self.means_ = parameters.means
+        self.covariances_ = parameters.covariances
+        self.n_features_in_ = parameters.means.shape[1]
+
+    def _density_model(self) -> tuple[Whitening, FeatureMap, Coefficients]:
+        """What scores rows: built from the public parameters alone, so that stored mixtures score as fitted ones."""
+        parameters = Parameters(self.covariance_type, self.weights_, self.means_, self.covariances_)
+        whitening = Whitening.from_moments(moments_of_mixture(parameters), diagonal=self.covariance_type == "diag")
+        feature_map = FEATURE_MAPS[self.covariance_type](self.n_features_in_)
+        try:
+            return whitening, feature_map, feature_map.coefficients(whitening.whiten(parameters))
+        except np.linalg.LinAlgError as error:
+            msg = "A covariance of the mixture is not positive definite: raise reg_covar or use fewer components."
+            raise ValueError(msg) from error
+
+    def _scores(self, rows: Any) -> Iterator[Scores]:
+        """Scored blocks of the rows."""
+        with threadpool_limits(limits=1):
+            yield from score_blocks(rows, *self._density_model())
+
+    def _rows_to_score(self, X: Any) -> Any:
+        """Rows with as many features as the mixture has."""
+        check_is_fitted(self)
+        rows = as_rows(X)
+        if rows.shape[1] != self.n_features_in_:
+            msg = f"X has {rows.shape[1]} features, but the mixture was fitted with {self.n_features_in_}."
+            raise ValueError(msg)
+        return rows
+
+    def _n_free_parameters(self) -> int:
+        """Number of free parameters."""
+        n_components, n_dims = self.means_.shape
+        triangle = n_dims * (n_dims + 1) // 2
+        n_covariance = {"full": n_components * triangle, "tied": triangle, "diag": n_components * n_dims}
+        return n_covariance[self.covariance_type] + n_components * n_dims + n_components - 1

@@ -1,0 +1,205 @@
+r"""Features in which the log density of a Gaussian is linear, and back from their sums to parameters.
+
+With precision :math:`P`, :math:`\log N(z \mid \mu, P^{-1}) = c + (P\mu)^\top z - \tfrac12 z^\top P z`: one product of
+features and coefficients scores all rows under all components, and the sums of the same features, weighted with the
+responsibilities, are the sufficient statistics of the next parameters.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from repatient.mixture._parameters import Parameters
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Float = NDArray[np.float64]
+
+# Not 1: a component that holds exactly one row sums to it only up to rounding.
+MIN_EFFECTIVE_ROWS = 0.999
+_SMALLEST_WEIGHT = 1e-300
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """Coefficients (K, p) of the features; for tied covariances also the factor of the shared quadratic form."""
+
+    values: Float
+    factor: Float | None = None
+
+    @property
+    def magnitude(self) -> float:
+        """Size of the terms that cancel in a log density of order one."""
+        largest = float(np.abs(self.values[:, 1:]).max())
+        return largest if self.factor is None else max(largest, float(np.square(self.factor).max()))
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums (K, p) of the features of all rows, weighted with the responsibilities."""
+
+    values: Float
+    n_rows: int
+
+    @property
+    def counts(self) -> Float:
+        """Effective number of rows of each component."""
+        return self.values[:, 0]
+
+    @property
+    def alive(self) -> NDArray[np.bool_]:
+        """Components with rows enough to estimate them from."""
+        return self.counts >= MIN_EFFECTIVE_ROWS
+
+    def per_row(self, first: int, last: int | None = None) -> Float:
+        """Weighted means of the features ``first:last``."""
+        return self.values[:, first:last] / np.maximum(self.counts, MIN_EFFECTIVE_ROWS)[:, None]
+
+
+class FeatureMap(ABC):
+    """One covariance type: its features, the coefficients of given parameters, and the parameters of given sums."""
+
+    def __init__(self, n_dims: int) -> None:
+        self.n_dims = n_dims
+
+    @property
+    @abstractmethod
+    def n_features(self) -> int:
+        """Number of features p of one row."""
+
+    @property
+    def min_rows(self) -> int:
+        """Rows below which a component that starts on them would collapse."""
+        return 2
+
+    @abstractmethod
+    def fill(self, features: NDArray[Any], factor: Float | None) -> None:
+        """Complete the features (p, rows), whose first 1 + d rows hold one and z."""
+
+    @abstractmethod
+    def coefficients(self, parameters: Parameters) -> Coefficients:
+        """Coefficients of the log joint density; a covariance that is not positive definite is a LinAlgError."""
+
+    @abstractmethod
+    def covariances(self, sums: Sums, means: Float, scatter: Float) -> Float:
+        """Maximum-likelihood covariances, given the second moments ``scatter`` of all rows."""
+
+    def parameters(self, sums: Sums, previous: Parameters, scatter: Float, ridge: Float) -> Parameters:
+        """Next parameters; a component without rows keeps its place and shape."""
+        alive = sums.alive
+        means = np.where(alive[:, None], sums.per_row(1, self.n_dims + 1), previous.means)
+        covariances = self.covariances(sums, means, scatter) + ridge
+        if previous.covariance_type != "tied":
+            covariances[~alive] = previous.covariances[~alive]
+        weights = np.maximum(sums.counts, 0)
+        return Parameters(previous.covariance_type, weights / weights.sum(), means, covariances)
+
+    def _constants(self, weights: Float, log_det: Float, mahalanobis: Float) -> Float:
+        """First column of the coefficients."""
+        log_weights = np.log(np.maximum(weights, _SMALLEST_WEIGHT))
+        return log_weights - 0.5 * (self.n_dims * np.log(2 * np.pi) + log_det + mahalanobis)
+
+
+class FullFeatures(FeatureMap):
+    """Features 1, z and the upper triangle of z zᵀ."""
+
+    def __init__(self, n_dims: int) -> None:
+        super().__init__(n_dims)
+        self._upper = np.triu_indices(n_dims)
+
+    @property
+    def n_features(self) -> int:
+        return (self.n_dims + 1) * (self.n_dims + 2) // 2
+
+    @property
+    def min_rows(self) -> int:
+        return 2 * (self.n_dims + 1)
+
+    def fill(self, features: NDArray[Any], factor: Float | None) -> None:
+        z, start = features[1 : self.n_dims + 1], self.n_dims + 1
+        for i in range(self.n_dims):
+            stop = start + self.n_dims - i
+            np.multiply(z[i:], z[i], out=features[start:stop])
+            start = stop
+
+    def coefficients(self, parameters: Parameters) -> Coefficients:
+        factors, log_det = _inverse_cholesky(parameters.covariances)
+        precisions = np.swapaxes(factors, 1, 2) @ factors
+        linear = np.einsum("kij,kj->ki", precisions, parameters.means)
+        mahalanobis = np.einsum("ki,ki->k", linear, parameters.means)
+        quadratic = -precisions[:, *self._upper]
+        quadratic[:, self._upper[0] == self._upper[1]] *= 0.5
+        constants = self._constants(parameters.weights, log_det, mahalanobis)
+        return Coefficients(np.column_stack([constants, linear, quadratic]))
+
+    def covariances(self, sums: Sums, means: Float, scatter: Float) -> Float:
+        second = np.empty((len(means), self.n_dims, self.n_dims))
+        second[:, *self._upper] = sums.per_row(self.n_dims + 1)
+        second[:, self._upper[1], self._upper[0]] = second[:, *self._upper]
+        return second - means[:, :, None] * means[:, None, :]
+
+
+class TiedFeatures(FeatureMap):
+    """Features 1, z and the quadratic form of the shared precision, one number a row."""
+
+    @property
+    def n_features(self) -> int:
+        return self.n_dims + 2
+
+    def fill(self, features: NDArray[Any], factor: Float | None) -> None:
+        if factor is None:
+            msg = "Tied covariances need the factor of their precision."
+            raise TypeError(msg)
+        spherical = factor.astype(features.dtype) @ features[1 : self.n_dims + 1]
+        np.einsum("ij,ij->j", spherical, spherical, out=features[-1])
+
+    def coefficients(self, parameters: Parameters) -> Coefficients:
+        factors, log_det = _inverse_cholesky(parameters.covariances[None])
+        factor = factors[0]
+        spherical = parameters.means @ factor.T
+        constants = self._constants(parameters.weights, log_det, np.square(spherical).sum(axis=1))
+        return Coefficients(
+            np.column_stack([constants, spherical @ factor, np.full(len(constants), -0.5)]), factor=factor
+        )
+
+    def covariances(self, sums: Sums, means: Float, scatter: Float) -> Float:
+        counts = np.where(sums.alive, sums.counts, 0)
+        return scatter - (means * counts[:, None]).T @ means / sums.n_rows
+
+
+class DiagFeatures(FeatureMap):
+    """Features 1, z and z²."""
+
+    @property
+    def n_features(self) -> int:
+        return 2 * self.n_dims + 1
+
+    def fill(self, features: NDArray[Any], factor: Float | None) -> None:
+        np.square(features[1 : self.n_dims + 1], out=features[self.n_dims + 1 :])
+
+    def coefficients(self, parameters: Parameters) -> Coefficients:
+        if (parameters.covariances <= 0).any():
+            msg = "A variance is not positive."
+            raise np.linalg.LinAlgError(msg)
+        precisions = 1 / parameters.covariances
+        linear = precisions * parameters.means
+        mahalanobis = (linear * parameters.means).sum(axis=1)
+        constants = self._constants(parameters.weights, np.log(parameters.covariances).sum(axis=1), mahalanobis)
+        return Coefficients(np.column_stack([constants, linear, -0.5 * precisions]))
+
+    def covariances(self, sums: Sums, means: Float, scatter: Float) -> Float:
+        return sums.per_row(self.n_dims + 1) - means**2
+
+
+FEATURE_MAPS: dict[str, type[FeatureMap]] = {"full": FullFeatures, "tied": TiedFeatures, "diag": DiagFeatures}
+
+
+def _inverse_cholesky(covariances: Float) -> tuple[Float, Float]:
+    """Inverses of the lower Cholesky factors, and the log determinants of the covariances."""
+    lower = np.linalg.cholesky(covariances)
+    return np.linalg.inv(lower), 2 * np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(axis=1)

@@ -1,0 +1,266 @@
+"""The estimator: Gaussian mixtures with the face of scikit-learn."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
+
+from repatient._progress import progress_bar
+from repatient.mixture._chunks import as_rows
+from repatient.mixture._density import MixtureDensity
+from repatient.mixture._em import Course, Sample, Settings, run_em
+from repatient.mixture._features import FEATURE_MAPS
+from repatient.mixture._parameters import Parameters, check_covariance_type, checked_parameters
+from repatient.mixture._seeding import seed_parameters
+from repatient.mixture._whitening import Whitening, moments_of_rows
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from numpy.typing import ArrayLike, NDArray
+
+_MANY_DIMENSIONS = 64
+
+
+class GaussianMixture(MixtureDensity):
+    """Gaussian mixture fitted by expectation-maximisation in single passes over blocks of rows.
+
+    The log density of a Gaussian is linear in the features 1, x and x xᵀ, so that one matrix product per block scores
+    all rows under all components and another one sums the sufficient statistics. Rows are centred and whitened on the
+    way, which is what allows single precision; where single precision would not do (needle-shaped components, extreme
+    rows), blocks are computed in double precision. Memory beyond the data is a few blocks.
+
+    Parameters
+    ----------
+    n_components
+        Number of components K.
+    covariance_type
+        ``"full"``: one covariance matrix a component; ``"tied"``: one for all components; ``"diag"``: one variance a
+        component and feature.
+    tol
+        EM has converged when a pass gains less than this in mean log-likelihood (nats per row).
+    reg_covar
+        Added to the variances of every component, in squared units of the input. Raised tenfold, at most six times,
+        while a covariance is not positive definite.
+    max_iter
+        Largest number of passes over the data.
+    n_init
+        Number of starts on a subsample, of which the most likely goes on.
+    init_max_samples
+        Largest number of rows of that subsample.
+    random_state
+        Seed, or numpy Generator. The same seed gives the same bits, whatever the number of threads.
+    progress
+        Show a progress bar; ``None`` shows it where a person can see it.
+    weights_init, means_init, covariances_init
+        Parameters to start from, in the input space. ``means_init`` alone starts with equal weights and the covariance
+        of all rows; without ``means_init`` starts are searched for.
+
+    Attributes
+    ----------
+    weights_
+        Weights (K,), in decreasing order.
+    means_
+        Means (K, d).
+    covariances_
+        Covariances (K, d, d) for ``"full"``, (d, d) for ``"tied"``, (K, d) for ``"diag"``.
+    converged_
+        Whether a pass gained less than ``tol``.
+    n_iter_
+        Number of passes over the data.
+    log_likelihood_
+        Mean log-likelihood (nats per row) of the fitted parameters.
+    log_likelihoods_
+        Mean log-likelihood at the start of every pass.
+    n_reseeded_
+        How often a component without rows was moved to a badly explained row.
+    reg_covar_
+        The regularisation in use at the end; larger than ``reg_covar`` when it had to be raised.
+    n_features_in_
+        Number of features d.
+
+    References
+    ----------
+    Dempster, Laird & Rubin (1977), Maximum likelihood from incomplete data via the EM algorithm, J. R. Stat. Soc. B 39.
+    """
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        covariance_type: str = "full",
+        tol: float = 1e-4,
+        reg_covar: float = 1e-6,
+        max_iter: int = 200,
+        n_init: int = 4,
+        init_max_samples: int = 20_000,
+        random_state: int | np.random.Generator | None = 0,
+        progress: bool | None = None,
+        weights_init: ArrayLike | None = None,
+        means_init: ArrayLike | None = None,
+        covariances_init: ArrayLike | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_max_samples = init_max_samples
+        self.random_state = random_state
+        self.progress = progress
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.covariances_init = covariances_init
+
+    @classmethod
+    def from_parameters(
+        cls, weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, covariance_type: str = "full"
+    ) -> Self:
+        """Rebuild a fitted mixture from stored parameters; the order of the components is kept.
+
+        Parameters
+        ----------
+        weights
+            Weights (K,), non-negative, summing to 1.
+        means
+            Means (K, d).
+        covariances
+            Covariances (K, d, d) for ``"full"``, (d, d) for ``"tied"``, (K, d) for ``"diag"``.
+        covariance_type
+            How ``covariances`` is to be read.
+
+        Returns
+        -------
+        A mixture that can score, predict and sample; what only a fit knows (such as ``log_likelihood_``) is absent.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit, the weights do not sum to 1 or a covariance is not positive definite.
+        """
+        parameters = checked_parameters(weights, means, covariances, covariance_type)
+        mixture = cls(len(parameters.weights), covariance_type=covariance_type)
+        mixture._store(parameters)
+        mixture._density_model()
+        return mixture
+
+    def fit(self, X: Any, y: None = None) -> Self:
+        """Fit the mixture.
+
+        Parameters
+        ----------
+        X
+            Rows (n, d): anything with a shape and row slices that numpy understands. Never modified.
+        y
+            Ignored.
+
+        Returns
+        -------
+        The mixture itself.
+
+        Raises
+        ------
+        TypeError
+            If ``X`` is sparse or not numeric.
+        ValueError
+            If ``X`` has NaN or infinite values, is not two-dimensional, is constant or has fewer rows than components,
+            if an argument is out of its range, or if no covariance can be made positive definite.
+        """
+        self._check_arguments()
+        rows = as_rows(X)
+        self._check_rows(rows)
+        with threadpool_limits(limits=1):
+            course, whitening = self._run(rows)
+            self._store(whitening.unwhiten(course.parameters).ordered())
+            self.log_likelihood_ = self.score(rows)
+        self.converged_ = course.converged
+        self.n_iter_ = len(course.log_likelihoods)
+        self.log_likelihoods_ = np.array(course.log_likelihoods)
+        self.n_reseeded_ = course.n_reseeded
+        self.reg_covar_ = course.reg_covar
+        if not course.converged:
+            msg = (
+                f"EM did not converge in max_iter={self.max_iter} passes (tol={self.tol:g}): raise max_iter or tol, "
+                "or use fewer components."
+            )
+            warnings.warn(msg, ConvergenceWarning, stacklevel=2)
+        return self
+
+    def fit_predict(self, X: Any, y: None = None) -> NDArray[np.int32]:
+        """Fit the mixture and return the most probable component of every row."""
+        return self.fit(X).predict(X)
+
+    def _run(self, rows: Any) -> tuple[Course, Whitening]:
+        """Start, then iterate over all rows."""
+        moments = moments_of_rows(rows)
+        diagonal = self.covariance_type == "diag"
+        whitening = Whitening.from_moments(moments, diagonal=diagonal, reg_covar=self.reg_covar)
+        sample = Sample(rows, whitening, whitening.covariance(moments))
+        feature_map = FEATURE_MAPS[self.covariance_type](rows.shape[1])
+        settings = Settings(self.reg_covar, self.tol, self.max_iter)
+        with progress_bar(desc="EM passes", total=self.max_iter, enabled=self.progress) as bar:
+            start = self._given_start(sample) or seed_parameters(
+                sample,
+                feature_map,
+                self.n_components,
+                self.covariance_type,
+                np.random.default_rng(self.random_state),
+                n_init=self.n_init,
+                max_samples=self.init_max_samples,
+                settings=settings,
+            )
+            return run_em(sample, feature_map, start, settings, bar), whitening
+
+    def _given_start(self, sample: Sample) -> Parameters | None:
+        """Initial parameters given by the user, in the whitened space."""
+        if self.means_init is None:
+            return None
+        n_components = self.n_components
+        weights = np.full(n_components, 1 / n_components) if self.weights_init is None else self.weights_init
+        covariances = self.covariances_init
+        if covariances is None:
+            reference = Parameters(self.covariance_type, np.ones(1), np.zeros((1, len(sample.scatter))), sample.scatter)
+            covariances = sample.whitening.unwhiten(reference).covariances
+            if self.covariance_type != "tied":
+                covariances = np.stack([covariances] * n_components)
+        given = checked_parameters(weights, self.means_init, covariances, self.covariance_type, names="{}_init")
+        expected = (n_components, sample.rows.shape[1])
+        if given.means.shape != expected:
+            msg = f"means_init must have shape {expected} (n_components, n_features), got {given.means.shape}."
+            raise ValueError(msg)
+        return sample.whitening.whiten(given)
+
+    def _check_arguments(self) -> None:
+        """Refuse arguments that are out of their range."""
+        check_covariance_type(self.covariance_type)
+        for name in ("n_components", "max_iter", "n_init", "init_max_samples"):
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+                msg = f"{name} must be an integer of at least 1, got {value!r}."
+                raise ValueError(msg)
+        for name in ("tol", "reg_covar"):
+            value = getattr(self, name)
+            if not value >= 0:
+                msg = f"{name} must be at least 0, got {value!r}."
+                raise ValueError(msg)
+        if self.means_init is None and not (self.weights_init is None and self.covariances_init is None):
+            msg = "weights_init and covariances_init need means_init: without means there is nothing to start from."
+            raise ValueError(msg)
+
+    def _check_rows(self, rows: Any) -> None:
+        """Refuse too few rows, advise against too many features."""
+        n_rows, n_dims = rows.shape
+        if n_rows < self.n_components:
+            msg = f"X has {n_rows} rows, fewer than n_components={self.n_components}: use fewer components."
+            raise ValueError(msg)
+        if self.covariance_type == "full" and n_dims > _MANY_DIMENSIONS:
+            msg = (
+                f"A full covariance of {n_dims} features has {n_dims * (n_dims + 1) // 2} parameters a component: "
+                "covariance_type='diag', or PCA to fewer features first, is faster and usually fits better."
+            )
+            warnings.warn(msg, UserWarning, stacklevel=3)

@@ -1,0 +1,71 @@
+"""The parameters of a mixture, in whichever space they are expressed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+COVARIANCE_TYPES = ("full", "tied", "diag")
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Covariance type, weights (K,), means (K, d) and covariances (K, d, d), (d, d) or (K, d), all float64."""
+
+    covariance_type: str
+    weights: NDArray[np.float64]
+    means: NDArray[np.float64]
+    covariances: NDArray[np.float64]
+
+    def ordered(self) -> Parameters:
+        """The same mixture with the heaviest component first."""
+        order = np.argsort(-self.weights, kind="stable")
+        covariances = self.covariances if self.covariance_type == "tied" else self.covariances[order]
+        return Parameters(self.covariance_type, self.weights[order], self.means[order], covariances)
+
+
+def covariance_shape(covariance_type: str, n_components: int, n_dims: int) -> tuple[int, ...]:
+    """Shape of the covariances of a mixture."""
+    shapes = {"full": (n_components, n_dims, n_dims), "tied": (n_dims, n_dims), "diag": (n_components, n_dims)}
+    return shapes[check_covariance_type(covariance_type)]
+
+
+def check_covariance_type(covariance_type: str) -> str:
+    """Return a known covariance type, refuse any other."""
+    if covariance_type not in COVARIANCE_TYPES:
+        msg = f"covariance_type must be one of {', '.join(map(repr, COVARIANCE_TYPES))}, got {covariance_type!r}."
+        raise ValueError(msg)
+    return covariance_type
+
+
+def checked_parameters(
+    weights: Any, means: Any, covariances: Any, covariance_type: str, *, names: str = "{}"
+) -> Parameters:
+    """Float64 copies of the parameters, after checks of their shapes and values."""
+    means = np.array(means, dtype=np.float64)
+    if means.ndim != 2:
+        msg = f"{names.format('means')} must be (n_components, n_features), but its shape is {means.shape}."
+        raise ValueError(msg)
+    expected = {
+        "weights": (np.array(weights, dtype=np.float64), means.shape[:1]),
+        "means": (means, means.shape),
+        "covariances": (np.array(covariances, dtype=np.float64), covariance_shape(covariance_type, *means.shape)),
+    }
+    for name, (values, shape) in expected.items():
+        if values.shape != shape:
+            msg = f"{names.format(name)} must have shape {shape} ({covariance_type} covariance), got {values.shape}."
+            raise ValueError(msg)
+        if not np.isfinite(values).all():
+            msg = f"{names.format(name)} contains NaN or infinity."
+            raise ValueError(msg)
+    checked = Parameters(covariance_type, *(values for values, _ in expected.values()))
+    total = checked.weights.sum()
+    if (checked.weights < 0).any() or abs(total - 1) > 1e-4:
+        msg = f"{names.format('weights')} must be non-negative and sum to 1, but they sum to {total:.6g}."
+        raise ValueError(msg)
+    return checked

@@ -1,0 +1,100 @@
+"""How many components: held-out log-likelihood over whole groups."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.model_selection import GroupKFold
+
+from repatient._progress import progress_bar
+from repatient.mixture._chunks import as_rows
+from repatient.mixture._gaussian_mixture import GaussianMixture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import ArrayLike, NDArray
+
+
+def select_n_components(
+    X: Any,
+    groups: ArrayLike,
+    candidates: Iterable[int],
+    *,
+    n_splits: int = 5,
+    random_state: int = 0,
+    progress: bool | None = None,
+    **params: Any,
+) -> tuple[int, dict[str, NDArray[Any]]]:
+    """Choose the number of components that explains unseen groups (patients) best.
+
+    Each fold leaves whole groups out, so that rows of one group never stand on both sides. Every group counts once,
+    however many rows it has.
+
+    Parameters
+    ----------
+    X
+        Rows (n, d).
+    groups
+        Group of every row, (n,).
+    candidates
+        Numbers of components to try.
+    n_splits
+        Number of folds.
+    random_state
+        Seed of the folds and of the fits.
+    progress
+        Show a progress bar; ``None`` shows it where a person can see it.
+    **params
+        Further arguments of :class:`GaussianMixture`.
+
+    Returns
+    -------
+    best
+        The candidate with the largest held-out log-likelihood; of equals, the smallest.
+    table
+        Arrays with one entry a candidate, in increasing order: ``n_components``, ``log_likelihood`` (mean over groups
+        of the group's mean held-out log density, nats per row) and ``standard_error`` (over groups).
+
+    Raises
+    ------
+    ValueError
+        If there is no candidate, ``groups`` does not fit ``X``, or there are fewer groups than folds.
+    """
+    rows = np.asarray(as_rows(X))
+    sizes = np.unique(np.asarray(list(candidates), dtype=int))
+    codes, n_groups = _group_codes(groups, len(rows), n_splits)
+    if sizes.size == 0:
+        msg = "candidates is empty: name at least one number of components."
+        raise ValueError(msg)
+    folds = list(GroupKFold(n_splits, shuffle=True, random_state=random_state).split(rows, groups=codes))
+    density = np.empty((len(sizes), len(rows)))
+    with progress_bar(desc="Mixtures", total=len(sizes) * n_splits, enabled=progress) as bar:
+        for train, test in folds:
+            train_rows, test_rows = rows[train], rows[test]
+            for row, size in enumerate(sizes):
+                mixture = GaussianMixture(int(size), random_state=random_state, progress=False, **params)
+                density[row, test] = mixture.fit(train_rows).score_samples(test_rows)
+                bar.update()
+    group_sizes = np.bincount(codes)
+    by_group = np.stack([np.bincount(codes, weights=values) / group_sizes for values in density])
+    table = {
+        "n_components": sizes,
+        "log_likelihood": by_group.mean(axis=1),
+        "standard_error": by_group.std(axis=1, ddof=1) / np.sqrt(n_groups),
+    }
+    return int(sizes[table["log_likelihood"].argmax()]), table
+
+
+def _group_codes(groups: ArrayLike, n_rows: int, n_splits: int) -> tuple[NDArray[np.intp], int]:
+    """Groups as consecutive integers, and their number."""
+    values = np.asarray(groups)
+    if values.shape != (n_rows,):
+        msg = f"groups must name one group for each of the {n_rows} rows, but its shape is {values.shape}."
+        raise ValueError(msg)
+    names, codes = np.unique(values, return_inverse=True)
+    if not 2 <= n_splits <= len(names):
+        msg = f"n_splits must lie between 2 and the number of groups ({len(names)}), got {n_splits}."
+        raise ValueError(msg)
+    return codes, len(names)

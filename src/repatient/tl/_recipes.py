@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from repatient import _store
+from repatient._docs import shared_docs
+from repatient.recipe import KINDS, Recipes, fit_recipes
+from repatient.tl._reference import reference_entry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
+
+    from anndata import AnnData
+    from mudata import MuData
+
+
+@shared_docs
+def recipes(
+    data: AnnData | MuData,
+    *,
+    patient_key: str,
+    label_key: str,
+    donor_key: str | None = None,
+    labels: Sequence[str] | None = None,
+    reference: AnnData | MuData | str | PathLike[str] | dict[str, Any] | None = None,
+    kind: str = "dirichlet_multinomial",
+    shrinkage: float = 1.0,
+    gmm_key: str = _store.keys.GMM,
+    reference_key: str = _store.keys.RECIPES,
+    mask_obs: Any = None,
+    key_added: str = _store.keys.RECIPES,
+    random_state: int = 0,
+    copy: bool = False,
+) -> AnnData | MuData | None:
+    """Learn the recipe of each class: the distribution of its patients' cells over the components.
+
+    Parameters
+    ----------
+    %(data)s
+    %(patient_key)s
+    %(label_key)s
+    %(donor_key)s
+    labels
+        Classes to have recipes of. ``None``: all that have patients here and, with a ``reference``, its others.
+    reference
+        Another cohort (object, recipes file, or what :func:`repatient.io.read_recipes` returns) that gives the
+        recipes of classes without a patient here. Both must be assigned to one mixture, see
+        :func:`repatient.tl.assign`.
+    kind
+        Family of the distribution:
+
+        ``"dirichlet_multinomial"``
+            Mean and concentration, allowing for few cells a patient.
+        ``"dirichlet"``
+            The same, with each patient's composition taken as exact.
+        ``"logistic_normal"``
+            Log-ratios with a covariance: components can rise together.
+        ``"empirical"``
+            The compositions of the patients themselves, moved towards the pooled one.
+        ``"mean"``
+            The mean composition, without spread.
+    shrinkage
+        Weight of all classes' patients together in each class's recipe, in patients (empirical Bayes): with 1,
+        the mean of 4 patients moves a fifth of the way to the pooled mean. ``0`` takes each class for itself.
+    %(gmm_key)s
+    reference_key
+        Where the reference object keeps its recipes.
+    %(mask_obs)s
+    key_added
+        Key under which the results are stored.
+    random_state
+        Seed of the Monte-Carlo mean of the ``"logistic_normal"`` recipe; the other kinds draw nothing.
+    %(copy)s
+
+    Returns
+    -------
+    ``None``, or the copy. Written is ``uns[key_added]`` with
+
+    ``params``
+        Parameters, version, and the fingerprint of the mixture.
+    ``counts``
+        Cells of each patient in each component, patients × components.
+    ``patients``
+        ``label``, ``donor`` and ``n_cells`` of each patient.
+    ``classes``, ``origin``
+        Names of the classes, and whether a recipe is this ``"cohort"``'s or the ``"reference"``'s.
+    ``mean``
+        Mean composition, classes × components. It may be edited, with its rows still summing to 1.
+    ``concentration`` (classes,), or ``location`` and ``covariance``, or ``compositions`` and ``composition_class``
+        What else the kind has: larger concentrations mean patients more alike; the covariance is that of the
+        log-ratios. Only the Dirichlet kinds and ``"mean"`` generate from ``mean``, the others from these.
+
+    Raises
+    ------
+    KeyError
+        If a column or the mixture does not exist.
+    ValueError
+        If a patient has two labels or donors, a class in ``labels`` has no patient and no reference, or the
+        reference has another mixture or kind.
+
+    References
+    ----------
+    The Dirichlet-multinomial is that of Mosimann (1962); its fit is described in :mod:`repatient.recipe`.
+    """
+    _store.check_data(data)
+    _store.check_key(key_added, "key_added")
+    _store.check_option(kind, "kind", KINDS)
+    _store.check_integer(random_state, "random_state", minimum=0)
+    mask = _store.read_mask(data, mask_obs)
+    components, n_components = _store.read_components(data, gmm_key)
+    if n_components < 2:
+        msg = f"`gmm_key`: the mixture {gmm_key!r} has one component; a recipe needs two or more to mix."
+        raise ValueError(msg)
+    mixture = _store.fingerprint(data.uns[gmm_key])
+    patients = _store.read_patients(data, patient_key, label_key, donor_key, mask)
+    external = None if reference is None else _reference_recipes(reference, reference_key, mixture, kind)
+    names = _check_labels(labels, patients, external)
+
+    counts = _count(patients, components, n_components)
+    own = [name for name in names if name in patients.classes]
+    parts, origin = [], dict.fromkeys(names, "reference") | dict.fromkeys(own, "cohort")
+    if own:
+        known = patients.labelled
+        fitted = fit_recipes(
+            counts[known], patients.labels[known].astype(str), kind=kind, shrinkage=shrinkage, random_state=random_state
+        )
+        parts.append(fitted.take(own))
+    if external is not None and (others := [name for name in names if name not in own]):
+        parts.append(external.take(others))
+    joined = parts[0] if len(parts) == 1 else parts[0].join(parts[1])
+    entry = _store.recipes_entry(joined.take(names), [origin[name] for name in names])
+    entry["counts"] = pd.DataFrame(
+        counts, index=patients.names.astype(str), columns=[str(k) for k in range(n_components)]
+    )
+    entry["patients"] = _store.patients_frame(patients)
+    entry["params"] = _store.record(
+        kind=kind,
+        shrinkage=shrinkage,
+        patient_key=patient_key,
+        label_key=label_key,
+        donor_key=donor_key,
+        gmm_key=gmm_key,
+        mixture=mixture,
+        mask_obs=_store.storable_mask(mask_obs),
+        random_state=random_state,
+    )
+    data = data.copy() if copy else data
+    data.uns[key_added] = entry
+    return data if copy else None
+
+
+def _count(patients: _store.Patients, components: np.ndarray, n_components: int) -> np.ndarray:
+    inside = patients.codes >= 0
+    cells = patients.codes[inside] * n_components + components[inside]
+    return np.bincount(cells, minlength=len(patients.names) * n_components).reshape(-1, n_components)
+
+
+def _reference_recipes(reference: Any, key: str, mixture: str, kind: str) -> Recipes:
+    entry = reference_entry(reference, key, _store.keys.RECIPES)
+    if entry["params"]["mixture"] != mixture:
+        msg = (
+            "`reference`: its recipes speak of the components of another mixture. Assign both cohorts to one, "
+            "`rp.tl.assign(data, reference)` or the other way round, and learn the recipes again."
+        )
+        raise ValueError(msg)
+    external, _ = _store.read_recipes_entry(entry, key)
+    if external.kind != kind:
+        msg = f"`reference`: its recipes are of kind {external.kind!r}; pass `kind={external.kind!r}` here, too."
+        raise ValueError(msg)
+    return external
+
+
+def _check_labels(labels: Any, patients: _store.Patients, external: Recipes | None) -> list[str]:
+    """Names of the classes to have recipes of, every one of them to be had."""
+    elsewhere = () if external is None else external.classes
+    if labels is None:
+        names = patients.classes + [name for name in elsewhere if name not in patients.classes]
+    elif isinstance(labels, str):
+        msg = f"`labels` is a sequence of class names, not the string {labels!r}; write [{labels!r}]."
+        raise TypeError(msg)
+    else:
+        names = list(dict.fromkeys(str(name) for name in labels))
+    missing = [name for name in names if name not in patients.classes and name not in elsewhere]
+    if missing:
+        have = f"the reference has {_store.listed(elsewhere)}" if external else "no `reference` was given"
+        msg = (
+            f"`labels`: the classes {_store.listed(missing)} have no patient here, so their recipes must come from "
+            f"elsewhere, and {have}. Classes with patients here are {_store.listed(patients.classes)}; pass another "
+            "cohort or a recipes file as `reference`."
+        )
+        raise ValueError(msg)
+    if not names:
+        msg = "`label_key`: no patient has a label, so there is no recipe to learn; label some, or pass a `reference`."
+        raise ValueError(msg)
+    return names
