@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from anndata import AnnData
 from mudata import MuData
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 def listed(names: Iterable[Any], most: int = 12) -> str:
@@ -65,7 +64,7 @@ def check_share(value: Any, argument: str) -> float:
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         msg = f"`{argument}` is a number above 0 and up to 1, not {value!r}."
         raise TypeError(msg)
-    if not 0 < value <= 1:
+    if not 0 < float(value) <= 1:
         msg = f"`{argument}` is a number above 0 and up to 1, not {value}."
         raise ValueError(msg)
     return float(value)
@@ -122,9 +121,6 @@ def uns_entry(data: AnnData | MuData, key: Any, argument: str, written_by: str) 
     """Result of an earlier function in ``uns``."""
     check_key(key, argument)
     if key not in data.uns:
-        msg = (
-            f"`{argument}`: no {key!r} in `uns`; it is written by `rp.tl.{written_by}`. "
-            f"There are {listed(data.uns)}."
-        )
+        msg = f"`{argument}`: no {key!r} in `uns`; it is written by `rp.tl.{written_by}`. There are {listed(data.uns)}."
         raise KeyError(msg)
     return data.uns[key]

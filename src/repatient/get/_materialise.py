@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,7 +48,9 @@ def materialise(
     """Rows of ``data`` as cells of generated patients."""
     source_patient = data.obs[params["patient_key"]].astype(str).to_numpy()[rows]
     source_cell = data.obs_names.to_numpy(dtype=str)[rows]
-    new = _take(data, rows, table.index, key) if isinstance(data, AnnData) else _take_mudata(data, rows, table.index, key)
+    new = (
+        _take(data, rows, table.index, key) if isinstance(data, AnnData) else _take_mudata(data, rows, table.index, key)
+    )
     new.obs[params["patient_key"]] = pd.Categorical(table["patient"])
     new.obs[params["label_key"]] = pd.Categorical(table["label"])
     if params["donor_key"] is not None and params["donor_key"] in new.obs:
@@ -71,8 +73,18 @@ def without_generated(data: AnnData | MuData, key: str) -> AnnData | MuData:
     """Copy without the counts of the generated patients, whose rows are those of the original."""
     new = data.copy()
     del new.obsm[key]
-    del new.uns[key]
+    for name in [name for name in new.uns if name not in _kept(data.uns, key)]:
+        del new.uns[name]
     return new
+
+
+def _kept(uns: Any, key: str) -> dict[str, Any]:
+    """Unstructured results that hold for the new cells too: neither the generated patients nor a graph of the cells."""
+    return {
+        name: deepcopy(value)
+        for name, value in uns.items()
+        if name != key and not (isinstance(value, dict) and "connectivities_key" in value)
+    }
 
 
 def _take(data: AnnData, rows: np.ndarray, names: pd.Index, key: str) -> AnnData:
@@ -82,7 +94,7 @@ def _take(data: AnnData, rows: np.ndarray, names: pd.Index, key: str) -> AnnData
         X=None if data.X is None else data.X[rows],
         obs=data.obs.iloc[rows].set_axis(names),
         var=data.var.copy(),
-        uns={name: deepcopy(value) for name, value in data.uns.items() if name != key},
+        uns=_kept(data.uns, key),
         obsm={name: _rows_of(value, rows, names) for name, value in keep.items()},
         varm={name: value.copy() for name, value in data.varm.items()},
         layers={name: value[rows] for name, value in data.layers.items()},
@@ -108,9 +120,7 @@ def _take_mudata(data: MuData, rows: np.ndarray, names: pd.Index, key: str) -> M
     for name, value in data.obsm.items():
         if name != key and name not in data.mod:
             new.obsm[name] = _rows_of(value, rows, names)
-    for name, value in data.uns.items():
-        if name != key:
-            new.uns[name] = deepcopy(value)
+    new.uns.update(_kept(data.uns, key))
     return new
 
 

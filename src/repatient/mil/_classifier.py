@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -239,14 +240,7 @@ class MILClassifier(ClassifierMixin, BaseEstimator):
 
     @classmethod
     def load(cls, folder: str | PathLike[str], *, device: str = "auto") -> Self:
-        """Read a model that :meth:`save` wrote.
-
-        Parameters
-        ----------
-        folder
-            Folder of the model.
-        device
-            Device to put it on.
+        """Read a model that :meth:`save` wrote to a folder, onto a device.
 
         Raises
         ------
@@ -271,9 +265,7 @@ class MILClassifier(ClassifierMixin, BaseEstimator):
         """Build and train the network, and set the temperature."""
         generator = torch_generator(rng)
         self._network = self._build_network(generator)
-        plan = Plan(
-            self.learning_rate, self.weight_decay, self.batch_size, self.max_epochs, self.patience, self.progress
-        )
+        plan = Plan(**{setting.name: getattr(self, setting.name) for setting in fields(Plan)})
         self.temperature_ = 1.0
         with single_thread():
             record = train(self._network, training, validation, plan, generator)

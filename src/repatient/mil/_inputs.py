@@ -101,6 +101,9 @@ def read_cohort(
         raise ValueError(msg)
     donors = np.arange(len(real)) if groups is None else _check_vector(groups, len(real), "groups", "bags")
     sources = None if source_groups is None else _check_vector(source_groups, len(real.X), "source_groups", "rows of X")
+    if sources is not None and np.any(sources[real.rows] != np.repeat(donors, real.sizes)):
+        msg = "source_groups must give every cell of a real bag the donor that groups gives the bag; they differ."
+        raise ValueError(msg)
     return Cohort(real, codes[: len(real)], donors, drawn, codes[len(real) :], sources, classes)
 
 

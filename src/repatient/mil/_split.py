@@ -53,19 +53,17 @@ def _choose_groups(counts: NDArray[np.int64], fraction: float, order: NDArray[np
     """Which groups to hold out, given bags per group and class; the rarest class chooses first."""
     total = counts.sum(axis=0)
     target = np.maximum(1, np.round(fraction * total))
-    held_out = np.zeros(len(counts), dtype=bool)
+    held_out, held = np.zeros(len(counts), dtype=bool), np.zeros_like(total)
     for c in np.argsort(total, kind="stable"):
-        candidates = order[counts[order, c] > 0]
-        for group in candidates:
-            held = counts[held_out].sum(axis=0)
+        candidates = order[(counts[order, c] > 0) & ~held_out[order]]
+        # The last resort comes second: where every group would overshoot, the smallest is still better than none.
+        smallest_first = candidates[np.argsort(counts[candidates, c], kind="stable")]
+        for group, last_resort in [*((g, False) for g in candidates), *((g, True) for g in smallest_first)]:
             nearer = abs(held[c] + counts[group, c] - target[c]) < abs(held[c] - target[c])
-            if nearer and not held_out[group] and np.all(held + counts[group] < total):
+            wanted = held[c] == 0 if last_resort else nearer
+            if wanted and not held_out[group] and np.all(held + counts[group] < total):
                 held_out[group] = True
-        if not held_out[candidates].any():
-            # Every group overshoots by more than nothing undershoots: the smallest is still better than none.
-            held = counts[held_out].sum(axis=0)
-            possible = [g for g in candidates if np.all(held + counts[g] < total)]
-            held_out[min(possible, key=lambda g: counts[g, c], default=candidates[:0])] = True
+                held += counts[group]
     return held_out
 
 

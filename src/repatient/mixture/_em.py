@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
     from repatient.mixture._parameters import Parameters
 
-# Terms of a log density beyond this size leave too few digits of float32 after they cancel.
-_FLOAT32_MAGNITUDE = 1e4
-# So do the squares of rows that far (in global standard deviations) from the centre.
+# The squares of rows beyond this distance (in global standard deviations) leave float32 too few digits.
 _FLOAT32_DISTANCE = 1e3
 _MAX_RIDGE_RAISES = 6
 _MAX_RESEEDS = 3
@@ -93,23 +91,25 @@ def score_blocks(
 ) -> Iterator[Scores]:
     """Score the rows block by block; the buffers are used again for the next block."""
     n_dims, n_components, log_jacobian = feature_map.n_dims, len(coefficients.values), whitening.log_jacobian
-    usual = compute_dtype(rows)
-    if coefficients.magnitude > _FLOAT32_MAGNITUDE:
-        usual = np.dtype(np.float64)
+    double = np.dtype(np.float64)
+    usual = compute_dtype(rows) if coefficients.suits_float32() else double
     length = block_length(feature_map.n_features, usual.itemsize)
     buffers: dict[np.dtype[Any], tuple[NDArray[Any], ...]] = {}
     for where, block in iter_blocks(rows, length):
         z = whitening.columns(block)
         far = max(z.max(), -z.min()) > _FLOAT32_DISTANCE
-        dtype = np.dtype(np.float64) if far else usual
+        dtype = double if far else usual
         if dtype not in buffers:
             features = np.ones((feature_map.n_features, length), dtype)
-            buffers[dtype] = coefficients.values.astype(dtype), features, np.empty((n_components, length), dtype)
-        values, features, log_joint = buffers[dtype]
+            log_joint = np.empty((n_components, length), dtype)
+            rounding = coefficients.rounding(dtype).astype(dtype)[:, None]
+            buffers[dtype] = coefficients.values.astype(dtype), rounding, features, log_joint
+        values, rounding, features, log_joint = buffers[dtype]
         features, log_joint = features[:, : len(block)], log_joint[:, : len(block)]
         features[1 : n_dims + 1] = z
         feature_map.fill(features, coefficients.factor)
         np.matmul(values, features, out=log_joint)
+        log_joint -= rounding
         yield Scores(where, features, log_joint, log_jacobian)
 
 

@@ -23,20 +23,34 @@ if TYPE_CHECKING:
 # Not 1: a component that holds exactly one row sums to it only up to rounding.
 MIN_EFFECTIVE_ROWS = 0.999
 _SMALLEST_WEIGHT = 1e-300
+# Sums of absolute terms up to which float32 keeps the mean log density to about 1e-5 nats, and EM stable: the first
+# for the average row, the second for the rows of any component.
+_USUAL_TERMS, _LARGEST_TERMS = 3e4, 3e5
 
 
 @dataclass(frozen=True)
 class Coefficients:
-    """Coefficients (K, p) of the features; for tied covariances also the factor of the shared quadratic form."""
+    """Coefficients (K, p) of the features, and the mean features (K, p) of rows drawn from each component.
+
+    For tied covariances ``factor`` is what makes the shared quadratic form a sum of squares.
+    """
 
     values: Float
+    expected: Float
+    weights: Float
     factor: Float | None = None
 
-    @property
-    def magnitude(self) -> float:
-        """Size of the terms that cancel in a log density of order one."""
-        largest = float(np.abs(self.values[:, 1:]).max())
-        return largest if self.factor is None else max(largest, float(np.square(self.factor).max()))
+    def suits_float32(self) -> bool:
+        """Whether the terms of the log densities are small enough to cancel in single precision."""
+        terms = np.abs(self.values * self.expected).sum(axis=1)
+        return bool(terms.max() < _LARGEST_TERMS and terms @ self.weights < _USUAL_TERMS)
+
+    def rounding(self, dtype: np.dtype[Any]) -> Float:
+        """By how much rounded coefficients overstate the mean log density of each component's own rows.
+
+        Rounding moves all rows of a component alike, so that it would not average out as the rounding of rows does.
+        """
+        return ((self.values.astype(dtype) - self.values) * self.expected).sum(axis=1)
 
 
 @dataclass(frozen=True)
@@ -135,7 +149,9 @@ class FullFeatures(FeatureMap):
         quadratic = -precisions[:, *self._upper]
         quadratic[:, self._upper[0] == self._upper[1]] *= 0.5
         constants = self._constants(parameters.weights, log_det, mahalanobis)
-        return Coefficients(np.column_stack([constants, linear, quadratic]))
+        second = parameters.covariances + parameters.means[:, :, None] * parameters.means[:, None, :]
+        expected = np.column_stack([np.ones_like(constants), parameters.means, second[:, *self._upper]])
+        return Coefficients(np.column_stack([constants, linear, quadratic]), expected, parameters.weights)
 
     def covariances(self, sums: Sums, means: Float, scatter: Float) -> Float:
         second = np.empty((len(means), self.n_dims, self.n_dims))
@@ -162,10 +178,11 @@ class TiedFeatures(FeatureMap):
         factors, log_det = _inverse_cholesky(parameters.covariances[None])
         factor = factors[0]
         spherical = parameters.means @ factor.T
-        constants = self._constants(parameters.weights, log_det, np.square(spherical).sum(axis=1))
-        return Coefficients(
-            np.column_stack([constants, spherical @ factor, np.full(len(constants), -0.5)]), factor=factor
-        )
+        distances = np.square(spherical).sum(axis=1)
+        constants = self._constants(parameters.weights, log_det, distances)
+        values = np.column_stack([constants, spherical @ factor, np.full(len(constants), -0.5)])
+        expected = np.column_stack([np.ones_like(constants), parameters.means, self.n_dims + distances])
+        return Coefficients(values, expected, parameters.weights, factor)
 
     def covariances(self, sums: Sums, means: Float, scatter: Float) -> Float:
         counts = np.where(sums.alive, sums.counts, 0)
@@ -190,7 +207,9 @@ class DiagFeatures(FeatureMap):
         linear = precisions * parameters.means
         mahalanobis = (linear * parameters.means).sum(axis=1)
         constants = self._constants(parameters.weights, np.log(parameters.covariances).sum(axis=1), mahalanobis)
-        return Coefficients(np.column_stack([constants, linear, -0.5 * precisions]))
+        second = parameters.covariances + parameters.means**2
+        expected = np.column_stack([np.ones_like(constants), parameters.means, second])
+        return Coefficients(np.column_stack([constants, linear, -0.5 * precisions]), expected, parameters.weights)
 
     def covariances(self, sums: Sums, means: Float, scatter: Float) -> Float:
         return sums.per_row(self.n_dims + 1) - means**2

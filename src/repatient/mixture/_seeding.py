@@ -10,7 +10,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import euclidean_distances
 
 from repatient.mixture._chunks import block_length, take_rows
-from repatient.mixture._em import Course, Sample, Settings, run_em
+from repatient.mixture._em import Sample, Settings, run_em
 from repatient.mixture._parameters import Parameters
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from repatient.mixture._features import FeatureMap
 
-_SHORT_RUN = 15
+_SHORT_RUNS = (5, 10)
 _KMEANS_PASSES = 20
 
 
@@ -35,17 +35,24 @@ def seed_parameters(
 ) -> Parameters:
     """Start ``n_init`` times from k-means, run EM briefly, refine the most likely run on the subsample."""
     part = _subsample(sample, max(max_samples, n_components), rng)
-    brief = replace(settings, max_iter=_SHORT_RUN)
-
-    def short_run(index: int) -> Course:
-        start = _kmeans_start(part, feature_map, n_components, covariance_type, index, rng, settings.reg_covar)
-        return run_em(part, feature_map, start, brief)
-
-    runs = [short_run(index) for index in range(n_init if n_components > 1 else 1)]
-    best = max(runs, key=lambda run: run.log_likelihoods[-1]).parameters
+    starts = [
+        _kmeans_start(part, feature_map, n_components, covariance_type, index, rng, settings.reg_covar)
+        for index in range(n_init if n_components > 1 else 1)
+    ]
+    best = _most_likely(part, feature_map, starts, settings)
     if part is sample:
         return best
     return run_em(part, feature_map, best, settings).parameters
+
+
+def _most_likely(part: Sample, feature_map: FeatureMap, starts: list[Parameters], settings: Settings) -> Parameters:
+    """Run EM briefly from all starts, then a little longer from the better half, and keep the most likely."""
+    for n_passes in _SHORT_RUNS:
+        brief = replace(settings, max_iter=n_passes)
+        runs = [run_em(part, feature_map, start, brief) for start in starts]
+        runs.sort(key=lambda run: -run.log_likelihoods[-1])
+        starts = [run.parameters for run in runs[: (len(runs) + 1) // 2]]
+    return starts[0]
 
 
 def _subsample(sample: Sample, max_samples: int, rng: np.random.Generator) -> Sample:

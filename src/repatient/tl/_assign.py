@@ -95,7 +95,10 @@ def assign(
     entry = mixture_entry(mixture)
     entry["log_density_quantiles"] = source["log_density_quantiles"]
     entry["params"] = _store.record(
-        n_components=len(mixture.weights_), covariance_type=covariance_type, use_rep=use_rep, reference_key=reference_key
+        n_components=len(mixture.weights_),
+        covariance_type=covariance_type,
+        use_rep=use_rep,
+        reference_key=reference_key,
     )
     entry["reference"] = {
         "alignment": "raw",

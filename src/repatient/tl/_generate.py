@@ -129,7 +129,9 @@ def generate(
     warn_of_shortage(draws, source.components)
 
     counts = sp.hstack([draw.counts(data.n_obs) for draw in draws], format="csc", dtype=np.int32)
-    table = _patients_table(labels, draws, counts, source, dict(zip(recipes.classes, origin, strict=True)), recipes.kind)
+    table = _patients_table(
+        labels, draws, counts, source, dict(zip(recipes.classes, origin, strict=True)), recipes.kind
+    )
     data = data.copy() if copy else data
     data.obsm[key_added] = counts
     data.uns[key_added] = {

@@ -69,9 +69,7 @@ def check_donors(
     return at_disposal
 
 
-def feasible_sizes(
-    sizes: np.ndarray, n_donors: int, max_donor_share: float | None, *, exact: bool
-) -> np.ndarray:
+def feasible_sizes(sizes: np.ndarray, n_donors: int, max_donor_share: float | None, *, exact: bool) -> np.ndarray:
     """Sizes that the donors can give without one exceeding its share: the next below, or else above, what was drawn.
 
     A share of half of an odd number of cells, for instance, is no whole number of cells.

@@ -173,9 +173,7 @@ def mil(
     return (model, data) if copy else model
 
 
-def _read_selected(
-    data: AnnData | MuData, key: str, training: _store.Patients
-) -> tuple[sp.csc_matrix, np.ndarray]:
+def _read_selected(data: AnnData | MuData, key: str, training: _store.Patients) -> tuple[sp.csc_matrix, np.ndarray]:
     """Counts and labels of the generated patients to train on, all of their cells being of training patients."""
     counts, table = _store.read_generated(data, key)
     selected = np.ones(len(table), dtype=bool)

@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from repatient import _store
@@ -15,6 +14,7 @@ from repatient import _store
 if TYPE_CHECKING:
     from os import PathLike
 
+    import numpy as np
     from anndata import AnnData
     from mudata import MuData
 

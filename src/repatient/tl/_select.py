@@ -143,8 +143,9 @@ def _uncertainty(passes: np.ndarray, by: str, random_state: int) -> np.ndarray:
     from repatient.mil import epistemic, margin, total_entropy
 
     if by == "random":
-        return np.random.default_rng(random_state).random(passes.shape[1])
-    return {"entropy": total_entropy, "epistemic": epistemic, "margin": margin}[by](passes)
+        return np.random.default_rng(random_state).random((passes.shape[1],))
+    measures = {"entropy": total_entropy, "epistemic": epistemic, "margin": margin}
+    return np.asarray(measures[by](passes))
 
 
 def _within_classes(uncertainty: np.ndarray, labels: np.ndarray, keep: str, fraction: float) -> np.ndarray:
