@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from repatient import datasets, get, io, mil, mixture, pl, tl
+    from repatient import datasets, get, io, mil, mixture, pl, recipe, sampling, tl
 
-__all__ = ["__version__", "datasets", "get", "io", "mil", "mixture", "pl", "tl"]
+__all__ = ["__version__", "datasets", "get", "io", "mil", "mixture", "pl", "recipe", "sampling", "tl"]
 
 __version__ = version("repatient")
 

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+import repatient as rp
+
+mpl.use("agg")
+
+COHORTS = Path(os.environ.get("REPATIENT_COHORTS", Path(__file__).resolve().parents[2] / "shared" / "data"))
+KEYS = {"patient_key": "patient", "label_key": "label"}
+
+
+@pytest.fixture(scope="session")
+def keys() -> dict[str, str]:
+    return KEYS
+
+
+@pytest.fixture
+def read_cohort():
+    """Read a real cohort, or skip where the folder of cohorts is absent."""
+
+    def read(name: str) -> ad.AnnData:
+        path = COHORTS / name
+        if not path.is_file():
+            pytest.skip(f"the real cohort {name} is not in {COHORTS} (set REPATIENT_COHORTS)")
+        return ad.read_h5ad(path)
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def _plain() -> ad.AnnData:
+    adata, _ = rp.datasets.pbmc_cohort(n_patients=8, n_cells=120)
+    adata.obsm["X_pca"] = adata.obsm["X_pca"][:, :10].copy()
+    return adata
+
+
+@pytest.fixture(scope="session")
+def _generated(_plain) -> ad.AnnData:
+    adata = _plain.copy()
+    rp.tl.gmm(adata, 6)
+    rp.tl.recipes(adata, **KEYS)
+    rp.tl.generate(adata, 7)
+    return adata
+
+
+@pytest.fixture(scope="session")
+def _trained(_generated):
+    adata = _generated.copy()
+    model = rp.tl.mil(adata, **KEYS, generated_key="generated", max_epochs=8)
+    return adata, model
+
+
+@pytest.fixture
+def plain(_plain) -> ad.AnnData:
+    """A cohort of 16 patients of two classes."""
+    return _plain.copy()
+
+
+@pytest.fixture
+def generated(_generated) -> ad.AnnData:
+    """The cohort with mixture, recipes and 7 generated patients a class."""
+    return _generated.copy()
+
+
+@pytest.fixture
+def trained(_trained):
+    """The cohort with a classifier trained on real and generated patients, and the classifier."""
+    adata, model = _trained
+    return adata.copy(), model
+
+
+def assert_same(a: Any, b: Any, where: str = "object") -> None:
+    """Equal content, whatever array of strings a format reads back."""
+    if isinstance(a, dict):
+        assert set(a) == set(b), where
+        for key in a:
+            assert_same(a[key], b[key], f"{where}[{key!r}]")
+    elif isinstance(a, pd.DataFrame):
+        pd.testing.assert_frame_equal(a, b, check_dtype=False, check_names=False, check_index_type=False, obj=where)
+    elif sp.issparse(a):
+        assert a.shape == b.shape, where
+        assert (a != b).nnz == 0, where
+    elif isinstance(a, str) or a is None:
+        assert a == b, where
+    elif np.asarray(a).dtype.kind in "OUT":
+        assert [str(value) for value in np.ravel(a)] == [str(value) for value in np.ravel(b)], where
+    else:
+        np.testing.assert_array_equal(np.asarray(a), np.asarray(b), err_msg=where)
+
+
+def content(data: Any) -> dict[str, Any]:
+    parts = {"obs": data.obs, "var": data.var, "obsm": dict(data.obsm), "uns": dict(data.uns)}
+    if isinstance(data, ad.AnnData):
+        return parts | {"X": data.X, "layers": dict(data.layers), "obsp": dict(data.obsp)}
+    return parts | {name: content(part) for name, part in data.mod.items()}
+
+
+@pytest.fixture(scope="session")
+def same_content():
+    """Assert that two objects hold the same."""
+
+    def check(a: Any, b: Any) -> None:
+        assert_same(content(a), content(b))
+
+    return check
+
+
+@pytest.fixture
+def untouched():
+    """Context in which an object must not change."""
+
+    @contextmanager
+    def watch(data: Any):
+        before = deepcopy(content(data)) if not data.is_view else deepcopy(content(data.copy()))
+        yield
+        assert_same(before, content(data))
+
+    return watch
