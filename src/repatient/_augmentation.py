@@ -143,7 +143,7 @@ def _select(adata: ad.AnnData, keys: dict[str, Any], settings: Settings) -> None
 def _read(source: Path) -> ad.AnnData:
     try:
         return ad.read_h5ad(source)
-    except (OSError, KeyError, ad.io.AnnDataReadError) as error:
+    except (OSError, KeyError) as error:
         msg = f"{str(source)!r} is no readable .h5ad file: {error}"
         raise ValueError(msg) from error
 

@@ -57,7 +57,8 @@ class MILClassifier(ClassifierMixin, BaseEstimator):
     class_weight
         ``"balanced"`` weighs bags inversely to the frequency of their class among the training bags.
     standardize
-        Whether to give each feature mean 0 and variance 1 over the cells of the real training bags.
+        Whether to give each feature mean 0 and variance 1 over the cells of the real training bags. Values more than 10
+        standard deviations away are then clipped, so that a feature that hardly varies in training cannot decide alone.
     n_passes
         Monte-Carlo dropout passes of :meth:`predict_proba_mc`.
     device
@@ -85,7 +86,8 @@ class MILClassifier(ClassifierMixin, BaseEstimator):
     early_stopped_
         Whether the patience ran out.
     temperature_
-        Divisor of the logits in all probabilities, between 0.25 and 4; 1 with fewer than 10 validation bags.
+        Divisor of the logits in all probabilities, between 0.25 and 4, fitted on the validation bags; 1 with fewer than
+        10 of them.
 
     References
     ----------
@@ -99,12 +101,12 @@ class MILClassifier(ClassifierMixin, BaseEstimator):
         hidden: int = 64,
         attention_hidden: int = 32,
         n_layers: int = 1,
-        dropout: float = 0.25,
+        dropout: float = 0.5,
         learning_rate: float = 1e-3,
-        weight_decay: float = 1e-2,
+        weight_decay: float = 1.0,
         batch_size: int = 16,
-        max_epochs: int = 100,
-        patience: int = 20,
+        max_epochs: int = 50,
+        patience: int = 15,
         validation_fraction: float = 0.2,
         class_weight: Literal["balanced"] | None = "balanced",
         standardize: bool = True,
@@ -188,7 +190,7 @@ class MILClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[self.predict_proba(bags).argmax(axis=1)]
 
     def predict_proba(self, bags: Bags) -> NDArray[np.float64]:
-        """Calibrated class probabilities without dropout, shape (B, classes)."""
+        """Class probabilities at ``temperature_``, without dropout, shape (B, classes)."""
         return self._probabilities(self._embed(bags)[0])
 
     def predict_proba_mc(
@@ -281,7 +283,7 @@ class MILClassifier(ClassifierMixin, BaseEstimator):
         return network.to(find_device(self.device))
 
     def _standardize(self, X: NDArray[Any]) -> NDArray[np.float32]:
-        return ((X - self._mean) / self._scale).astype(np.float32)
+        return _inputs.apply_scaler(X, self._mean, self._scale, clip=self.standardize)
 
     def _embed(self, bags: Bags) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Embedding of each bag and attention of each of its entries."""

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
+# Standard deviations: far enough for heavy tails, near enough that one cell cannot drive the logits anywhere.
+CLIP = 10.0
+
+
 def check_bags(bags: Any, name: str, *, n_features: int | None = None) -> Bags:
     """Bags without an empty one, over finite values of the features that the model knows."""
     if not isinstance(bags, Bags):
@@ -157,6 +161,14 @@ def fit_scaler(bags: Bags, *, standardize: bool) -> tuple[NDArray[np.float64], N
         return np.zeros(bags.X.shape[1]), np.ones(bags.X.shape[1])
     scaler = StandardScaler().fit(bags.X[bags.rows])
     return scaler.mean_.astype(np.float64), scaler.scale_.astype(np.float64)
+
+
+def apply_scaler(
+    X: NDArray[Any], mean: NDArray[np.float64], scale: NDArray[np.float64], *, clip: bool
+) -> NDArray[np.float32]:
+    """Standardised values, within ``CLIP`` if wished."""
+    scaled = (X - mean) / scale
+    return (np.clip(scaled, -CLIP, CLIP, out=scaled) if clip else scaled).astype(np.float32)
 
 
 def compact(parts: list[Bags], standardize: Callable[[NDArray[Any]], NDArray[np.float32]]) -> list[Bags]:

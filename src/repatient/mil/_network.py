@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
 import torch
@@ -54,9 +55,11 @@ class GatedAttentionNetwork(nn.Module):
         super().__init__()
         self.dropout = dropout
         widths = [n_features, *[hidden] * n_layers]
-        self.encoder = nn.ModuleList(_linear(a, b, generator) for a, b in zip(widths, widths[1:], strict=False))
+        self.encoder = nn.ModuleList(_linear(n_in, n_out, generator) for n_in, n_out in pairwise(widths))
         self.gates = _linear(hidden, 2 * attention_hidden, generator)
         self.score = _linear(attention_hidden, 1, generator)
+        # Pooling starts as the plain mean: attention moves away from it only as far as the bags ask for.
+        nn.init.zeros_(self.score.weight)
         self.head = _linear(hidden, hidden, generator)
         self.classifier = _linear(hidden, n_classes, generator)
 

@@ -26,11 +26,12 @@ _MAX_RESEEDS = 3
 
 @dataclass(frozen=True)
 class Settings:
-    """Regularisation of the covariances, and when EM stops."""
+    """Regularisation of the covariances, when EM stops, and whether its last pass is repeated in double precision."""
 
     reg_covar: float
     tol: float
     max_iter: int
+    refine: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,18 +88,17 @@ class Course:
 
 
 def score_blocks(
-    rows: Any, whitening: Whitening, feature_map: FeatureMap, coefficients: Coefficients
+    rows: Any, whitening: Whitening, feature_map: FeatureMap, coefficients: Coefficients, *, double: bool = False
 ) -> Iterator[Scores]:
-    """Score the rows block by block; the buffers are used again for the next block."""
+    """Score the rows block by block, in double precision if wanted or needed; buffers are used again for each block."""
     n_dims, n_components, log_jacobian = feature_map.n_dims, len(coefficients.values), whitening.log_jacobian
-    double = np.dtype(np.float64)
-    usual = compute_dtype(rows) if coefficients.suits_float32() else double
+    usual = compute_dtype(rows) if coefficients.suits_float32() and not double else np.dtype(np.float64)
     length = block_length(feature_map.n_features, usual.itemsize)
     buffers: dict[np.dtype[Any], tuple[NDArray[Any], ...]] = {}
     for where, block in iter_blocks(rows, length):
         z = whitening.columns(block)
         far = max(z.max(), -z.min()) > _FLOAT32_DISTANCE
-        dtype = double if far else usual
+        dtype = np.dtype(np.float64) if far else usual
         if dtype not in buffers:
             features = np.ones((feature_map.n_features, length), dtype)
             log_joint = np.empty((n_components, length), dtype)
@@ -113,11 +113,13 @@ def score_blocks(
         yield Scores(where, features, log_joint, log_jacobian)
 
 
-def expectation(sample: Sample, feature_map: FeatureMap, coefficients: Coefficients) -> Expectation:
+def expectation(
+    sample: Sample, feature_map: FeatureMap, coefficients: Coefficients, *, double: bool = False
+) -> Expectation:
     """One pass over the rows."""
     n_rows = sample.rows.shape[0]
     sums, log_likelihood = np.zeros(coefficients.values.shape), 0.0
-    for scores in score_blocks(sample.rows, sample.whitening, feature_map, coefficients):
+    for scores in score_blocks(sample.rows, sample.whitening, feature_map, coefficients, double=double):
         log_likelihood += scores.normalise().sum()
         sums += scores.log_joint @ scores.features.T
     return Expectation(Sums(sums, n_rows), log_likelihood / n_rows)
@@ -157,18 +159,21 @@ def run_em(
     for iteration in range(1, settings.max_iter + 1):
         coefficients = feature_map.coefficients(course.parameters)
         expected = expectation(sample, feature_map, coefficients)
+        gain = expected.log_likelihood - course.log_likelihoods[-1] if course.log_likelihoods else np.inf
+        course.converged = gain < settings.tol and not just_reseeded
+        last = course.converged or iteration == settings.max_iter
+        if last and settings.refine:
+            expected = expectation(sample, feature_map, coefficients, double=True)
         course.parameters, course.reg_covar = maximisation(
             sample, feature_map, expected.sums, course.parameters, course.reg_covar
         )
         course.log_likelihoods.append(expected.log_likelihood)
         if progress is not None:
             progress.update()
-        gain = np.diff(course.log_likelihoods[-2:])
-        if not just_reseeded and gain.size and gain[0] < settings.tol:
-            course.converged = True
+        if last:
             break
         empty = np.flatnonzero(~expected.sums.alive & (reseeds < _MAX_RESEEDS))
-        just_reseeded = bool(empty.size) and iteration < settings.max_iter
+        just_reseeded = bool(empty.size)
         if just_reseeded:
             worst = _worst_rows(sample, feature_map, coefficients, len(empty))
             shape = sample.scatter + course.reg_covar * sample.whitening.metric

@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from repatient._progress import progress_bar
-from repatient.mixture._chunks import as_rows
+from repatient.mixture._chunks import as_rows, compute_dtype
 from repatient.mixture._density import MixtureDensity
 from repatient.mixture._em import Course, Sample, Settings, run_em
 from repatient.mixture._features import FEATURE_MAPS
@@ -31,8 +31,9 @@ class GaussianMixture(MixtureDensity):
 
     The log density of a Gaussian is linear in the features 1, x and x xᵀ, so that one matrix product per block scores
     all rows under all components and another one sums the sufficient statistics. Rows are centred and whitened on the
-    way, which is what allows single precision; where single precision would not do (needle-shaped components, extreme
-    rows), blocks are computed in double precision. Memory beyond the data is a few blocks.
+    way, which is what allows single precision. Where it would not do (needle-shaped components, extreme rows) and in the
+    last pass, blocks are computed in double precision. float64 rows are computed in double precision throughout, all
+    others as described. Memory beyond the data is a few blocks and the subsample.
 
     Parameters
     ----------
@@ -42,7 +43,8 @@ class GaussianMixture(MixtureDensity):
         ``"full"``: one covariance matrix a component; ``"tied"``: one for all components; ``"diag"``: one variance a
         component and feature.
     tol
-        EM has converged when a pass gains less than this in mean log-likelihood (nats per row).
+        EM has converged when a pass gains less than this in mean log-likelihood (nats per row). Single precision
+        resolves about 1e-5; pass float64 rows to go below.
     reg_covar
         Added to the variances of every component, in squared units of the input. Raised tenfold, at most six times,
         while a covariance is not positive definite.
@@ -202,7 +204,8 @@ class GaussianMixture(MixtureDensity):
         whitening = Whitening.from_moments(moments, diagonal=diagonal, reg_covar=self.reg_covar)
         sample = Sample(rows, whitening, whitening.covariance(moments))
         feature_map = FEATURE_MAPS[self.covariance_type](rows.shape[1])
-        settings = Settings(self.reg_covar, self.tol, self.max_iter)
+        refine = compute_dtype(rows) == np.float32
+        settings = Settings(self.reg_covar, self.tol, self.max_iter, refine)
         with progress_bar(desc="EM passes", total=self.max_iter, enabled=self.progress) as bar:
             start = self._given_start(sample) or seed_parameters(
                 sample,
@@ -220,7 +223,10 @@ class GaussianMixture(MixtureDensity):
         """Initial parameters given by the user, in the whitened space."""
         if self.means_init is None:
             return None
-        n_components = self.n_components
+        n_components, expected = self.n_components, (self.n_components, sample.rows.shape[1])
+        if np.shape(self.means_init) != expected:
+            msg = f"means_init must have shape {expected} (n_components, d), got {np.shape(self.means_init)}."
+            raise ValueError(msg)
         weights = np.full(n_components, 1 / n_components) if self.weights_init is None else self.weights_init
         covariances = self.covariances_init
         if covariances is None:
@@ -229,10 +235,6 @@ class GaussianMixture(MixtureDensity):
             if self.covariance_type != "tied":
                 covariances = np.stack([covariances] * n_components)
         given = checked_parameters(weights, self.means_init, covariances, self.covariance_type, names="{}_init")
-        expected = (n_components, sample.rows.shape[1])
-        if given.means.shape != expected:
-            msg = f"means_init must have shape {expected} (n_components, n_features), got {given.means.shape}."
-            raise ValueError(msg)
         return sample.whitening.whiten(given)
 
     def _check_arguments(self) -> None:

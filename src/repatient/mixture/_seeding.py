@@ -42,13 +42,13 @@ def seed_parameters(
     best = _most_likely(part, feature_map, starts, settings)
     if part is sample:
         return best
-    return run_em(part, feature_map, best, settings).parameters
+    return run_em(part, feature_map, best, replace(settings, refine=False)).parameters
 
 
 def _most_likely(part: Sample, feature_map: FeatureMap, starts: list[Parameters], settings: Settings) -> Parameters:
     """Run EM briefly from all starts, then a little longer from the better half, and keep the most likely."""
     for n_passes in _SHORT_RUNS:
-        brief = replace(settings, max_iter=n_passes)
+        brief = replace(settings, max_iter=n_passes, refine=False)
         runs = [run_em(part, feature_map, start, brief) for start in starts]
         runs.sort(key=lambda run: -run.log_likelihoods[-1])
         starts = [run.parameters for run in runs[: (len(runs) + 1) // 2]]

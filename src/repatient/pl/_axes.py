@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
 
 if TYPE_CHECKING:
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 CONTEXT = "#d9d9d9"
@@ -36,6 +38,11 @@ def open_frame(ax: Axes) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
+def in_percent(axis: Axis) -> None:
+    """Write shares as percentages, with as many digits as they need."""
+    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}%"))
+
+
 def legend_above(ax: Axes, **kwargs: Any) -> None:
     """Legend over the axes, where it covers nothing."""
     ax.legend(
@@ -52,6 +59,4 @@ def legend_above(ax: Axes, **kwargs: Any) -> None:
 
 def legend_beside(ax: Axes, **kwargs: Any) -> None:
     """Legend to the right of the axes."""
-    ax.legend(
-        loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0.3, frameon=False, fontsize=SMALL, **kwargs
-    )
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0.3, frameon=False, fontsize=SMALL, **kwargs)

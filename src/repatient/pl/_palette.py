@@ -69,9 +69,6 @@ def _candidates() -> tuple[np.ndarray, np.ndarray]:
     lab = oklab(rgb)
     chroma = np.hypot(lab[:, 1], lab[:, 2])
     usable = (
-        (lab[:, 0] >= _LIGHTNESS[0])
-        & (lab[:, 0] <= _LIGHTNESS[1])
-        & (chroma >= _CHROMA[0])
-        & (chroma <= _CHROMA[1])
+        (lab[:, 0] >= _LIGHTNESS[0]) & (lab[:, 0] <= _LIGHTNESS[1]) & (chroma >= _CHROMA[0]) & (chroma <= _CHROMA[1])
     )
     return rgb[usable], lab[usable]

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.lines import Line2D
+
+from repatient import _store, get
+from repatient._docs import shared_docs
+from repatient.pl._axes import axes_or_new, check_axes, legend_beside, open_frame
+from repatient.pl._colours import class_colours
+from repatient.recipe._ordination import ordinate
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from mudata import MuData
+
+    from repatient.pl._colours import Palette
+
+_UNKNOWN = "#8c8c8c"
+
+
+@shared_docs
+def compositions(
+    data: AnnData | MuData,
+    *,
+    recipes_key: str = _store.keys.RECIPES,
+    generated_key: str | None = _store.keys.GENERATED,
+    palette: Palette | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw real and generated patients by their compositions.
+
+    The axes are the principal components of the real patients' log-ratios :cite:p:`Aitchison1983`, with half a cell
+    added to each component; generated patients are projected on them. Good ones lie among the real patients of their
+    class, and are as far apart.
+
+    Parameters
+    ----------
+    %(data)s
+    %(recipes_key)s
+    %(generated_key)s ``None``: real patients only.
+    palette
+        Colours of the classes: a list, a dictionary by name, or the name of a colormap. ``None``: those in ``uns``.
+    %(ax)s
+
+    Returns
+    -------
+    The axes, with a filled marker for each real patient and an open one for each generated patient. The colours
+    that were used are in ``uns[f"{label_key}_colors"]``.
+
+    Raises
+    ------
+    KeyError
+        If there are no recipes, or no generated patients.
+    ValueError
+        If there are fewer than three patients or components, or the palette is too short.
+    """
+    check_axes(ax)
+    counts = get.compositions(data, recipes_key=recipes_key, generated_key=generated_key)
+    labels = counts.index.get_level_values("label")
+    is_generated = counts.index.get_level_values("is_generated").to_numpy(dtype=bool)
+    values = counts.to_numpy(dtype=np.float64)
+    ordination = ordinate(values[~is_generated], values[is_generated])
+    label_key = data.uns[recipes_key]["params"]["label_key"]
+    classes = list(dict.fromkeys([*map(str, data.uns[recipes_key]["classes"]), *map(str, labels.dropna())]))
+    colours = class_colours(data, label_key, classes, palette)
+
+    ax = axes_or_new(ax, 6.0, 4.2)
+    of_patients = np.array([colours.of[str(label)] if pd.notna(label) else _UNKNOWN for label in labels])
+    # Real patients on top: they are the few that the many are to be compared with.
+    ax.scatter(
+        ordination.projected[:, 0],
+        ordination.projected[:, 1],
+        s=22,
+        facecolors="none",
+        edgecolors=of_patients[is_generated],
+        linewidths=0.8,
+        alpha=0.8,
+    )
+    ax.scatter(
+        ordination.fitted[:, 0],
+        ordination.fitted[:, 1],
+        s=48,
+        c=of_patients[~is_generated],
+        edgecolors="white",
+        linewidths=0.7,
+        zorder=3,
+    )
+    for axis, number, share in zip((ax.xaxis, ax.yaxis), (1, 2), ordination.explained, strict=True):
+        axis.set_label_text(f"Log-ratio PC {number} ({share:.0%} of the variance)")
+    open_frame(ax)
+    shown = {name: colours.of[name] for name in classes if name in set(labels.dropna().astype(str))}
+    if labels.isna().any():
+        shown["no class"] = _UNKNOWN
+    _legend(ax, shown, has_generated=bool(is_generated.any()))
+    colours.store(data)
+    return ax
+
+
+def _legend(ax: Axes, colours: dict[str, str], *, has_generated: bool) -> None:
+    def dot(label: str, **kwargs: Any) -> Line2D:
+        return Line2D([], [], linestyle="none", marker="o", label=label, **kwargs)
+
+    handles = [dot(name, color=colour, markersize=6) for name, colour in colours.items()]
+    if has_generated:
+        handles.append(dot("real", color="#555555", markersize=6))
+        handles.append(dot("generated", markerfacecolor="none", markeredgecolor="#555555", markersize=4.5))
+    legend_beside(ax, handles=handles)

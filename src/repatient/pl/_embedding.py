@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from repatient import _store
+from repatient._docs import shared_docs
+from repatient.pl._axes import CONTEXT, new_figure
+from repatient.pl._basis import read_basis
+from repatient.pl._colours import column_colours, component_colours
+from repatient.pl._density import SHARES_INSIDE, draw_density
+from repatient.pl._focus import cell_weights
+from repatient.pl._map import draw_groups, name_axes, name_groups, point_size
+from repatient.pl._palette import COMPONENT_START
+from repatient.pl._recipe_table import read_recipe_table
+from repatient.pl._stacked import draw_stacked
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+    from matplotlib.figure import Figure
+    from mudata import MuData
+
+    from repatient.pl._colours import Colours, Palette
+
+_FADED = 0.35
+
+
+@shared_docs
+def embedding(
+    data: AnnData | MuData,
+    *,
+    basis: str | None = None,
+    color: str | None = None,
+    density: str | None = None,
+    classes: Sequence[str] | None = None,
+    size: float | None = None,
+    palette: Palette | None = None,
+    gmm_key: str = _store.keys.GMM,
+    recipes_key: str = _store.keys.RECIPES,
+    generated_key: str = _store.keys.GENERATED,
+) -> Figure:
+    """Draw the map of the cells, and the recipes beside it in the same colours.
+
+    The number of each component stands in the midst of its cells, and in its part of a class's bar.
+
+    Parameters
+    ----------
+    %(data)s
+    basis
+        Map to draw on: a key of ``obsm``, with or without its ``X_``; of more dimensions, the first two. In a
+        MuData also ``"modality:key"``. ``None``: ``X_umap``, else ``X_tsne``, else ``X_pca``.
+    color
+        Categorical column of ``obs`` to colour and name the cells by, such as cell types. ``None``: the component.
+    density
+        A class, a patient or a generated patient: contours within which 25, 50 and 75 %% of its cells are.
+    classes
+        Classes whose recipes to draw, in this order. ``None``: all.
+    size
+        Area of a point in square points. ``None``: the smaller, the more cells there are.
+    palette
+        Colours of the components: a list, a dictionary by number, or the name of a colormap. ``None``: those in
+        ``uns``.
+    %(gmm_key)s
+    %(recipes_key)s
+    %(generated_key)s It is read for ``density`` only.
+
+    Returns
+    -------
+    The figure, with the map and the recipes as its axes. The colours that were used are in
+    ``uns[f"{gmm_key}_colors"]`` and, with ``color``, in ``uns[f"{color}_colors"]``, where scanpy reads them. In a
+    notebook, end the call with a semicolon, or the figure is shown twice.
+
+    Raises
+    ------
+    KeyError
+        If there is no such map, column, mixture, recipe, class or patient.
+    ValueError
+        If the recipes are of another mixture, or a palette is too short.
+    TypeError
+        If ``color`` is a column of numbers.
+    """
+    _store.check_data(data)
+    xy, axis_names = read_basis(data, basis)
+    groups, n_components = _store.read_components(data, gmm_key)
+    table = read_recipe_table(data, recipes_key, classes=classes)
+    params = data.uns[recipes_key]["params"]
+    _store.check_mixture(data, params["mixture"], gmm_key, "The recipes", "Learn them again with `rp.tl.recipes`.")
+    components = component_colours(data, gmm_key, n_components, palette)
+    cells, names = components, [str(k) for k in range(n_components)]
+    if color is not None and color != gmm_key:
+        groups, names, cells = _read_groups(data, color)
+    weights, whose = (None, "") if density is None else cell_weights(data, str(density), params, generated_key)
+
+    figure = new_figure(7.2 + 0.65 * len(table.classes), 5.2)
+    on_map, beside = figure.subplots(1, 2, width_ratios=[5.5, 0.9 + 0.65 * len(table.classes)])
+    point_colours = [cells.of[name] for name in names] + [CONTEXT]
+    area = point_size(data.n_obs, size)
+    draw_groups(on_map, xy, groups, point_colours, area, alpha=None if weights is None else _FADED)
+    if weights is not None:
+        draw_density(on_map, xy, weights)
+        inside = ", ".join(f"{100 * share:.0f}" for share in SHARES_INSIDE)
+        on_map.set_title(f"{whose}\nContours around {inside} % of the cells", fontsize="medium")
+    name_groups(on_map, xy, groups, names)
+    name_axes(on_map, axis_names)
+    draw_stacked(beside, table, components.of)
+    components.store(data)
+    cells.store(data)
+    return figure
+
+
+def _read_groups(data: AnnData | MuData, color: str) -> tuple[np.ndarray, list[str], Colours]:
+    """Group of each cell (-1 for none), the groups' names and their colours."""
+    column = _store.obs_column(data, color, "color")
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+        msg = f"`color`: {color!r} holds numbers; a categorical column is needed. `scanpy.pl.embedding` draws numbers."
+        raise TypeError(msg)
+    categories = column.astype("category").cat
+    names = [str(name) for name in categories.categories]
+    return np.asarray(categories.codes, dtype=np.int64), names, column_colours(data, color, names, None, COMPONENT_START)

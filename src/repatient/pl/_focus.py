@@ -1,0 +1,46 @@
+"""The patients whose cells a figure shows: a class, a generated patient or a real one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from repatient import _store
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+
+def cells_with(data: AnnData | MuData, key: str, name: str, argument: str) -> np.ndarray:
+    """Whether each cell, (n_obs,), has a value in a column of ``obs``; values are compared as text."""
+    column = _store.obs_column(data, key, argument).astype("category").cat
+    return np.isin(column.codes, np.flatnonzero(column.categories.astype(str) == name))
+
+
+def cell_weights(
+    data: AnnData | MuData, name: str, params: dict[str, Any], generated_key: str
+) -> tuple[np.ndarray, str]:
+    """How many times each cell, (n_obs,), belongs to a class or patient, and what that is called in a title.
+
+    ``params`` are those of the recipes, which say where classes and patients are.
+    """
+    for argument, what in (("label_key", "Class"), ("patient_key", "Patient")):
+        inside = cells_with(data, params[argument], name, argument)
+        if inside.any():
+            return inside.astype(np.float64), f"{what} {name}"
+    generated: list[str] = []
+    if generated_key in data.uns:
+        counts, table = _store.read_generated(data, generated_key)
+        generated = [str(patient) for patient in table.index]
+        if name in generated:
+            column = counts[:, [generated.index(name)]]
+            return column.toarray().ravel().astype(np.float64), f"Generated patient {name}"
+    patients = _store.read_patients(data, params["patient_key"], params["label_key"])
+    msg = (
+        f"`density`: {name!r} is no class, patient or generated patient. Classes are "
+        f"{_store.listed(patients.classes)}, patients {_store.listed(patients.names, 6)}, generated patients "
+        f"{_store.listed(generated, 6)}."
+    )
+    raise KeyError(msg)

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib.ticker import MaxNLocator
+
+from repatient import _store
+from repatient._docs import shared_docs
+from repatient.pl._axes import axes_or_new, check_axes, open_frame
+from repatient.pl._palette import CLASS_COLOURS
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from mudata import MuData
+
+
+@shared_docs
+def history(data: AnnData | MuData, *, mil_key: str = _store.keys.MIL, ax: Axes | None = None) -> Axes:
+    """Draw the losses of the classifier's training, epoch by epoch.
+
+    Parameters
+    ----------
+    %(data)s
+    mil_key
+        Where :func:`repatient.tl.mil` stored its results.
+    %(ax)s
+
+    Returns
+    -------
+    The axes, with the training loss and, if there were validation patients, their loss and the epoch whose weights
+    were kept: that of the lowest validation loss.
+
+    Raises
+    ------
+    KeyError
+        If no classifier was trained.
+    """
+    _store.check_data(data)
+    check_axes(ax)
+    table = _store.uns_entry(data, mil_key, "mil_key", "mil")["history"]
+    ax = axes_or_new(ax, 5.0, 3.4)
+    ax.plot(table["epoch"], table["train_loss"], color=CLASS_COLOURS[0], label="training")
+    if table["validation_loss"].notna().any():
+        ax.plot(table["epoch"], table["validation_loss"], color=CLASS_COLOURS[1], label="validation")
+        kept = table.loc[table["validation_loss"].idxmin()]
+        ax.axvline(kept["epoch"], color="#777777", linestyle="--", linewidth=1, zorder=1)
+        ax.plot(
+            kept["epoch"],
+            kept["validation_loss"],
+            "o",
+            color=CLASS_COLOURS[1],
+            label=f"kept, epoch {kept['epoch']:.0f}",
+        )
+    ax.set_ylim(bottom=0)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    ax.set_xlabel("Epoch")
+    ax.set_ylabel("Loss (cross-entropy, nats)")
+    ax.legend(frameon=False)
+    open_frame(ax)
+    return ax

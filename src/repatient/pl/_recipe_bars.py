@@ -1,0 +1,63 @@
+"""Components side by side, one bar a class, with the spread over patients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
+
+from repatient.pl._axes import in_percent, legend_above, open_frame
+from repatient.pl._stacked import SHARE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from repatient.pl._recipe_table import RecipeTable
+
+_GROUP = 0.8
+
+
+def draw_bars(
+    ax: Axes, table: RecipeTable, class_colours: dict[str, str], component_colours: dict[str, str], interval: float
+) -> None:
+    """Bars of the mean share, whiskers over the interval of patients, grouped by component."""
+    x = np.arange(len(table.components))
+    width = _GROUP / len(table.classes)
+    for i, name in enumerate(table.classes):
+        at = x + (i + 0.5) * width - _GROUP / 2
+        ax.bar(at, table.mean.loc[name], width, color=class_colours[name], alpha=0.75, label=name)
+        ax.vlines(at, table.low.loc[name], table.high.loc[name], color="#333333", linewidth=0.9)
+    in_percent(ax.yaxis)
+    ax.set_ylim(bottom=0)
+    ax.set_ylabel(SHARE)
+    open_frame(ax)
+    name_components(ax, table.components, component_colours)
+    whiskers = Line2D([], [], color="#333333", linewidth=0.9, label=f"middle {interval * 100:g} % of patients")
+    handles, _ = ax.get_legend_handles_labels()
+    legend_above(ax, handles=[*handles, whiskers], ncols=min(len(handles) + 1, 4))
+
+
+def name_components(ax: Axes, components: list[str], colours: dict[str, str]) -> None:
+    """Component numbers under the axis, each below a patch of its colour."""
+    x = np.arange(len(components))
+    ax.set_xlim(-0.6, len(x) - 0.4)
+    ax.set_xticks(x, components)
+    ax.tick_params(axis="x", length=0, pad=12)
+    ax.scatter(
+        x,
+        np.zeros(len(x)),
+        s=28,
+        marker="s",
+        color=[colours[name] for name in components],
+        # The patches stand a fixed distance below the axis, however tall the axes are.
+        transform=ax.get_xaxis_transform() + _below(ax, points=7),
+        clip_on=False,
+        zorder=3,
+    )
+    ax.set_xlabel("Component")
+
+
+def _below(ax: Axes, points: float) -> ScaledTranslation:
+    return ScaledTranslation(0, -points / 72, ax.figure.dpi_scale_trans)

@@ -1,0 +1,118 @@
+"""Recipes as matrices of classes by components, in the order in which they are drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from repatient import _store, get
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from anndata import AnnData
+    from mudata import MuData
+
+ORDERS = ("number", "share", "difference")
+
+
+@dataclass(frozen=True)
+class RecipeTable:
+    """What is drawn of the recipes.
+
+    Parameters
+    ----------
+    mean, low, high
+        Mean share of each component and the ends of the interval over patients, classes × components.
+    every_class
+        All classes that have a recipe, drawn or not.
+    n_components
+        All components, drawn or not.
+    gmm_key, label_key
+        Columns of ``obs`` that the recipes were learnt from.
+    """
+
+    mean: pd.DataFrame
+    low: pd.DataFrame
+    high: pd.DataFrame
+    every_class: list[str]
+    n_components: int
+    gmm_key: str
+    label_key: str
+
+    @property
+    def classes(self) -> list[str]:
+        """Classes that are drawn."""
+        return list(self.mean.index)
+
+    @property
+    def components(self) -> list[str]:
+        """Components that are drawn."""
+        return list(self.mean.columns)
+
+
+def read_recipe_table(
+    data: AnnData | MuData,
+    recipes_key: str,
+    *,
+    classes: Sequence[str] | None = None,
+    order: str | Sequence[Any] = "number",
+    interval: float = 0.8,
+) -> RecipeTable:
+    """Read the recipes of some classes, components in an order."""
+    tidy = get.recipes(data, recipes_key=recipes_key, interval=interval)
+    every_class, every_component = list(tidy["class"].unique()), list(tidy["component"].unique())
+    rows = _check_classes(classes, every_class)
+    mean, low, high = (
+        tidy.pivot(index="class", columns="component", values=name).loc[rows, every_component]
+        for name in ("mean", "low", "high")
+    )
+    columns = _ordered(mean, order)
+    params = data.uns[recipes_key]["params"]
+    return RecipeTable(
+        mean[columns],
+        low[columns],
+        high[columns],
+        every_class,
+        len(every_component),
+        params["gmm_key"],
+        params["label_key"],
+    )
+
+
+def _check_classes(classes: Any, every_class: list[str]) -> list[str]:
+    if classes is None:
+        return every_class
+    if isinstance(classes, str):
+        msg = f"`classes` is a sequence of class names, not the string {classes!r}; write [{classes!r}]."
+        raise TypeError(msg)
+    names = list(dict.fromkeys(str(name) for name in classes))
+    unknown = [name for name in names if name not in every_class]
+    if unknown or not names:
+        what = f"there is no recipe of {_store.listed(unknown)}" if unknown else "it is empty"
+        msg = f"`classes`: {what}; there are recipes of {_store.listed(every_class)}."
+        raise ValueError(msg)
+    return names
+
+
+def _ordered(mean: pd.DataFrame, order: Any) -> list[str]:
+    """Components by number, by share, by how much more the last class has than the first, or as listed."""
+    every = list(mean.columns)
+    if isinstance(order, str):
+        _store.check_option(order, "order", ORDERS)
+        if order == "number":
+            return every
+        # The shares of a fitted recipe are above 0; those of an edited one need not be.
+        shares = mean.clip(lower=1e-6)
+        values = mean.mean() if order == "share" else np.log(shares.iloc[0] / shares.iloc[-1])
+        return list(values.sort_values(ascending=False, kind="stable").index)
+    names = list(dict.fromkeys(str(name) for name in order))
+    unknown = [name for name in names if name not in every]
+    if unknown or not names:
+        what = f"there are no components {_store.listed(unknown)}" if unknown else "it is empty"
+        msg = f"`order`: {what}; components are '0' to '{len(every) - 1}', and orders {_store.listed(ORDERS)}."
+        raise ValueError(msg)
+    return names

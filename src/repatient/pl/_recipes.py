@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+
+from repatient import _store
+from repatient._docs import shared_docs
+from repatient.pl._axes import axes_or_new, check_axes
+from repatient.pl._colours import class_colours, component_colours
+from repatient.pl._recipe_bars import draw_bars
+from repatient.pl._recipe_matrix import draw_dots, draw_heatmap
+from repatient.pl._recipe_table import read_recipe_table
+from repatient.pl._stacked import draw_stacked
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from mudata import MuData
+
+    from repatient.pl._colours import Palette
+    from repatient.pl._recipe_table import RecipeTable
+
+_KINDS = ("bars", "stacked", "heatmap", "dots")
+_COLORMAPS = {"heatmap": "viridis", "dots": "RdBu_r"}
+
+
+@shared_docs
+def recipes(
+    data: AnnData | MuData,
+    *,
+    kind: str = "bars",
+    classes: Sequence[str] | None = None,
+    order: str | Sequence[str] = "number",
+    interval: float = 0.8,
+    recipes_key: str = _store.keys.RECIPES,
+    palette: Palette | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the recipes: how much of each component the patients of a class have.
+
+    Parameters
+    ----------
+    %(data)s
+    kind
+        ``"bars"``
+            For each component a bar a class, with whiskers over the patients.
+        ``"stacked"``
+            For each class one bar of all components, in their colours.
+        ``"heatmap"``
+            Classes by components, the mean share as colour, on a square-root scale.
+        ``"dots"``
+            Classes by components, the mean share as the area of a dot, and as its colour the binary logarithm of its
+            ratio to the mean of the classes that are drawn.
+    classes
+        Classes to draw, in this order. ``None``: all.
+    order
+        Order of the components: their ``"number"``, their mean ``"share"``, the ``"difference"`` (from those that the
+        first class has more of to those that the last has more of), or a list of the components to draw.
+    interval
+        Share of the patients that the whiskers of ``"bars"`` span.
+    %(recipes_key)s
+    palette
+        Colours of the classes for ``"bars"`` and of the components for ``"stacked"``: a list, a dictionary by
+        name, or the name of a colormap. ``None``: those in ``uns``. For ``"heatmap"`` and ``"dots"``, the name of a
+        colormap.
+    %(ax)s
+
+    Returns
+    -------
+    The axes. The colours of classes and components that were used are in ``uns[f"{label_key}_colors"]`` and
+    ``uns[f"{gmm_key}_colors"]``, where scanpy reads them.
+
+    Raises
+    ------
+    KeyError
+        If there are no recipes.
+    ValueError
+        If an option, a class, a component or a palette is unknown, or the palette too short.
+    """
+    _store.check_option(kind, "kind", _KINDS)
+    check_axes(ax)
+    table = read_recipe_table(data, recipes_key, classes=classes, order=order, interval=interval)
+    colormap = _colormap(kind, palette)
+    components = component_colours(data, table.gmm_key, table.n_components, palette if kind == "stacked" else None)
+    groups = class_colours(data, table.label_key, table.every_class, palette if kind == "bars" else None)
+    ax = axes_or_new(ax, *_size(kind, table))
+    if kind == "stacked":
+        draw_stacked(ax, table, components.of)
+    elif kind == "bars":
+        draw_bars(ax, table, groups.of, components.of, interval)
+        groups.store(data)
+    elif kind == "heatmap":
+        draw_heatmap(ax, table, components.of, colormap)
+    else:
+        draw_dots(ax, table, components.of, colormap)
+    components.store(data)
+    return ax
+
+
+def _colormap(kind: str, palette: Palette | None) -> str:
+    """Name of the colormap of the kinds that have one."""
+    if kind not in _COLORMAPS or palette is None:
+        return _COLORMAPS.get(kind, "")
+    if not isinstance(palette, str) or palette not in mpl.colormaps:
+        msg = f"`palette` is the name of a colormap for kind={kind!r}, not {palette!r}."
+        raise ValueError(msg)
+    return palette
+
+
+def _size(kind: str, table: RecipeTable) -> tuple[float, float]:
+    """Width and height in inches."""
+    n_classes, n_components = table.mean.shape
+    if kind == "stacked":
+        return 1.6 + 0.7 * n_classes, 5.0
+    if kind == "bars":
+        return min(max(4.0, 1.0 + n_components * (0.16 + 0.08 * n_classes)), 18.0), 3.6
+    return 3.0 + 0.28 * n_components, 1.5 + 0.4 * n_classes

@@ -1,0 +1,60 @@
+"""One bar a class, made of its components."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from repatient.pl._axes import in_percent, open_frame
+from repatient.pl._palette import contrasting
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from repatient.pl._recipe_table import RecipeTable
+
+SHARE = "Share of a patient's cells"
+# A number of this height, in points, needs so much of the axis.
+_NUMBER = 7
+
+
+def draw_stacked(ax: Axes, table: RecipeTable, colours: dict[str, str]) -> None:
+    """Stack the mean shares, first component on top, as one reads; numbers in the parts that have room."""
+    x = np.arange(len(table.classes))
+    top = table.mean.sum(axis=1).to_numpy()
+    for component in table.components:
+        height = table.mean[component].to_numpy()
+        bottom = top - height
+        ax.bar(x, height, 0.8, bottom, color=colours[component], edgecolor="white", linewidth=0.4, label=component)
+        _number(ax, component, x, bottom, height, contrasting(colours[component]))
+        top = bottom
+    ax.set_xlim(-0.55, len(x) - 0.45)
+    ax.set_ylim(0, 1)
+    name_classes(ax, table.classes)
+    in_percent(ax.yaxis)
+    ax.set_ylabel(SHARE)
+    ax.tick_params(axis="x", length=0)
+    open_frame(ax)
+    ax.spines["bottom"].set_visible(False)
+
+
+def name_classes(ax: Axes, classes: list[str]) -> None:
+    """Class names under the axis, aslant where they would run into each other."""
+    crowded = len(classes) > 1 and max(map(len, classes)) > 8
+    slant: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
+    ax.set_xticks(np.arange(len(classes)), classes, **slant)
+
+
+def _number(ax: Axes, component: str, x: np.ndarray, bottom: np.ndarray, height: np.ndarray, colour: str) -> None:
+    points = ax.get_window_extent().height * 72 / ax.figure.dpi
+    for position in np.flatnonzero(height * points > _NUMBER + 1):
+        ax.text(
+            x[position],
+            bottom[position] + height[position] / 2,
+            component,
+            ha="center",
+            va="center_baseline",
+            fontsize=_NUMBER,
+            color=colour,
+        )

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import log_softmax
+
+from repatient.mil import Bags, MILClassifier, _classifier, _train
+from repatient.mil._train import LabelledBags, evaluate, fit_temperature
+
+QUICK = {"max_epochs": 3, "hidden": 16, "attention_hidden": 8}
+
+
+@pytest.fixture
+def spied(monkeypatch) -> dict:
+    """What training is handed."""
+    seen = {}
+
+    def spy(network, training, validation, plan, generator):
+        seen.update(training=training, validation=validation, network=network, threads=torch.get_num_threads())
+        return _train.train(network, training, validation, plan, generator)
+
+    monkeypatch.setattr(_classifier, "train", spy)
+    return seen
+
+
+def numbered(n_bags: int, size: int = 5) -> tuple[Bags, np.ndarray, np.ndarray]:
+    """Bags whose cells carry the number of their row; two bags a donor."""
+    X = np.arange(float(n_bags * size))[:, None]
+    y = np.arange(n_bags) // 2 % 2
+    return (
+        Bags.from_codes(X, np.repeat(np.arange(n_bags), size), n_bags),
+        y,
+        np.array([f"d{b // 2}" for b in range(n_bags)]),
+    )
+
+
+def cells(labelled: LabelledBags) -> set[int]:
+    return set(labelled.bags.X[labelled.bags.rows, 0].astype(int).tolist())
+
+
+def test_generated_bags_are_trained_on_without_the_cells_of_validation_donors(spied):
+    bags, y, donors = numbered(40)
+    sources = np.repeat(donors, 5)
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 2, size=(200, 30))
+    counts[:, -20:] = 0
+    for b in range(20):  # the last twenty are of one donor each, so that some are emptied
+        counts[10 * b : 10 * b + 10, 10 + b] = 1
+    generated = Bags.from_counts(bags.X, counts)
+    model = MILClassifier(**QUICK, standardize=False).fit(
+        bags, y, groups=donors, generated=generated, generated_y=np.arange(30) % 2, source_groups=sources
+    )
+    held_out = set(donors[model.validation_bags_])
+    n_real = 40 - len(model.validation_bags_)
+    assert len(held_out) == 4
+    assert {d for r in cells(spied["training"]) for d in [sources[r]]} == set(donors) - held_out
+    assert cells(spied["validation"]) == set(np.flatnonzero(np.isin(sources, list(held_out))).tolist())
+    assert len(spied["validation"].bags) == len(model.validation_bags_)
+    assert len(spied["training"].bags) == n_real + 30 - len(held_out)
+    # Every other drawn cell is still there, and the labels still belong to their bags.
+    kept = generated.drop_rows(np.isin(sources, list(held_out)))
+    assert spied["training"].bags.sizes[n_real:].tolist() == kept.sizes[kept.sizes > 0].tolist()
+    assert spied["training"].y[n_real:].tolist() == (np.arange(30) % 2)[kept.sizes > 0].tolist()
+
+
+def test_cells_of_validation_bags_leave_generated_ones_even_without_source_groups(spied):
+    bags, y, _ = numbered(40)
+    everything = Bags(bags.X, np.arange(200), np.array([0, 200]))
+    model = MILClassifier(**QUICK, standardize=False).fit(bags, y, generated=everything, generated_y=[1])
+    assert not cells(spied["training"]) & cells(spied["validation"])
+    assert spied["training"].bags.sizes[-1] == 200 - 5 * len(model.validation_bags_)
+
+
+def test_a_class_may_have_generated_bags_only(spied):
+    bags, y, _ = numbered(20)
+    generated = Bags.from_codes(bags.X, np.arange(100) % 4, 4)
+    with pytest.warns(UserWarning, match="No validation set.*2: 0"):
+        model = MILClassifier(**QUICK).fit(bags, y, generated=generated, generated_y=[2, 2, 2, 2])
+    assert model.predict_proba(bags).shape == (20, 3)
+    assert spied["validation"] is None
+    assert len(spied["training"].bags) == 24
+
+
+def test_generated_bags_must_share_the_array(planted):
+    bags, y = planted
+    other = Bags(bags.X.copy(), bags.rows, bags.indptr)
+    with pytest.raises(ValueError, match="same array X"):
+        MILClassifier(**QUICK).fit(bags, y, generated=other, generated_y=y)
+    with pytest.raises(ValueError, match="of one type"):
+        MILClassifier(**QUICK).fit(bags, y, generated=bags, generated_y=np.zeros(60))
+
+
+def test_early_stopping_restores_the_weights_of_the_best_epoch(planted, spied):
+    bags, y = planted
+    noise = np.random.default_rng(3).permutation(y)
+    model = MILClassifier(max_epochs=60, patience=5, learning_rate=5e-3).fit(bags, noise)
+    losses = np.array(model.history_["validation_loss"])
+    assert model.early_stopped_
+    assert model.best_epoch_ == losses.argmin() + 1
+    assert model.n_epochs_ == len(losses) == model.best_epoch_ + 5 < 60
+    cells_ = torch.from_numpy(spied["validation"].bags.X)
+    loss, accuracy = evaluate(spied["network"], cells_, spied["validation"])
+    assert loss == pytest.approx(losses.min(), rel=1e-6)
+    assert loss < losses[-1]
+    assert accuracy == model.history_["validation_balanced_accuracy"][model.best_epoch_ - 1]
+
+
+def test_training_runs_on_one_thread(planted, spied):
+    MILClassifier(**QUICK).fit(*planted)
+    assert spied["threads"] == 1
+
+
+def test_training_lowers_the_loss(planted):
+    model = MILClassifier(max_epochs=30, validation_fraction=0.0).fit(*planted)
+    assert model.history_["train_loss"][-1] < 0.5 * model.history_["train_loss"][0]
+    assert model.history_["epoch"] == list(range(1, 31))
+
+
+def test_every_bag_is_in_one_batch_of_an_epoch_and_batches_are_even(planted, monkeypatch):
+    bags, y = planted
+    numbers = Bags(np.arange(1200.0)[:, None], bags.rows, bags.indptr)
+    batches = []
+    forward = _classifier.GatedAttentionNetwork.forward
+
+    def spy(self, instances, sizes, masks=None):
+        batches.append((instances[:, 0].tolist(), len(sizes)))
+        return forward(self, instances, sizes, masks)
+
+    monkeypatch.setattr(_classifier.GatedAttentionNetwork, "forward", spy)
+    MILClassifier(max_epochs=2, batch_size=29, validation_fraction=0.0, standardize=False).fit(numbers, y)
+    assert [n for _, n in batches] == [20] * 6
+    first, second = (sum((b[0] for b in batches[i : i + 3]), []) for i in (0, 3))
+    assert sorted(first) == sorted(second) == list(range(1200))
+    assert first != second
+
+
+def test_balanced_weights_give_each_class_the_same_say():
+    y = np.repeat([0, 1, 2], [1, 3, 8])
+    labelled = LabelledBags.of(None, y, n_classes=3, balanced=True)
+    assert [labelled.weights[y == c].sum() for c in range(3)] == pytest.approx([4, 4, 4])
+    assert LabelledBags.of(None, y, n_classes=3, balanced=False).weights.tolist() == [1.0] * 12
+
+
+def test_temperature_minimises_the_loss_within_bounds():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(4000, 3)) * 2
+    y = np.array([rng.choice(3, p=p) for p in np.exp(log_softmax(logits / 1.7, axis=1))])
+    assert fit_temperature(logits, y) == pytest.approx(1.7, rel=0.1)
+    grid = np.linspace(0.5, 3, 200)
+    losses = [-log_softmax(logits / t, axis=1)[np.arange(4000), y].mean() for t in grid]
+    assert fit_temperature(logits, y) == pytest.approx(grid[np.argmin(losses)], abs=0.02)
+    assert fit_temperature(logits, logits.argmax(axis=1)) == pytest.approx(0.25, rel=1e-3)
+    assert fit_temperature(logits, logits.argmin(axis=1)) == pytest.approx(4.0, rel=1e-3)
+
+
+def test_a_diverging_loss_is_an_error(planted):
+    with pytest.raises(FloatingPointError, match="lower learning_rate"):
+        MILClassifier(learning_rate=1e30, max_epochs=20).fit(*planted)
+
+
+def test_ten_right_answers_do_not_ask_for_the_lowest_temperature():
+    logits = np.tile([[1.0, -1.0]], (10, 1))
+    assert 0.5 < fit_temperature(logits, np.zeros(10, int)) < 1.0

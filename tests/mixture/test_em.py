@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture as Reference
+
+from repatient.mixture import GaussianMixture, _chunks
+
+TYPES = ["full", "tied", "diag"]
+
+
+def initial(rows, n_components, covariance_type, seed=0):
+    """Rough parameters to start from, with the precisions that scikit-learn wants."""
+    rng = np.random.default_rng(seed)
+    n_dims = rows.shape[1]
+    factors = rng.normal(size=(n_components, n_dims, n_dims))
+    full = factors @ np.swapaxes(factors, 1, 2) + 2 * np.eye(n_dims)
+    covariances = {"full": full, "tied": full[0], "diag": np.diagonal(full, axis1=1, axis2=2)}[covariance_type]
+    precisions = 1 / covariances if covariance_type == "diag" else np.linalg.inv(covariances)
+    weights = rng.dirichlet(np.full(n_components, 5.0))
+    means = rows[rng.choice(len(rows), n_components, replace=False)]
+    return {"weights_init": weights, "means_init": means}, covariances, precisions
+
+
+def run_passes(rows, n_components, covariance_type, n_passes, **params):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return GaussianMixture(n_components, covariance_type=covariance_type, max_iter=n_passes, tol=0, **params).fit(
+            rows
+        )
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+@pytest.mark.parametrize("reg_covar", [1e-6, 0.3])
+@pytest.mark.parametrize("n_components", [1, 5, 6])
+def test_one_pass_equals_scikit_learn(plant, covariance_type, reg_covar, n_components):
+    # As many components as features is where the shapes of tied and diagonal covariances coincide.
+    rows = plant(1500, 5, 6, separation=2.0).rows * np.array([1, 10, 0.1, 3, 1, 50]) + 7
+    given, covariances, precisions = initial(rows, n_components, covariance_type)
+    ours = run_passes(
+        rows, n_components, covariance_type, 1, reg_covar=reg_covar, covariances_init=covariances, **given
+    )
+    reference = Reference(
+        n_components,
+        covariance_type=covariance_type,
+        max_iter=1,
+        reg_covar=reg_covar,
+        precisions_init=precisions,
+        **given,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        reference.fit(rows)
+    order = np.argsort(-reference.weights_)
+    expected = reference.covariances_ if covariance_type == "tied" else reference.covariances_[order]
+    np.testing.assert_allclose(ours.weights_, reference.weights_[order], rtol=1e-10)
+    np.testing.assert_allclose(ours.means_, reference.means_[order], rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(ours.covariances_, expected, rtol=1e-10, atol=1e-10)
+    assert ours.log_likelihoods_[0] == pytest.approx(reference.lower_bound_, rel=1e-10)
+    assert ours.log_likelihood_ == pytest.approx(reference.score(rows), rel=1e-10)
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_log_likelihood_never_falls(plant, covariance_type, seed):
+    rows = plant(800, 4, 3, separation=1.5, seed=seed).rows
+    given, covariances, _ = initial(rows, 4, covariance_type, seed)
+    fitted = run_passes(rows, 4, covariance_type, 60, reg_covar=0, covariances_init=covariances, **given)
+    assert fitted.n_reseeded_ == 0
+    assert fitted.n_iter_ > 10
+    course = np.append(fitted.log_likelihoods_, fitted.log_likelihood_)
+    assert np.diff(course).min() > -1e-10
+    assert course[-1] > course[0] + 0.1
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-10), (np.float32, 1e-6)])
+def test_block_size_does_not_matter(plant, monkeypatch, covariance_type, dtype, tolerance):
+    rows = plant(3000, 3, 4).rows.astype(dtype)
+    fits = []
+    for n_bytes in (1, 40_000, 1 << 24):
+        monkeypatch.setattr(_chunks, "FEATURE_BYTES", n_bytes)
+        fits.append(GaussianMixture(3, covariance_type=covariance_type, n_init=2).fit(rows))
+    for other in fits[1:]:
+        np.testing.assert_allclose(other.means_, fits[0].means_, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(other.covariances_, fits[0].covariances_, rtol=tolerance, atol=tolerance)
+        assert other.log_likelihood_ == pytest.approx(fits[0].log_likelihood_, abs=tolerance)
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_component_without_rows_is_reseeded(plant, covariance_type):
+    rows = plant(2000, 3, 2, separation=8.0).rows
+    means = np.array([rows[0], rows[1], [1e4, 1e4]])
+    fitted = GaussianMixture(3, covariance_type=covariance_type, means_init=means, tol=1e-5, max_iter=500).fit(rows)
+    assert fitted.n_reseeded_ >= 1
+    assert fitted.weights_.min() * len(rows) > 1
+    assert np.abs(fitted.means_).max() < 100
+    assert all(np.isfinite(values).all() for values in (fitted.weights_, fitted.means_, fitted.covariances_))
+
+
+def test_regularisation_is_raised_when_a_covariance_is_singular():
+    rng = np.random.default_rng(0)
+    rows = np.repeat(rng.normal(size=(6, 3)), 4, axis=0)
+    fitted = GaussianMixture(6, reg_covar=1e-18, means_init=rows[::4]).fit(rows)
+    assert fitted.reg_covar_ > 1e-18
+    assert np.isfinite(fitted.covariances_).all()
+
+
+def test_singular_covariance_without_regularisation_is_explained():
+    rows = np.repeat(np.random.default_rng(0).normal(size=(6, 3)), 4, axis=0)
+    with pytest.raises(ValueError, match="fewer components"):
+        GaussianMixture(6, reg_covar=0, means_init=rows[::4]).fit(rows)

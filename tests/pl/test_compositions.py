@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.colors import to_hex
+from sklearn.decomposition import PCA
+
+import repatient as rp
+
+
+def centred_log_ratios(counts) -> np.ndarray:
+    logarithms = np.log(np.asarray(counts) + 0.5)
+    return logarithms - logarithms.mean(axis=1, keepdims=True)
+
+
+def test_real_and_generated_on_the_axes_of_the_real(generated):
+    counts = rp.get.compositions(generated, generated_key="generated")
+    is_generated = counts.index.get_level_values("is_generated")
+    pca = PCA(2).fit(centred_log_ratios(counts[~is_generated]))
+    ax = rp.pl.compositions(generated)
+    others, real = (np.asarray(points.get_offsets()) for points in ax.collections)
+    for points, part in ((real, counts[~is_generated]), (others, counts[is_generated])):
+        expected = pca.transform(centred_log_ratios(part))
+        np.testing.assert_allclose(np.abs(points), np.abs(expected), atol=1e-8)
+    assert ax.get_xlabel() == f"Log-ratio PC 1 ({pca.explained_variance_ratio_[0]:.0%} of the variance)"
+    assert ax.get_ylabel() == f"Log-ratio PC 2 ({pca.explained_variance_ratio_[1]:.0%} of the variance)"
+
+
+def test_markers_are_filled_or_open_in_the_colour_of_the_class(generated):
+    others, real = rp.pl.compositions(generated).collections
+    of_class = dict(zip(generated.obs["label"].cat.categories, generated.uns["label_colors"], strict=True))
+    table = generated.uns["recipes"]["patients"]
+    assert [to_hex(colour) for colour in real.get_facecolors()] == [of_class[name] for name in table["label"]]
+    assert len(others.get_facecolors()) == 0
+    table = generated.uns["generated"]["patients"]
+    assert [to_hex(colour) for colour in others.get_edgecolors()] == [of_class[name] for name in table["label"]]
+
+
+def test_real_patients_alone(generated):
+    ax = rp.pl.compositions(generated, generated_key=None)
+    assert len(ax.collections[0].get_offsets()) == 0
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["healthy", "disease"]
+
+
+def test_patients_without_a_class_are_grey(plain):
+    names = plain.obs["patient"].cat.categories[:2]
+    plain.obs["label"] = plain.obs["label"].where(~plain.obs["patient"].isin(names))
+    rp.tl.gmm(plain, 5)
+    rp.tl.recipes(plain, patient_key="patient", label_key="label")
+    ax = rp.pl.compositions(plain, generated_key=None)
+    colours = [to_hex(colour) for colour in ax.collections[1].get_facecolors()]
+    assert colours.count("#8c8c8c") == 2
+    assert ax.get_legend().get_texts()[-1].get_text() == "no class"
+
+
+def test_on_the_axes_that_are_given(generated):
+    _, ax = plt.subplots()
+    assert rp.pl.compositions(generated, ax=ax) is ax
+
+
+def test_too_few_components(plain, untouched):
+    rp.tl.gmm(plain, 2)
+    rp.tl.recipes(plain, patient_key="patient", label_key="label")
+    with untouched(plain), pytest.raises(ValueError, match="16 patients and 2 components"):
+        rp.pl.compositions(plain, generated_key=None)
+    assert plt.get_fignums() == []
+
+
+def test_no_generated_patients(generated):
+    with pytest.raises(KeyError, match="rp.tl.generate"):
+        rp.pl.compositions(generated, generated_key="others")
+
+
+def test_mudata(paired):
+    assert len(rp.pl.compositions(paired).collections[0].get_offsets()) == 14

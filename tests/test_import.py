@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import repatient as rp
+
+HEAVY = ("torch", "scanpy", "scvi", "matplotlib")
+
+
+def loaded_after(code: str) -> set[str]:
+    script = f"import sys; {code}; print(*[name for name in {HEAVY!r} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(result.stdout.split())
+
+
+def test_import_is_light():
+    assert loaded_after("import repatient") == set()
+
+
+def test_rooms_are_loaded_when_needed_and_torch_only_by_what_trains():
+    assert loaded_after("import repatient as rp; rp.tl.gmm, rp.get.augmented, rp.io.read_recipes") == set()
+    assert "torch" in loaded_after("import repatient as rp; rp.mil.MILClassifier")
+
+
+def test_public_names():
+    assert set(rp.__all__) <= set(dir(rp))
+    for name in rp.__all__:
+        assert getattr(rp, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = rp.nothing
