@@ -120,4 +120,8 @@ def _read_groups(data: AnnData | MuData, color: str) -> tuple[np.ndarray, list[s
         raise TypeError(msg)
     categories = column.astype("category").cat
     names = [str(name) for name in categories.categories]
-    return np.asarray(categories.codes, dtype=np.int64), names, column_colours(data, color, names, None, COMPONENT_START)
+    return (
+        np.asarray(categories.codes, dtype=np.int64),
+        names,
+        column_colours(data, color, names, None, COMPONENT_START),
+    )

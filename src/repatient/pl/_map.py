@@ -56,8 +56,12 @@ def name_groups(ax: Axes, xy: np.ndarray, groups: np.ndarray, names: Sequence[st
     low, high = xy.min(axis=0), xy.max(axis=0)
     extent = np.where(high > low, high - low, 1.0)
     middles = (np.array([_middle(xy[groups == i]) for i in present]) - low) / extent
-    outline = [withStroke(linewidth=2.5, foreground="white")]
-    for middle, place, i in zip(middles, spread(middles, _ROOM), present, strict=True):
+    places = spread(middles, _ROOM)
+    # A dot at the end, or a short line beside a number would be read as its sign.
+    led = (np.abs(places - middles) > _ROOM).any(axis=1)
+    ends = middles[led] * extent + low
+    ax.scatter(ends[:, 0], ends[:, 1], s=7, color="black", linewidths=0, zorder=3)
+    for middle, place, is_led, i in zip(middles, places, led, present, strict=True):
         ax.annotate(
             names[i],
             middle * extent + low,
@@ -66,10 +70,8 @@ def name_groups(ax: Axes, xy: np.ndarray, groups: np.ndarray, names: Sequence[st
             va="center",
             fontsize=9,
             weight="bold",
-            path_effects=outline,
-            arrowprops={"arrowstyle": "-", "linewidth": 0.6, "shrinkA": 5, "shrinkB": 0}
-            if _is_led(middle, place)
-            else None,
+            path_effects=[withStroke(linewidth=2.5, foreground="white")],
+            arrowprops={"arrowstyle": "-", "linewidth": 0.6, "shrinkA": 6, "shrinkB": 0} if is_led else None,
         )
 
 
@@ -88,11 +90,6 @@ def spread(places: np.ndarray, room: np.ndarray) -> np.ndarray:
         taken = np.vstack([taken, place])
         free &= (np.abs(grid - place) >= room).any(axis=1)
     return taken
-
-
-def _is_led(middle: np.ndarray, place: np.ndarray) -> bool:
-    """Whether a name is too far from its place to be taken for it."""
-    return bool((np.abs(place - middle) > 0.7 * _ROOM).any())
 
 
 def _middle(xy: np.ndarray) -> np.ndarray:
