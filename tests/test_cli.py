@@ -50,7 +50,9 @@ def test_same_result_as_the_functions(cohort, plain, tmp_path, keys):
     rp.tl.gmm(plain, 5, random_state=3)
     rp.tl.recipes(plain, **keys)
     rp.tl.generate(plain, 4, random_state=3)
-    assert list(ad.read_h5ad(tmp_path / "out.h5ad").obs["source_cell"]) == list(rp.get.augmented(plain).obs["source_cell"])
+    assert list(ad.read_h5ad(tmp_path / "out.h5ad").obs["source_cell"]) == list(
+        rp.get.augmented(plain).obs["source_cell"]
+    )
 
 
 def test_numbers_for_some_classes(cohort, tmp_path):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from repatient.datasets import Truth
 
 _FULL_COVARIANCE_UP_TO = 64
+_EXACT_NEIGHBOURS_UP_TO = 50_000
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,9 @@ def _add_map(adata: ad.AnnData, settings: Settings) -> None:
     import scanpy as sc
 
     use_rep = adata.uns[_store.keys.GMM]["params"]["use_rep"]
-    sc.pp.neighbors(adata, use_rep=use_rep, random_state=settings.random_state)
+    # Exact neighbours take seconds up to here, and approximate ones half a minute to compile.
+    transformer = "sklearn" if adata.n_obs <= _EXACT_NEIGHBOURS_UP_TO else None
+    sc.pp.neighbors(adata, use_rep=use_rep, transformer=transformer, random_state=settings.random_state)
     sc.tl.umap(adata, random_state=settings.random_state)
 
 

@@ -79,13 +79,13 @@ def test_round_trip(generated, function, tmp_path, same_content):
 
 
 def test_round_trip_through_zarr(generated, tmp_path, same_content):
-    for kind in rp.recipe.KINDS:
+    generated = generated[:, :5].copy()
+    for kind in ("logistic_normal", "empirical"):
         rp.tl.recipes(generated, **KEYS, kind=kind, key_added=kind)
     for function in (assign, generate, mil, select):
         function(generated)
+    rp.tl.gmm(generated, 4, store_proba=True, key_added="other")
     same_content(read_back(generated, tmp_path / "data", "zarr"), generated)
-    gmm(generated)
-    same_content(read_back(generated[:, :5].copy(), tmp_path / "more", "zarr"), generated[:, :5].copy())
 
 
 @pytest.mark.parametrize("storage", ["h5ad", "zarr"])

@@ -36,14 +36,18 @@ def read_components(data: AnnData | MuData, gmm_key: str) -> tuple[np.ndarray, i
     """Component of each cell, (n_obs,), and the number of components."""
     n_components = len(uns_entry(data, gmm_key, "gmm_key", "gmm")["weights"])
     column = obs_column(data, gmm_key, "gmm_key")
-    codes = pd.to_numeric(column.astype(object), errors="coerce").to_numpy(dtype=np.float64)
-    if np.isnan(codes).any() or codes.min() < 0 or codes.max() >= n_components:
+    names = {str(k): k for k in range(n_components)}
+    categorical = column.astype("category").cat
+    # The last entry is that of missing values, whose code is -1.
+    of_category = np.array([names.get(str(name), -1) for name in categorical.categories] + [-1])
+    codes = of_category[categorical.codes]
+    if (codes < 0).any():
         msg = (
             f"`obs[{gmm_key!r}]` does not hold components '0' to '{n_components - 1}' of `uns[{gmm_key!r}]` for every "
             "cell; assign the cells again with `rp.tl.gmm` or `rp.tl.assign`."
         )
         raise ValueError(msg)
-    return codes.astype(np.int64), n_components
+    return codes, n_components
 
 
 def write_components(

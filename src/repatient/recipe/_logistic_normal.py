@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 _MEAN_DRAWS = 20_000
 
 
-def fit(counts: np.ndarray, pool: Pool, shrinkage: float, covariance: np.ndarray, random_state: int) -> dict[str, np.ndarray]:
+def fit(
+    counts: np.ndarray, pool: Pool, shrinkage: float, covariance: np.ndarray, random_state: int
+) -> dict[str, np.ndarray]:
     """Location and covariance in log-ratio coordinates, shrunk towards the pool's ``covariance``.
 
     The pool counts as ``shrinkage`` patients for the location and as ``shrinkage`` × (K - 1) patients,
