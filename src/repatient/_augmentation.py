@@ -134,10 +134,7 @@ def _fit(adata: ad.AnnData, settings: Settings) -> None:
 def _select(adata: ad.AnnData, keys: dict[str, Any], settings: Settings) -> None:
     from repatient import tl
 
-    use_rep = adata.uns[_store.keys.GMM]["params"]["use_rep"]
-    model = tl.mil(
-        adata, **keys, generated_key=_store.keys.GENERATED, use_rep=use_rep, random_state=settings.random_state
-    )
+    model = tl.mil(adata, **keys, generated_key=_store.keys.GENERATED, random_state=settings.random_state)
     tl.select(adata, model, keep=settings.select, random_state=settings.random_state)
 
 

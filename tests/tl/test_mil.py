@@ -120,6 +120,20 @@ def test_only_selected_patients_are_trained_on(trained, keys):
     assert adata.uns["mil"]["params"]["n_generated"] == adata.uns["generated"]["patients"]["selected"].sum() == 4
 
 
+def test_the_embedding_is_that_of_the_mixture(plain, keys):
+    plain.obsm["X_scVI"] = plain.obsm["X_pca"][:, :6].copy()
+    assert rp.tl.mil(plain, **keys, max_epochs=1).use_rep == "X_pca"
+    rp.tl.gmm(plain, 4, use_rep="X_scVI")
+    assert rp.tl.mil(plain, **keys, max_epochs=1).use_rep == "X_scVI"
+    assert rp.tl.mil(plain, **keys, use_rep="X_pca", max_epochs=1).use_rep == "X_pca"
+    rp.tl.recipes(plain, **keys)
+    rp.tl.generate(plain, 3)
+    del plain.obsm["X_pca"]
+    model = rp.tl.mil(plain, **keys, generated_key="generated", max_epochs=1)
+    rp.tl.select(plain, model)
+    assert model.use_rep == "X_scVI"
+
+
 def test_copy(plain, keys, untouched):
     with untouched(plain):
         model, written = rp.tl.mil(plain, **keys, max_epochs=2, copy=True)

@@ -70,23 +70,26 @@ def compositions(
 
     ax = axes_or_new(ax, 6.0, 4.2)
     of_patients = np.array([colours.of[str(label)] if pd.notna(label) else _UNKNOWN for label in labels])
-    # Real patients on top: they are the few that the many are to be compared with.
+    # The fewer lie on top of the many, and a crowd is drawn smaller.
+    real_on_top = is_generated.sum() >= len(values) / 2
+    scale = min(1.0, (150 / len(values)) ** 0.5)
     ax.scatter(
         ordination.projected[:, 0],
         ordination.projected[:, 1],
-        s=22,
+        s=22 * max(scale, 0.5),
         facecolors="none",
         edgecolors=of_patients[is_generated],
         linewidths=0.8,
-        alpha=0.8,
+        zorder=2 if real_on_top else 4,
     )
     ax.scatter(
         ordination.fitted[:, 0],
         ordination.fitted[:, 1],
-        s=48,
+        s=48 * scale,
         c=of_patients[~is_generated],
         edgecolors="white",
-        linewidths=0.7,
+        linewidths=0.7 * scale,
+        alpha=1.0 if real_on_top else 0.5,
         zorder=3,
     )
     for axis, number, share in zip((ax.xaxis, ax.yaxis), (1, 2), ordination.explained, strict=True):

@@ -57,7 +57,9 @@ def mil(
     %(donor_key)s
     generated_key
         Where :func:`repatient.tl.generate` stored patients to train on as well. ``None``: real patients only.
-    %(use_rep)s
+    use_rep
+        Embedding, as for :func:`repatient.tl.gmm`. ``None``: the one of the mixture, where there is a mixture (that of
+        the generated patients, or ``uns["gmm"]``), and else ``X_pca``.
     %(mask_obs)s All patients are predicted.
     hidden
         Width of the cell encoder.
@@ -119,6 +121,7 @@ def mil(
     everyone = _store.read_patients(data, patient_key, label_key)
     generated = None if generated_key is None else _read_selected(data, generated_key, training)
     _check_classes(training, generated, label_key)
+    use_rep = use_rep or _embedding_of_mixture(data, generated_key)
     embedding, use_rep = _store.read_embedding(data, use_rep, patient_key=patient_key)
 
     settings: dict[str, Any] = {
@@ -171,6 +174,11 @@ def mil(
         "history": pd.DataFrame(classifier.history_).rename(index=str),
     }
     return (model, data) if copy else model
+
+
+def _embedding_of_mixture(data: AnnData | MuData, generated_key: str | None) -> str | None:
+    gmm_key = _store.keys.GMM if generated_key is None else data.uns[generated_key]["params"]["gmm_key"]
+    return str(data.uns[gmm_key]["params"]["use_rep"]) if gmm_key in data.uns else None
 
 
 def _read_selected(data: AnnData | MuData, key: str, training: _store.Patients) -> tuple[sp.csc_matrix, np.ndarray]:
