@@ -1,13 +1,6 @@
 """Empirical-Bayes fit of a Dirichlet or Dirichlet-multinomial to the patients of one class.
 
-The class mean m and concentration s maximise::
-
-    log p(patients | s m) + w n(s0) m0·log m - q/2 log(P n(s) + w n(s0)) - (w q/4 + 1/8) log²(s / s0)
-
-with q = K - 1 degrees of freedom, P patients, pooled mean m0 and concentration s0, and w the weight of
-the pool in patients. n(s) is the number of independent cells that one patient is worth: N (s + 1) / (N + s)
-for a patient of N cells. The third term is the Laplace approximation of integrating the mean out: without
-it the concentration of few patients is overestimated, and that of one patient is infinite.
+The objective is written out in :mod:`repatient.recipe`.
 """
 
 from __future__ import annotations

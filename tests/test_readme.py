@@ -1,0 +1,32 @@
+"""The code that the README shows runs as it stands."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+import repatient as rp
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+
+
+def test_python_blocks(plain, tmp_path, monkeypatch):
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert len(blocks) == 2
+    plain.write_h5ad(tmp_path / "cohort.h5ad")
+    new = plain.copy()
+    del new.obs["label"]
+    new.write_h5ad(tmp_path / "new_cohort.h5ad")
+    monkeypatch.chdir(tmp_path)
+    names = {"external": plain.copy(), "rp": rp}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for block in blocks:
+            exec(compile(block, "README.md", "exec"), names)
+    plt.close("all")
+    assert len(names["predictions"]) == 16
+    assert names["atlas"].obs["is_generated"].any()
+    assert set(names["adata"].uns["generated"]["patients"]["label"]) == {"healthy"}
