@@ -114,3 +114,12 @@ def test_help_and_version_as_a_program():
     assert "--patient-key" in run.stdout
     run = subprocess.run([sys.executable, "-m", "repatient.cli", "--version"], capture_output=True, text=True)
     assert run.stdout.strip() == f"repatient {rp.__version__}"
+
+
+def test_one_patient_a_class_and_two_components(plain, tmp_path):
+    kept = plain.obs.groupby("label", observed=True)["patient"].first()
+    plain[plain.obs["patient"].isin(kept)].copy().write_h5ad(tmp_path / "few.h5ad")
+    arguments = [*ARGUMENTS, "--n-components", "2", "--figures", str(tmp_path / "figures"), "--select", "low"]
+    assert main(["augment", str(tmp_path / "few.h5ad"), str(tmp_path / "out.h5ad"), *arguments]) == 0
+    drawn = {path.stem for path in (tmp_path / "figures").iterdir()}
+    assert drawn == {"recipes", "embedding", "uncertainty", "attention", "history"}

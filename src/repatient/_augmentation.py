@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _FULL_COVARIANCE_UP_TO = 64
 _EXACT_NEIGHBOURS_UP_TO = 50_000
+_COMPONENTS_OF_AN_ORDINATION = 3
 
 
 @dataclass(frozen=True)
@@ -180,8 +181,9 @@ def _draw(adata: ad.AnnData, folder: Path, settings: Settings) -> None:
     figures: dict[str, Callable[[], Any]] = {
         "recipes": lambda: pl.recipes(adata),
         "embedding": lambda: pl.embedding(adata),
-        "compositions": lambda: pl.compositions(adata),
     }
+    if len(adata.uns[_store.keys.GMM]["weights"]) >= _COMPONENTS_OF_AN_ORDINATION:
+        figures["compositions"] = lambda: pl.compositions(adata)
     if settings.select != "none":
         predictions = adata.uns[_store.keys.MIL]["predictions"]
         figures["uncertainty"] = lambda: pl.uncertainty(adata)

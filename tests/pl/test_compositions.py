@@ -74,3 +74,14 @@ def test_no_generated_patients(generated):
 
 def test_mudata(paired):
     assert len(rp.pl.compositions(paired).collections[0].get_offsets()) == 14
+
+
+def test_one_patient_a_class_is_drawn_among_the_generated(generated, keys):
+    kept = generated.obs.groupby("label", observed=True)["patient"].first()
+    few = generated[generated.obs["patient"].isin(kept)].copy()
+    rp.tl.recipes(few, **keys)
+    rp.tl.generate(few, 5)
+    ax = rp.pl.compositions(few)
+    assert sorted(len(drawn.get_offsets()) for drawn in ax.collections) == [2, 10]
+    with pytest.raises(ValueError, match="2 patients"):
+        rp.pl.compositions(few, generated_key=None)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from repatient.pl._colours import Palette
 
+_LEAST_PATIENTS = 3
 _UNKNOWN = "#8c8c8c"
 
 
@@ -35,7 +36,7 @@ def compositions(
 
     The axes are the principal components of the real patients' log-ratios :cite:p:`Aitchison1983`, with half a cell
     added to each component; generated patients are projected on them. Good ones lie among the real patients of their
-    class, and are as far apart.
+    class, and are as far apart. With fewer than three real patients, the axes are those of real and generated ones.
 
     Parameters
     ----------
@@ -56,14 +57,16 @@ def compositions(
     KeyError
         If there are no recipes, or no generated patients.
     ValueError
-        If there are fewer than three patients or components, or the palette is too short.
+        If there are fewer than three patients in all or three components, or the palette is too short.
     """
     check_axes(ax)
     counts = get.compositions(data, recipes_key=recipes_key, generated_key=generated_key)
     labels = counts.index.get_level_values("label")
     is_generated = counts.index.get_level_values("is_generated").to_numpy(dtype=bool)
     values = counts.to_numpy(dtype=np.float64)
-    ordination = ordinate(values[~is_generated], values[is_generated])
+    few = (~is_generated).sum() < _LEAST_PATIENTS
+    ordination = ordinate(values if few else values[~is_generated], values)
+    points = ordination.projected
     label_key = data.uns[recipes_key]["params"]["label_key"]
     classes = list(dict.fromkeys([*map(str, data.uns[recipes_key]["classes"]), *map(str, labels.dropna())]))
     colours = class_colours(data, label_key, classes, palette)
@@ -74,8 +77,8 @@ def compositions(
     real_on_top = is_generated.sum() >= len(values) / 2
     scale = min(1.0, (150 / len(values)) ** 0.5)
     ax.scatter(
-        ordination.projected[:, 0],
-        ordination.projected[:, 1],
+        points[is_generated, 0],
+        points[is_generated, 1],
         s=22 * max(scale, 0.5),
         facecolors="none",
         edgecolors=of_patients[is_generated],
@@ -83,8 +86,8 @@ def compositions(
         zorder=2 if real_on_top else 4,
     )
     ax.scatter(
-        ordination.fitted[:, 0],
-        ordination.fitted[:, 1],
+        points[~is_generated, 0],
+        points[~is_generated, 1],
         s=48 * scale,
         c=of_patients[~is_generated],
         edgecolors="white",

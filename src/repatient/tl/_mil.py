@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -178,7 +179,10 @@ def mil(
 
 def _embedding_of_mixture(data: AnnData | MuData, generated_key: str | None) -> str | None:
     gmm_key = _store.keys.GMM if generated_key is None else data.uns[generated_key]["params"]["gmm_key"]
-    return str(data.uns[gmm_key]["params"]["use_rep"]) if gmm_key in data.uns else None
+    # Another package may keep something else under this name.
+    entry = data.uns.get(gmm_key)
+    params = entry.get("params") if isinstance(entry, Mapping) else None
+    return str(params["use_rep"]) if isinstance(params, Mapping) and "use_rep" in params else None
 
 
 def _read_selected(data: AnnData | MuData, key: str, training: _store.Patients) -> tuple[sp.csc_matrix, np.ndarray]:
