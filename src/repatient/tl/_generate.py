@@ -122,7 +122,7 @@ def generate(
                 source.donors,
                 n_donors=n_donors,
                 max_donor_share=max_donor_share,
-                rng=rng,
+                seed=int(rng.integers(2**63)),
             )
         )
         labels += [name] * number
