@@ -6,6 +6,7 @@ DATA :=
 PATIENT :=
 LABEL :=
 REP :=
+NAME :=
 PYTHON :=
 
 VENV := .venv
@@ -13,6 +14,8 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install -qq -c constraints.txt
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
+VENV_BENCH := .venv-bench
+READY_BENCH := $(VENV_BENCH)/.ready
 UNFINISHED := $(VENV)/.unfinished
 
 SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
@@ -32,7 +35,7 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help venv demo test lint notebooks bench-mil clean
+.PHONY: help venv demo test lint notebooks bench bench-mil clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s  %s\n", $$1, $$2 }' Makefile
@@ -64,6 +67,13 @@ notebooks: $(READY) ## execute notebooks/*.ipynb in place
 
 bench-mil: $(READY) ## run the sanity benchmark of rp.tl.mil
 	@$(PY) benchmarks/mil_sanity.py $(ARGS)
+
+# Ratios against peers, which live in an environment of their own; a peer that does not install is left out with a word.
+bench: $(READY_BENCH) ## measure speed against scikit-learn, torchgmm, torchmil and loops: an hour, or NAME=draws for one
+	@for name in $(or $(NAME),mixture_speed draws mil_speed); do \
+	    printf '\n## %s\n\n' "$$name"; \
+	    OMP_NUM_THREADS=1 $(VENV_BENCH)/bin/python -W ignore benchmarks/$$name.py $(ARGS) || exit 1; \
+	done
 
 clean: ## remove demo/, caches and build products; .venv stays
 	@rm -rf demo build dist htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -99,4 +109,15 @@ $(READY): pyproject.toml constraints.txt
 $(READY_DEV): $(READY)
 	@echo "Adding ruff, mypy and pre-commit to $(VENV)…"
 	@$(PIP) --group dev
+	@touch $@
+
+$(READY_BENCH): $(READY)
+	@echo "Setting up $(VENV_BENCH), with the peers (once, a few minutes)…"
+	@$(PY) -m venv --clear $(VENV_BENCH)
+	@$(VENV_BENCH)/bin/python -m pip install -qq -c constraints.txt --upgrade pip
+	@$(VENV_BENCH)/bin/python -m pip install -qq -c constraints.txt torch
+	@$(VENV_BENCH)/bin/python -m pip install -qq -c constraints.txt --editable .
+	@for peer in torchgmm torchmil; do \
+	    $(VENV_BENCH)/bin/python -m pip install -qq -c constraints.txt $$peer || echo "$$peer does not install here; its rows are left out."; \
+	done
 	@touch $@

@@ -5,6 +5,7 @@ import pytest
 from scipy import sparse
 
 from repatient.mil import Bags
+from repatient.mil._bags import used_rows
 
 
 @pytest.fixture
@@ -96,3 +97,10 @@ def test_constructors_name_what_is_wrong(X):
         Bags.from_codes(X, np.zeros(7, int), 1).drop_rows([True, False, True])
     with pytest.raises(ValueError, match="bag_indices must lie"):
         Bags.from_codes(X, np.zeros(7, int), 1).take([1])
+
+
+def test_used_rows_and_their_places(X):
+    a, b = Bags(X, np.array([5, 1, 5]), np.array([0, 3])), Bags(X, np.array([2]), np.array([0, 1]))
+    used, place = used_rows(a, b)
+    assert used.tolist() == [1, 2, 5]
+    assert place[[5, 1, 5, 2]].tolist() == [2, 0, 2, 1]

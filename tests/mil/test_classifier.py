@@ -87,6 +87,13 @@ def test_monte_carlo_passes_vary_around_the_prediction(fitted, planted_test):
     assert len(fitted.predict_proba_mc(bags)) == fitted.n_passes
 
 
+def test_no_bags_give_no_predictions(fitted, planted_test):
+    none = planted_test[0].take([])
+    assert fitted.predict_proba(none).shape == (0, 2)
+    assert fitted.predict_proba_mc(none, n_passes=3).shape == (3, 0, 2)
+    assert fitted.attention(none).shape == (0,)
+
+
 def test_the_temperature_divides_the_logits(fitted, planted_test):
     bags, _ = planted_test
     assert len(fitted.validation_bags_) >= 10

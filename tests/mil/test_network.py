@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from repatient.mil import Bags
+from repatient.mil import Bags, _pooling
 from repatient.mil._network import GatedAttentionNetwork, pool_segments
 from repatient.mil._pooling import embed_bags, predict_logits, softmax_within
 
@@ -45,10 +45,14 @@ def test_bags_of_any_size_are_scored_as_each_would_be_alone(bags):
     torch.testing.assert_close(together, torch.stack(alone), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("sharing", [0.0, np.inf])
 @pytest.mark.parametrize("chunk_size", [7, 65_536])
-def test_sparse_pooling_equals_the_segments_of_training(bags, chunk_size):
+def test_prediction_pools_as_the_segments_of_training_do(bags, chunk_size, sharing, monkeypatch):
+    # Both ways: cells encoded once for all bags, or once for each.
+    monkeypatch.setattr(_pooling, "SHARING", sharing)
     network = make_network()
-    embeddings, _ = embed_bags(network, bags, np.asarray, chunk_size=chunk_size)
+    embeddings, attention = embed_bags(network, bags, np.asarray, chunk_size=chunk_size)
+    np.testing.assert_allclose(np.add.reduceat(attention, bags.indptr[:-1]), 1.0, rtol=1e-5)
     expected = network(torch.from_numpy(bags.X[bags.rows]), torch.from_numpy(bags.sizes)).detach().numpy()
     np.testing.assert_allclose(predict_logits(network, embeddings), expected, atol=1e-5)
 

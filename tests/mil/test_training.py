@@ -6,6 +6,7 @@ import torch
 from scipy.special import log_softmax
 
 from repatient.mil import Bags, MILClassifier, _classifier, _train
+from repatient.mil._embedding import PieceEmbedding, SegmentEmbedding, embedding_of
 from repatient.mil._train import LabelledBags, evaluate, fit_temperature
 
 QUICK = {"max_epochs": 3, "hidden": 16, "attention_hidden": 8}
@@ -99,8 +100,8 @@ def test_early_stopping_restores_the_weights_of_the_best_epoch(planted, spied):
     assert model.early_stopped_
     assert model.best_epoch_ == losses.argmin() + 1
     assert model.n_epochs_ == len(losses) == model.best_epoch_ + 5 < 60
-    cells_ = torch.from_numpy(spied["validation"].bags.X)
-    loss, accuracy = evaluate(spied["network"], cells_, spied["validation"])
+    embed = embedding_of(spied["network"], torch.from_numpy(spied["validation"].bags.X))
+    loss, accuracy = evaluate(spied["network"], embed, spied["validation"])
     assert loss == pytest.approx(losses.min(), rel=1e-6)
     assert loss < losses[-1]
     assert accuracy == model.history_["validation_balanced_accuracy"][model.best_epoch_ - 1]
@@ -121,18 +122,28 @@ def test_every_bag_is_in_one_batch_of_an_epoch_and_batches_are_even(planted, mon
     bags, y = planted
     numbers = Bags(np.arange(1200.0)[:, None], bags.rows, bags.indptr)
     batches = []
-    forward = _classifier.GatedAttentionNetwork.forward
+    call = PieceEmbedding.__call__
 
-    def spy(self, instances, sizes, masks=None):
-        batches.append((instances[:, 0].tolist(), len(sizes)))
-        return forward(self, instances, sizes, masks)
+    def spy(self, rows, indptr):
+        batches.append((self.cells[torch.from_numpy(rows), 0].tolist(), len(indptr) - 1))
+        return call(self, rows, indptr)
 
-    monkeypatch.setattr(_classifier.GatedAttentionNetwork, "forward", spy)
+    monkeypatch.setattr(PieceEmbedding, "__call__", spy)
     MILClassifier(max_epochs=2, batch_size=29, validation_fraction=0.0, standardize=False).fit(numbers, y)
     assert [n for _, n in batches] == [20] * 6
     first, second = (sum((b[0] for b in batches[i : i + 3]), []) for i in (0, 3))
     assert sorted(first) == sorted(second) == list(range(1200))
     assert first != second
+
+
+def test_segments_for_other_devices_train_the_same_model(planted, monkeypatch):
+    bags, y = planted
+    by_pieces = MILClassifier(max_epochs=10).fit(bags, y)
+    monkeypatch.setattr(_train, "embedding_of", SegmentEmbedding)
+    by_segments = MILClassifier(max_epochs=10).fit(bags, y)
+    for name, losses in by_pieces.history_.items():
+        np.testing.assert_allclose(losses, by_segments.history_[name], rtol=1e-4, err_msg=name)
+    np.testing.assert_allclose(by_pieces.predict_proba(bags), by_segments.predict_proba(bags), atol=1e-4)
 
 
 def test_balanced_weights_give_each_class_the_same_say():

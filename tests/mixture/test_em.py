@@ -8,6 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Reference
 
 from repatient.mixture import GaussianMixture, _chunks
+from repatient.mixture._em import remaining_gain
 
 TYPES = ["full", "tied", "diag"]
 
@@ -113,3 +114,33 @@ def test_singular_covariance_without_regularisation_is_explained():
     rows = np.repeat(np.random.default_rng(0).normal(size=(6, 3)), 4, axis=0)
     with pytest.raises(ValueError, match="fewer components"):
         GaussianMixture(6, reg_covar=0, means_init=rows[::4]).fit(rows)
+
+
+def test_remaining_gain_is_exact_for_geometric_gains():
+    course = 5.0 - 3.0 * 0.8 ** np.arange(6)
+    assert remaining_gain(course) == pytest.approx(5.0 - course[-1], rel=1e-9)
+    assert np.isnan(remaining_gain(course[:2]))
+    assert remaining_gain(np.array([1.0, 1.5, 1.5])) == 0
+    assert remaining_gain(np.array([1.0, 1.1, 1.3])) == np.inf
+
+
+def test_gap_tells_what_convergence_would_still_gain(plant):
+    rows = plant(3000, 4, 3, separation=1.5).rows
+    given = {"means_init": rows[:4], "max_iter": 5000}
+    early = GaussianMixture(4, tol=3e-5, **given).fit(rows)
+    late = GaussianMixture(4, tol=1e-12, **given).fit(rows)
+    missing = late.log_likelihood_ - early.log_likelihood_
+    assert missing > 3e-5
+    assert missing / 4 < early.gap_ < missing * 4
+    assert late.gap_ < 1e-8
+
+
+@pytest.mark.parametrize("n_dims", [5, 40])
+def test_float32_passes_equal_float64_passes(plant, n_dims):
+    planted = plant(4000, 5, n_dims, separation=1.0)
+    rows = (planted.rows + 100).astype(np.float32)
+    given = {"means_init": rows[:5], "reg_covar": 1e-3}
+    single = run_passes(rows, 5, "tied", 6, **given)
+    double = run_passes(rows.astype(np.float64), 5, "tied", 6, **given)
+    np.testing.assert_allclose(single.log_likelihoods_, double.log_likelihoods_, atol=2e-5)
+    np.testing.assert_allclose(single.covariances_, double.covariances_, atol=1e-4)

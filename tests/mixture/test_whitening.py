@@ -69,3 +69,27 @@ def test_rounding_of_a_constant_is_no_variance(rows):
     assert (covariance[4] == 0).all()
     assert (covariance[:, 4] == 0).all()
     np.testing.assert_allclose(covariance[:4, :4], np.cov(rows.T, ddof=0), rtol=1e-9)
+
+
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_rounded_map_is_exact_in_float32_and_nearly_white(rows, diagonal):
+    whitening = Whitening.from_moments(moments_of_rows(rows), diagonal=diagonal).rounded()
+    assert whitening.suits_float32
+    for values in (whitening.mean, whitening.forward):
+        np.testing.assert_array_equal(values.astype(np.float32), values)
+    product = whitening.forward * whitening.backward if diagonal else whitening.forward @ whitening.backward
+    np.testing.assert_allclose(product, np.ones(4) if diagonal else np.eye(4), atol=1e-12)
+    single = rows.astype(np.float32)
+    columns = whitening.columns(single)
+    assert columns.dtype == np.float32
+    np.testing.assert_allclose(columns, whitening.columns(single.astype(np.float64)), atol=2e-5)
+    np.testing.assert_allclose(columns.std(axis=1), 1, atol=1e-2)
+
+
+def test_ill_conditioned_map_is_left_to_double_precision():
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=(500, 3))
+    collinear = np.column_stack([base, base @ [1.0, 1.0, 1.0] + 1e-4 * rng.normal(size=500)])
+    whitening = Whitening.from_moments(moments_of_rows(collinear), diagonal=False)
+    assert whitening.rounded() is whitening
+    assert not whitening.suits_float32

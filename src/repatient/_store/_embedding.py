@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from anndata.abc import CSCDataset, CSRDataset
 from mudata import MuData
 
 from repatient._store._keys import DEFAULT_EMBEDDINGS
@@ -15,21 +16,25 @@ from repatient._store._validate import listed
 if TYPE_CHECKING:
     from anndata import AnnData
 
+_READ_BYTES = 8 << 20
 _PATIENT_COLUMNS = ("patient", "sample", "donor")
 
 
 def read_embedding(
-    data: AnnData | MuData, use_rep: str | None = None, *, patient_key: str | None = None
-) -> tuple[np.ndarray, str]:
+    data: AnnData | MuData, use_rep: str | None = None, *, patient_key: str | None = None, lazy: bool = False
+) -> tuple[Any, str]:
     """Embedding as a finite floating-point array (n_obs, d), and its name.
 
     ``None`` is ``X_pca`` where there is one; ``"X"`` the matrix; ``"modality:X_pca"`` an embedding of one
-    modality of a MuData. ``patient_key`` serves to say whose cells are not finite.
+    modality of a MuData. ``patient_key`` serves to say whose cells are not finite. What is not in memory (a dask
+    or zarr array, an HDF5 dataset) is read into it, unless ``lazy`` asks for it as it is, checked piece by piece.
     """
     if use_rep is None:
         use_rep = _default(data)
     name = use_rep
-    values = np.asarray(_dense(_look_up(data, use_rep), name))
+    values = _dense(_look_up(data, use_rep), name)
+    if not (lazy and _is_lazy(values)):
+        values = np.asarray(values)
     if values.dtype.kind != "f":
         msg = (
             f"The embedding {name!r} is of type {values.dtype}; coordinates are floating-point numbers. "
@@ -94,27 +99,52 @@ def _of_modality(data: MuData, modality: str, key: str) -> Any:
 
 
 def _dense(values: Any, name: str) -> Any:
-    if sp.issparse(values):
+    if isinstance(values, CSRDataset | CSCDataset) or sp.issparse(getattr(values, "_meta", values)):
         msg = (
             f"The embedding {name!r} is sparse, {values.shape[0]} × {values.shape[1]}; a Gaussian mixture needs "
             "dense coordinates. Reduce it first (`scanpy.pp.pca`), or store `.toarray()` in `obsm`."
         )
         raise TypeError(msg)
+    # What `read_lazy` hands out for a table.
+    values = values.to_memory() if hasattr(values, "to_memory") else values
     return values.to_numpy() if isinstance(values, pd.DataFrame) else values
 
 
-def _check_finite(data: AnnData | MuData, values: np.ndarray, name: str, patient_key: str | None) -> None:
-    # The sum is finite unless a value is not, or unless it overflows: one pass without a mask in memory.
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(values.sum(dtype=np.float64)):
-            return
-    bad = ~np.isfinite(values).all(axis=1)
+def _is_lazy(values: Any) -> bool:
+    """Whether the values lie in chunks that are not in memory: dask, zarr, HDF5."""
+    return not isinstance(values, np.ndarray) and all(hasattr(values, name) for name in ("shape", "dtype", "chunks"))
+
+
+def _check_finite(data: AnnData | MuData, values: Any, name: str, patient_key: str | None) -> None:
+    bad = _not_finite(values)
     if not bad.any():
         return
     keys = [key for key in (patient_key, *_PATIENT_COLUMNS) if key is not None and key in data.obs]
-    where = f", of {data.obs[keys[0]][bad].nunique()} patients (`obs[{keys[0]!r}]`)" if keys else ""
+    where = f", of {pd.Series(data.obs[keys[0]])[bad].nunique()} patients (`obs[{keys[0]!r}]`)" if keys else ""
     msg = (
         f"The embedding {name!r} has NaN or infinity in {int(bad.sum())} of {len(bad)} cells{where}: "
         f"{listed(data.obs_names[bad], 3)}. Leave these cells out, or recompute the embedding."
     )
     raise ValueError(msg)
+
+
+def _not_finite(values: Any) -> np.ndarray:
+    """Cells with NaN or infinity, (n_obs,)."""
+    if hasattr(values, "__dask_graph__"):
+        return np.asarray((~np.isfinite(values).all(axis=1)).compute())
+    n_cells = values.shape[0]
+    bad = np.zeros(n_cells, dtype=bool)
+    step = n_cells if isinstance(values, np.ndarray) else _rows_of_a_read(values)
+    for start in range(0, n_cells, step):
+        piece = np.asarray(values[start : start + step])
+        # The sum is finite unless a value is not, or unless it overflows: one pass without a mask in memory.
+        with np.errstate(over="ignore", invalid="ignore"):
+            if not np.isfinite(piece.sum(dtype=np.float64)):
+                bad[start : start + step] = ~np.isfinite(piece).all(axis=1)
+    return bad
+
+
+def _rows_of_a_read(values: Any) -> int:
+    """Rows of about ``_READ_BYTES``, in whole chunks."""
+    chunk = values.chunks[0] if values.chunks else 1
+    return max(_READ_BYTES // (values.shape[1] * values.dtype.itemsize * chunk), 1) * chunk

@@ -160,6 +160,14 @@ class Bags:
         return counts
 
 
+def used_rows(*parts: Bags) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the shared ``X`` that some bags use, rising, and where in them each row of ``X`` stands, if it does."""
+    used = np.zeros(len(parts[0].X), dtype=bool)
+    for part in parts:
+        used[part.rows] = True
+    return np.flatnonzero(used), np.cumsum(used) - 1
+
+
 def _cumulative(sizes: NDArray[Any]) -> NDArray[np.int64]:
     """0, then the running sums."""
     return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from repatient.mil import _inputs, _persistence
 from repatient.mil._network import GatedAttentionNetwork, find_device, torch_generator
-from repatient.mil._pooling import embed_bags, predict_logits
+from repatient.mil._pooling import embed_bags, predict_logits, predict_logits_of_passes
 from repatient.mil._split import no_validation_message, validation_split
 from repatient.mil._train import LabelledBags, Plan, fit_temperature, single_thread, train
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from repatient.mil._bags import Bags
     from repatient.mil._inputs import Cohort
-    from repatient.mil._network import Masks
 
 BAGS_FOR_TEMPERATURE = 10
 
@@ -191,7 +190,9 @@ class MILClassifier(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, bags: Bags) -> NDArray[np.float64]:
         """Class probabilities at ``temperature_``, without dropout, shape (B, classes)."""
-        return self._probabilities(self._embed(bags)[0])
+        embeddings, _ = self._embed(bags)
+        with single_thread():
+            return self._calibrate(predict_logits(self._network, embeddings))
 
     def predict_proba_mc(
         self, bags: Bags, *, n_passes: int | None = None, random_state: int | None = None
@@ -217,8 +218,10 @@ class MILClassifier(ClassifierMixin, BaseEstimator):
         _inputs.check_count("n_passes", n_passes)
         generator = torch_generator(np.random.default_rng(self.random_state if random_state is None else random_state))
         masks = self._network.draw_masks(n_passes, generator)
-        one_pass = [None] * n_passes if masks is None else list(zip(*masks, strict=True))
-        return np.stack([self._probabilities(embeddings, mask) for mask in one_pass])
+        with single_thread():
+            if masks is None:
+                return np.tile(self._calibrate(predict_logits(self._network, embeddings)), (n_passes, 1, 1))
+            return self._calibrate(predict_logits_of_passes(self._network, embeddings, masks))
 
     def attention(self, bags: Bags) -> NDArray[np.float32]:
         """Share of each entry of ``bags.rows`` in the attention of its bag, shape (m,), sum 1 in every bag."""
@@ -292,6 +295,5 @@ class MILClassifier(ClassifierMixin, BaseEstimator):
         with single_thread():
             return embed_bags(self._network, bags, self._standardize)
 
-    def _probabilities(self, embeddings: NDArray[np.float32], masks: Masks | None = None) -> NDArray[np.float64]:
-        with single_thread():
-            return softmax(predict_logits(self._network, embeddings, masks) / self.temperature_, axis=1)
+    def _calibrate(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        return softmax(logits / self.temperature_, axis=-1)

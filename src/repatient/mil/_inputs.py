@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
-from repatient.mil._bags import Bags
+from repatient.mil._bags import Bags, used_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,12 +32,20 @@ def check_bags(bags: Any, name: str, *, n_features: int | None = None) -> Bags:
     if n_features is not None and bags.X.shape[1] != n_features:
         msg = f"{name} has {bags.X.shape[1]} features, the model was fitted on {n_features}."
         raise ValueError(msg)
-    used = np.unique(bags.rows)
-    finite = np.isfinite(bags.X[used]).all(axis=1)
+    used, _ = used_rows(bags)
+    finite = _finite_rows(bags.X if len(used) == len(bags.X) else bags.X[used])
     if not finite.all():
         msg = f"X of {name} has NaN or infinite values in {np.count_nonzero(~finite)} rows, the first is row {used[~finite][0]}."
         raise ValueError(msg)
     return bags
+
+
+def _finite_rows(X: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether all values of a row are finite: only then do they give 0 times 0."""
+    if X.dtype.kind != "f":
+        return np.ones(len(X), dtype=bool)
+    with np.errstate(invalid="ignore"):
+        return X @ np.zeros(X.shape[1], dtype=X.dtype) == 0.0
 
 
 @dataclass(frozen=True)
@@ -166,16 +174,32 @@ def fit_scaler(bags: Bags, *, standardize: bool) -> tuple[NDArray[np.float64], N
 def apply_scaler(
     X: NDArray[Any], mean: NDArray[np.float64], scale: NDArray[np.float64], *, clip: bool
 ) -> NDArray[np.float32]:
-    """Standardised values, within ``CLIP`` if wished."""
-    scaled = (X - mean) / scale
-    return (np.clip(scaled, -CLIP, CLIP, out=scaled) if clip else scaled).astype(np.float32)
+    """Standardised values, within ``CLIP`` if wished; single precision stays single, with the mean in two parts."""
+    scaled: NDArray[Any]
+    if X.dtype == np.float32:
+        high = mean.astype(np.float32)
+        scaled = X - high
+        scaled -= (mean - high).astype(np.float32)
+        scaled *= (1.0 / scale).astype(np.float32)
+    else:
+        scaled = (X - mean) / scale
+    return (np.clip(scaled, -CLIP, CLIP, out=scaled) if clip else scaled).astype(np.float32, copy=False)
 
 
 def compact(parts: list[Bags], standardize: Callable[[NDArray[Any]], NDArray[np.float32]]) -> list[Bags]:
-    """The same bags over one standardised array that holds only the cells that they use."""
-    used = np.unique(np.concatenate([part.rows for part in parts]))
+    """The same bags over one standardised array that holds only the cells that they use.
+
+    Cells stand in the order in which the bags name them, so that those of a bag that comes first stand beside each other.
+    """
+    named = np.concatenate([part.rows for part in parts])
+    first = np.full(len(parts[0].X), len(named))
+    np.minimum.at(first, named, np.arange(len(named)))
+    order = np.sort(first[first < len(named)])
+    used = named[order]
+    place = np.empty(len(parts[0].X), dtype=np.int64)
+    place[used] = np.arange(len(used))
     cells = standardize(parts[0].X[used])
-    return [Bags(cells, np.searchsorted(used, part.rows), part.indptr) for part in parts]
+    return [Bags(cells, place[part.rows], part.indptr) for part in parts]
 
 
 def _complement(indices: NDArray[np.int64], n: int) -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,22 +67,27 @@ class GatedAttentionNetwork(nn.Module):
     def encode(self, instances: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings (n, hidden) and attention scores before the softmax (n,) of instances (n, d)."""
         for layer in self.encoder:
-            instances = torch.relu(layer(instances))
-        value, gate = self.gates(instances).chunk(2, dim=1)
+            instances = layer(instances).relu_()
         # tanh(v) = 2 sigmoid(2 v) - 1: torch's sigmoid is several times faster than its tanh on CPU.
-        gated = (2.0 * torch.sigmoid(2.0 * value) - 1.0) * torch.sigmoid(gate)
+        double = per_half(self.gates.bias, 2.0, 1.0)
+        gates = F.linear(instances, self.gates.weight * double[:, None], self.gates.bias * double).sigmoid_()
+        value, gate = gates.chunk(2, dim=1)
+        gated = (value * gate).mul_(2.0).sub_(gate)
         return instances, self.score(gated).squeeze(1)
 
     def classify(self, embeddings: Tensor, masks: Masks | None = None) -> Tensor:
-        """Logits (B, classes) of bag embeddings (B, hidden), with the units dropped that ``masks`` drops."""
+        """Logits (..., classes) of bag embeddings (..., hidden), without the units that ``masks`` drops."""
         if masks is None:
             return self.classifier(torch.relu(self.head(embeddings)))
         return self.classifier(torch.relu(self.head(embeddings * masks[0])) * masks[1])
 
+    def embed(self, instances: Tensor, sizes: Tensor) -> Tensor:
+        """Embeddings (B, hidden) of bags whose instances stand one bag after the other, ``sizes`` (B,) in each."""
+        return pool_segments(*self.encode(instances), sizes)
+
     def forward(self, instances: Tensor, sizes: Tensor, masks: Masks | None = None) -> Tensor:
-        """Logits of bags whose instances stand one bag after the other, ``sizes`` (B,) of them in each."""
-        embeddings, scores = self.encode(instances)
-        return self.classify(pool_segments(embeddings, scores, sizes), masks)
+        """Logits (B, classes) of such bags."""
+        return self.classify(self.embed(instances, sizes), masks)
 
     def draw_masks(self, n: int, generator: torch.Generator) -> Masks | None:
         """Two dropout masks (n, hidden), scaled to keep the mean; None without dropout."""
@@ -103,6 +109,11 @@ def pool_segments(embeddings: Tensor, scores: Tensor, sizes: Tensor) -> Tensor:
     total = weights.new_zeros(n_bags).index_add(0, bag, weights)
     pooled = embeddings.new_zeros((n_bags, embeddings.shape[1])).index_add(0, bag, weights[:, None] * embeddings)
     return pooled / total[:, None]
+
+
+def per_half(gates_bias: Tensor, value: float, gate: float) -> Tensor:
+    """One factor for the value half of the gates, then another for the gate half, shape (2 attention_hidden,)."""
+    return gates_bias.new_tensor([value, gate]).repeat_interleave(len(gates_bias) // 2)
 
 
 def _linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 
 from repatient._progress import progress_bar
 from repatient.mil._adamw import FlatAdamW
+from repatient.mil._embedding import embedding_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,10 +24,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from repatient.mil._bags import Bags
+    from repatient.mil._embedding import Embedding
     from repatient.mil._network import GatedAttentionNetwork
 
 TEMPERATURE_BOUNDS = (0.25, 4.0)
 PRIOR_SD = 0.5
+BAGS_AT_A_TIME = 16
 
 
 @dataclass(frozen=True)
@@ -96,13 +100,13 @@ def train(
 ) -> Record:
     """Train in place; with a validation set, stop when its loss has not fallen for a while and keep the best weights."""
     device = network.head.weight.device
-    cells = torch.from_numpy(training.bags.X).to(device)
+    embed = embedding_of(network, torch.from_numpy(training.bags.X).to(device))
     optimiser = FlatAdamW(network, learning_rate=plan.learning_rate, weight_decay=plan.weight_decay)
     record, best_loss, best_weights = Record(), np.inf, None
     with progress_bar(desc="training", total=plan.max_epochs, enabled=plan.progress, unit="epoch") as bar:
         for epoch in range(1, plan.max_epochs + 1):
-            loss = _train_epoch(network, optimiser, cells, training, plan.batch_size, generator)
-            validation_loss, accuracy = (np.nan, np.nan) if validation is None else evaluate(network, cells, validation)
+            loss = _train_epoch(network, optimiser, embed, training, plan.batch_size, generator)
+            validation_loss, accuracy = (np.nan, np.nan) if validation is None else evaluate(network, embed, validation)
             if not np.isfinite(loss):
                 msg = f"The loss became {loss} in epoch {epoch}; a lower learning_rate than {plan.learning_rate} helps."
                 raise FloatingPointError(msg)
@@ -122,7 +126,7 @@ def train(
 def _train_epoch(
     network: GatedAttentionNetwork,
     optimiser: FlatAdamW,
-    cells: Tensor,
+    embed: Embedding,
     training: LabelledBags,
     batch_size: int,
     generator: torch.Generator,
@@ -130,15 +134,14 @@ def _train_epoch(
     """One pass over all bags in random order; returns the mean loss."""
     n_bags = len(training.bags)
     order = torch.randperm(n_bags, generator=generator).numpy()
-    shuffled = LabelledBags(training.bags.take(order), training.y[order], training.weights[order])
-    rows, sizes, y, weights = (torch.from_numpy(array).to(cells.device) for array in _arrays(shuffled))
+    bags = training.bags.take(order)
+    y, weights = _on_device(network, training, order)
     # Batches of nearly equal size: a last batch of one bag would make a full step on one patient.
     bounds = np.linspace(0, n_bags, -(-n_bags // batch_size) + 1).round().astype(int)
     total = 0.0
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
-        batch_rows = rows[shuffled.bags.indptr[start] : shuffled.bags.indptr[stop]]
-        masks = network.draw_masks(int(stop - start), generator)
-        logits = network(cells[batch_rows], sizes[start:stop], masks)
+    for start, stop in pairwise(bounds.tolist()):
+        masks = network.draw_masks(stop - start, generator)
+        logits = network.classify(_embed_some(embed, bags, start, stop), masks)
         losses = weights[start:stop] * F.cross_entropy(logits, y[start:stop], reduction="none")
         optimiser.step(losses.mean())
         total += float(losses.detach().sum())
@@ -146,10 +149,14 @@ def _train_epoch(
 
 
 @torch.no_grad()
-def evaluate(network: GatedAttentionNetwork, cells: Tensor, labelled: LabelledBags) -> tuple[float, float]:
+def evaluate(network: GatedAttentionNetwork, embed: Embedding, labelled: LabelledBags) -> tuple[float, float]:
     """Weighted mean loss and balanced accuracy, without dropout."""
-    rows, sizes, y, weights = (torch.from_numpy(array).to(cells.device) for array in _arrays(labelled))
-    logits = network(cells[rows], sizes)
+    bags, n_bags = labelled.bags, len(labelled.bags)
+    y, weights = _on_device(network, labelled, np.arange(n_bags))
+    # A few bags at a time, so that the memory of training is large enough.
+    starts = range(0, n_bags, BAGS_AT_A_TIME)
+    embeddings = [_embed_some(embed, bags, start, min(start + BAGS_AT_A_TIME, n_bags)) for start in starts]
+    logits = network.classify(torch.cat(embeddings))
     loss = (weights * F.cross_entropy(logits, y, reduction="none")).mean()
     correct = (logits.argmax(dim=1) == y).cpu().numpy()
     return float(loss), float(np.mean([correct[labelled.y == c].mean() for c in np.unique(labelled.y)]))
@@ -170,5 +177,15 @@ def fit_temperature(logits: NDArray[np.float64], y: NDArray[np.int64]) -> float:
     return float(np.exp(minimize_scalar(objective, bounds=(low, high), method="bounded").x))
 
 
-def _arrays(labelled: LabelledBags) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    return labelled.bags.rows, labelled.bags.sizes, labelled.y, labelled.weights
+def _embed_some(embed: Embedding, bags: Bags, start: int, stop: int) -> Tensor:
+    """Embeddings of some consecutive bags."""
+    indptr = bags.indptr[start : stop + 1]
+    return embed(bags.rows[indptr[0] : indptr[-1]], indptr - indptr[0])
+
+
+def _on_device(
+    network: GatedAttentionNetwork, labelled: LabelledBags, order: NDArray[np.int64]
+) -> tuple[Tensor, Tensor]:
+    """Classes and weights of the bags in some order, beside the network."""
+    device = network.head.weight.device
+    return torch.from_numpy(labelled.y[order]).to(device), torch.from_numpy(labelled.weights[order]).to(device)

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from scipy import sparse
+
+from repatient.mixture._sources import RowSource, StoredRows, refuse_sparse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
+    Result = TypeVar("Result")
+
 # The features of one block stay within the cache between the product that scores them and the one that sums them.
-FEATURE_BYTES = 2 << 20
+FEATURE_BYTES = 3 << 20
 _MIN_ROWS, _MAX_ROWS = 64, 8192
 
 
+class NotFiniteError(ValueError):
+    """Row ``row`` holds NaN or infinity."""
+
+    def __init__(self, row: int) -> None:
+        super().__init__(row)
+        self.row = row
+
+    def __str__(self) -> str:
+        return f"X contains NaN or infinity (first in row {self.row}): drop or impute these rows first."
+
+
 def as_rows(X: Any) -> Any:
-    """Check that ``X`` is a numeric table of rows; return it as it is, or as an array where it is a sequence."""
-    if sparse.issparse(X):
-        msg = (
-            f"X is a sparse {type(X).__name__}, but a mixture of Gaussians needs dense rows: reduce it first "
-            "(PCA, scVI), or pass X.toarray() when it has few columns."
-        )
-        raise TypeError(msg)
-    rows = X if isinstance(getattr(X, "dtype", None), np.dtype) and hasattr(X, "shape") else np.asarray(X)
+    """Check that ``X`` is a numeric table of rows; return it as an array, or as a source where it is not in memory."""
+    if isinstance(X, RowSource):
+        return X
+    refuse_sparse(X)
+    rows = X if isinstance(getattr(X, "dtype", None), np.dtype) and hasattr(X, "shape") else _as_array(X)
     if len(rows.shape) != 2:
         msg = f"X must be two-dimensional (rows, features), but its shape is {tuple(rows.shape)}."
         raise ValueError(msg)
@@ -35,7 +46,42 @@ def as_rows(X: Any) -> Any:
     if rows.dtype.kind not in "biuf":
         msg = f"X must hold real numbers, but its dtype is {rows.dtype}."
         raise TypeError(msg)
-    return rows
+    if hasattr(rows, "__dask_graph__"):
+        from repatient.mixture._dask import DaskRows
+
+        return DaskRows(rows)
+    return rows if isinstance(rows, np.ndarray) else StoredRows(rows)
+
+
+def _as_array(X: Any) -> NDArray[Any]:
+    """Sequences and tensors as arrays; a tensor in main memory is not copied."""
+    return np.asarray(X.detach() if hasattr(X, "detach") else X)
+
+
+def masked_rows(X: Any, mask: NDArray[np.bool_]) -> Any:
+    """Rows of ``X`` where ``mask`` is true; of what is not in memory, a source that filters every piece it reads.
+
+    Parameters
+    ----------
+    X
+        Rows (n, d): an array, or whatever else :class:`GaussianMixture` reads.
+    mask
+        Boolean (n,).
+
+    Returns
+    -------
+    An array, or a source of rows that :class:`GaussianMixture` takes in its place.
+
+    Raises
+    ------
+    ValueError
+        If the mask is not boolean or does not have one value a row.
+    """
+    rows, mask = as_rows(X), np.asarray(mask)
+    if mask.dtype != bool or mask.shape != rows.shape[:1]:
+        msg = f"mask must hold {rows.shape[0]} booleans, one a row, got {mask.dtype} of shape {mask.shape}."
+        raise ValueError(msg)
+    return rows.masked(mask) if isinstance(rows, RowSource) else rows[mask]
 
 
 def compute_dtype(rows: Any) -> np.dtype[Any]:
@@ -48,23 +94,64 @@ def block_length(n_features: int, itemsize: int) -> int:
     return int(np.clip(FEATURE_BYTES // (n_features * itemsize), _MIN_ROWS, _MAX_ROWS))
 
 
-def iter_blocks(rows: Any, length: int) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+def iter_blocks(rows: Any, length: int, dtype: Any = np.float64) -> Iterator[tuple[slice, NDArray[Any]]]:
     """Yield consecutive slices of the rows with their values; NaN and infinity are an error."""
-    n_rows = rows.shape[0]
-    for start in range(0, n_rows, length):
-        where = slice(start, min(start + length, n_rows))
-        block = np.ascontiguousarray(rows[where], dtype=np.float64)
-        if not np.isfinite(block).all():
-            bad = start + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
-            msg = f"X contains NaN or infinity (first in row {bad}): drop or impute these rows first."
-            raise ValueError(msg)
-        yield where, block
+    start = 0
+    for values in _cut(rows.pieces(), length) if isinstance(rows, RowSource) else _cut([rows], length):
+        block = np.ascontiguousarray(values, dtype=dtype)
+        # A finite sum of squares is the cheaper proof; one that overflows proves nothing.
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = np.dot(block.ravel(), block.ravel())
+        if not np.isfinite(squares) and not np.isfinite(block).all():
+            raise NotFiniteError(start + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0]))
+        yield slice(start, start + len(block)), block
+        start += len(block)
+
+
+def _cut(pieces: Iterable[NDArray[Any]], length: int) -> Iterator[NDArray[Any]]:
+    """Cut pieces of any lengths at the multiples of ``length``, where one array of all rows would be cut, too.
+
+    Sums over the blocks then have the same bits wherever the rows come from.
+    """
+    rest: NDArray[Any] | None = None
+    for piece in pieces:
+        first = 0
+        if rest is not None:
+            first = length - len(rest)
+            rest = np.concatenate([rest, piece[:first]])
+            if len(rest) < length:
+                continue
+            yield rest
+        last = first + (len(piece) - first) // length * length
+        for start in range(first, last, length):
+            yield piece[start : start + length]
+        rest = piece[last:].copy() if last < len(piece) else None
+    if rest is not None:
+        yield rest
 
 
 def take_rows(rows: Any, index: NDArray[np.intp], length: int) -> NDArray[np.float64]:
-    """Gather the rows at the increasing positions ``index`` in one pass over the blocks."""
+    """Gather the rows at the increasing positions ``index``, block by block where they are in memory."""
+    if isinstance(rows, RowSource):
+        return rows.take(index).astype(np.float64)
     parts = []
     for where, block in iter_blocks(rows, length):
         first, last = np.searchsorted(index, (where.start, where.stop))
         parts.append(block[index[first:last] - where.start])
     return np.concatenate(parts)
+
+
+def read_small(rows: Any, max_rows: int) -> Any:
+    """Read a source of at most ``max_rows`` rows into memory, leave larger ones where they are."""
+    n_rows = rows.shape[0]
+    return rows.take(np.arange(n_rows)) if isinstance(rows, RowSource) and n_rows <= max_rows else rows
+
+
+def fold(rows: Any, summarise: Callable[[Any], Result], merge: Callable[[Result, Result], Result]) -> Result:
+    """Summary of all rows, from summaries of their parts where they lie in parts."""
+    return rows.fold(summarise, merge) if isinstance(rows, RowSource) else summarise(rows)
+
+
+def collect(rows: Any, describe: Callable[[Any], tuple[NDArray[Any], ...]]) -> tuple[NDArray[Any], ...]:
+    """Arrays with one entry a row, described part by part where the rows lie in parts."""
+    return rows.collect(describe) if isinstance(rows, RowSource) else describe(rows)

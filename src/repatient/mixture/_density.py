@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,18 +11,18 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
-from repatient.mixture._chunks import as_rows, compute_dtype
+from repatient.mixture._chunks import as_rows, collect, compute_dtype, fold
 from repatient.mixture._em import score_blocks
 from repatient.mixture._features import FEATURE_MAPS, Coefficients, FeatureMap
 from repatient.mixture._parameters import Parameters
 from repatient.mixture._whitening import Whitening, moments_of_mixture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from repatient.mixture._em import Scores
+    Model = tuple[Whitening, FeatureMap, Coefficients]
 
 
 class MixtureDensity(DensityMixin, BaseEstimator):
@@ -33,20 +35,11 @@ class MixtureDensity(DensityMixin, BaseEstimator):
 
     def predict(self, X: Any) -> NDArray[np.int32]:
         """Most probable component of every row, (n,)."""
-        rows = self._rows_to_score(X)
-        labels = np.empty(rows.shape[0], dtype=np.int32)
-        for scores in self._scores(rows):
-            labels[scores.where] = scores.log_joint.argmax(axis=0)
-        return labels
+        return self._per_row(X, _labels)[0]
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Responsibilities (n, K): float64 for float64 rows, float32 otherwise."""
-        rows = self._rows_to_score(X)
-        proba = np.empty((rows.shape[0], len(self.weights_)), dtype=compute_dtype(rows))
-        for scores in self._scores(rows):
-            scores.normalise()
-            proba[scores.where] = scores.log_joint.T
-        return proba
+        return self._per_row(X, _responsibilities)[0]
 
     def predict_with_density(self, X: Any, *, return_proba: bool = False) -> tuple[NDArray[Any], ...]:
         """Labels and log densities in one pass.
@@ -62,37 +55,27 @@ class MixtureDensity(DensityMixin, BaseEstimator):
         -------
         Labels (n,) int32, log densities (n,) float32 and, if asked for, responsibilities (n, K) float32.
         """
-        rows = self._rows_to_score(X)
-        n_rows = rows.shape[0]
-        labels, log_density = np.empty(n_rows, dtype=np.int32), np.empty(n_rows, dtype=np.float32)
-        proba = np.empty((n_rows if return_proba else 0, len(self.weights_)), dtype=np.float32)
-        for scores in self._scores(rows):
-            labels[scores.where] = scores.log_joint.argmax(axis=0)
-            log_density[scores.where] = scores.normalise()
-            if return_proba:
-                proba[scores.where] = scores.log_joint.T
-        return (labels, log_density, proba) if return_proba else (labels, log_density)
+        return self._per_row(X, partial(_labels_densities, return_proba=return_proba))
 
     def score_samples(self, X: Any) -> NDArray[np.float64]:
         """Log density of every row, (n,), in nats."""
-        rows = self._rows_to_score(X)
-        log_density = np.empty(rows.shape[0])
-        for scores in self._scores(rows):
-            log_density[scores.where] = scores.normalise()
-        return log_density
+        return self._per_row(X, _log_densities)[0]
 
     def score(self, X: Any, y: None = None) -> float:
         """Mean log-likelihood of the rows, in nats."""
-        return float(self.score_samples(X).mean())
+        rows = self._rows_to_score(X)
+        with threadpool_limits(limits=1):
+            return fold(rows, partial(_log_likelihood, model=self._density_model()), operator.add) / rows.shape[0]
 
     def bic(self, X: Any) -> float:
         """Bayesian information criterion on the rows; lower is better."""
-        n_rows = as_rows(X).shape[0]
-        return -2 * n_rows * self.score(X) + self._n_free_parameters() * float(np.log(n_rows))
+        rows = as_rows(X)
+        return -2 * rows.shape[0] * self.score(rows) + self._n_free_parameters() * float(np.log(rows.shape[0]))
 
     def aic(self, X: Any) -> float:
         """Akaike information criterion on the rows; lower is better."""
-        return -2 * as_rows(X).shape[0] * self.score(X) + 2 * self._n_free_parameters()
+        rows = as_rows(X)
+        return -2 * rows.shape[0] * self.score(rows) + 2 * self._n_free_parameters()
 
     def sample(
         self, n_samples: int = 1, random_state: int | np.random.Generator | None = None
@@ -139,10 +122,12 @@ class MixtureDensity(DensityMixin, BaseEstimator):
         self.covariances_ = parameters.covariances
         self.n_features_in_ = parameters.means.shape[1]
 
-    def _density_model(self) -> tuple[Whitening, FeatureMap, Coefficients]:
+    def _density_model(self) -> Model:
         """What scores rows: built from the public parameters alone, so that stored mixtures score as fitted ones."""
         parameters = Parameters(self.covariance_type, self.weights_, self.means_, self.covariances_)
-        whitening = Whitening.from_moments(moments_of_mixture(parameters), diagonal=self.covariance_type == "diag")
+        whitening = Whitening.from_moments(
+            moments_of_mixture(parameters), diagonal=self.covariance_type == "diag"
+        ).rounded()
         feature_map = FEATURE_MAPS[self.covariance_type](self.n_features_in_)
         try:
             return whitening, feature_map, feature_map.coefficients(whitening.whiten(parameters))
@@ -150,10 +135,11 @@ class MixtureDensity(DensityMixin, BaseEstimator):
             msg = "A covariance of the mixture is not positive definite: raise reg_covar or use fewer components."
             raise ValueError(msg) from error
 
-    def _scores(self, rows: Any) -> Iterator[Scores]:
-        """Scored blocks of the rows."""
+    def _per_row(self, X: Any, describe: Callable[..., tuple[NDArray[Any], ...]]) -> tuple[NDArray[Any], ...]:
+        """Arrays with one entry a row."""
+        rows = self._rows_to_score(X)
         with threadpool_limits(limits=1):
-            yield from score_blocks(rows, *self._density_model())
+            return collect(rows, partial(describe, model=self._density_model()))
 
     def _rows_to_score(self, X: Any) -> Any:
         """Rows with as many features as the mixture has."""
@@ -170,3 +156,46 @@ class MixtureDensity(DensityMixin, BaseEstimator):
         triangle = n_dims * (n_dims + 1) // 2
         n_covariance = {"full": n_components * triangle, "tied": triangle, "diag": n_components * n_dims}
         return n_covariance[self.covariance_type] + n_components * n_dims + n_components - 1
+
+
+def _labels(rows: Any, model: Model) -> tuple[NDArray[Any], ...]:
+    """Most probable component."""
+    labels = np.empty(rows.shape[0], dtype=np.int32)
+    for scores in score_blocks(rows, *model):
+        labels[scores.where] = scores.log_joint.argmax(axis=0)
+    return (labels,)
+
+
+def _responsibilities(rows: Any, model: Model) -> tuple[NDArray[Any], ...]:
+    """Responsibilities in the precision of the rows."""
+    proba = np.empty((rows.shape[0], len(model[2].values)), dtype=compute_dtype(rows))
+    for scores in score_blocks(rows, *model):
+        scores.normalise()
+        proba[scores.where] = scores.log_joint.T
+    return (proba,)
+
+
+def _log_densities(rows: Any, model: Model) -> tuple[NDArray[Any], ...]:
+    """Log density in double precision."""
+    log_density = np.empty(rows.shape[0])
+    for scores in score_blocks(rows, *model):
+        log_density[scores.where] = scores.normalise()
+    return (log_density,)
+
+
+def _labels_densities(rows: Any, model: Model, *, return_proba: bool) -> tuple[NDArray[Any], ...]:
+    """Most probable component, log density and, if wanted, responsibilities, in one pass."""
+    n_rows = rows.shape[0]
+    labels, log_density = np.empty(n_rows, dtype=np.int32), np.empty(n_rows, dtype=np.float32)
+    proba = np.empty((n_rows if return_proba else 0, len(model[2].values)), dtype=np.float32)
+    for scores in score_blocks(rows, *model):
+        labels[scores.where] = scores.log_joint.argmax(axis=0)
+        log_density[scores.where] = scores.normalise()
+        if return_proba:
+            proba[scores.where] = scores.log_joint.T
+    return (labels, log_density, proba) if return_proba else (labels, log_density)
+
+
+def _log_likelihood(rows: Any, model: Model) -> float:
+    """Sum of the log densities."""
+    return sum(float(scores.normalise().sum()) for scores in score_blocks(rows, *model))

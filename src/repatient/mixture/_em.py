@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repatient.mixture._chunks import block_length, compute_dtype, iter_blocks
+from repatient.mixture._chunks import block_length, compute_dtype, fold, iter_blocks
 from repatient.mixture._features import Coefficients, FeatureMap, Sums
 from repatient.mixture._whitening import Whitening, moments_of_rows
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 # The squares of rows beyond this distance (in global standard deviations) leave float32 too few digits.
 _FLOAT32_DISTANCE = 1e3
+# Whitening in float32 rounds more than the features do: it needs terms that are this much smaller.
+_WHITENING_MARGIN = 10.0
 _MAX_RIDGE_RAISES = 6
 _MAX_RESEEDS = 3
 
@@ -87,29 +90,56 @@ class Course:
     n_reseeded: int = 0
 
 
+@dataclass(frozen=True)
+class _Workspace:
+    """Coefficients of one dtype, and the buffers that are used again for each block."""
+
+    values: NDArray[Any]
+    rounding: NDArray[Any]
+    features: NDArray[Any]
+    log_joint: NDArray[Any]
+
+    @classmethod
+    def of(cls, feature_map: FeatureMap, coefficients: Coefficients, length: int, dtype: np.dtype[Any]) -> _Workspace:
+        """Buffers for blocks of at most ``length`` rows."""
+        values, rounding = coefficients.values.astype(dtype), coefficients.rounding(dtype).astype(dtype)[:, None]
+        log_joint = np.empty((len(values), length), dtype)
+        return cls(values, rounding, feature_map.buffer(length, dtype), log_joint)
+
+    def receive(self, block: NDArray[Any], whitening: Whitening) -> bool:
+        """Whiten the block into the features; return whether all rows are near enough to the centre for float32."""
+        z = self.features[1 : block.shape[1] + 1, : len(block)]
+        with np.errstate(over="ignore", invalid="ignore"):
+            if block.dtype == z.dtype:
+                whitening.columns(block, out=z)
+            else:
+                z[...] = whitening.columns(block)
+            # The cheap sum bounds every term; only blocks that exceed it are looked at closely.
+            near = np.einsum("ij,ij->", z, z) <= _FLOAT32_DISTANCE**2
+        return bool(near or np.abs(z).max() <= _FLOAT32_DISTANCE)
+
+
 def score_blocks(
     rows: Any, whitening: Whitening, feature_map: FeatureMap, coefficients: Coefficients, *, double: bool = False
 ) -> Iterator[Scores]:
     """Score the rows block by block, in double precision if wanted or needed; buffers are used again for each block."""
-    n_dims, n_components, log_jacobian = feature_map.n_dims, len(coefficients.values), whitening.log_jacobian
-    usual = compute_dtype(rows) if coefficients.suits_float32() and not double else np.dtype(np.float64)
+    log_jacobian, float64 = whitening.log_jacobian, np.dtype(np.float64)
+    usual = compute_dtype(rows) if coefficients.suits_float32() and not double else float64
     length = block_length(feature_map.n_features, usual.itemsize)
-    buffers: dict[np.dtype[Any], tuple[NDArray[Any], ...]] = {}
-    for where, block in iter_blocks(rows, length):
-        z = whitening.columns(block)
-        far = max(z.max(), -z.min()) > _FLOAT32_DISTANCE
-        dtype = np.dtype(np.float64) if far else usual
-        if dtype not in buffers:
-            features = np.ones((feature_map.n_features, length), dtype)
-            log_joint = np.empty((n_components, length), dtype)
-            rounding = coefficients.rounding(dtype).astype(dtype)[:, None]
-            buffers[dtype] = coefficients.values.astype(dtype), rounding, features, log_joint
-        values, rounding, features, log_joint = buffers[dtype]
-        features, log_joint = features[:, : len(block)], log_joint[:, : len(block)]
-        features[1 : n_dims + 1] = z
+    direct = whitening.suits_float32 and coefficients.suits_float32(_WHITENING_MARGIN)
+    whitened_in = usual if direct and np.can_cast(rows.dtype, usual) else float64
+    spaces = {usual: _Workspace.of(feature_map, coefficients, length, usual)}
+    for where, block in iter_blocks(rows, length, whitened_in):
+        space = spaces[usual]
+        if not space.receive(block, whitening) and usual != float64:
+            if float64 not in spaces:
+                spaces[float64] = _Workspace.of(feature_map, coefficients, length, float64)
+            space = spaces[float64]
+            space.receive(block.astype(np.float64), whitening)
+        features, log_joint = space.features[:, : len(block)], space.log_joint[:, : len(block)]
         feature_map.fill(features, coefficients.factor)
-        np.matmul(values, features, out=log_joint)
-        log_joint -= rounding
+        np.matmul(space.values, features, out=log_joint)
+        log_joint -= space.rounding
         yield Scores(where, features, log_joint, log_jacobian)
 
 
@@ -118,11 +148,30 @@ def expectation(
 ) -> Expectation:
     """One pass over the rows."""
     n_rows = sample.rows.shape[0]
+    feature_map, coefficients, shared = feature_map.distinct(coefficients, sample.scatter)
+    summarise = partial(
+        _summarise, whitening=sample.whitening, feature_map=feature_map, coefficients=coefficients, double=double
+    )
+    sums, log_likelihood = fold(sample.rows, summarise, _add)
+    return Expectation(Sums(sums, n_rows), log_likelihood / n_rows + shared)
+
+
+def _summarise(
+    rows: Any, whitening: Whitening, feature_map: FeatureMap, coefficients: Coefficients, *, double: bool
+) -> tuple[NDArray[np.float64], float]:
+    """Sums (K, p) of the features, and the log-likelihood, of the rows."""
     sums, log_likelihood = np.zeros(coefficients.values.shape), 0.0
-    for scores in score_blocks(sample.rows, sample.whitening, feature_map, coefficients, double=double):
+    for scores in score_blocks(rows, whitening, feature_map, coefficients, double=double):
         log_likelihood += scores.normalise().sum()
         sums += scores.log_joint @ scores.features.T
-    return Expectation(Sums(sums, n_rows), log_likelihood / n_rows)
+    return sums, log_likelihood
+
+
+def _add(
+    one: tuple[NDArray[np.float64], float], other: tuple[NDArray[np.float64], float]
+) -> tuple[NDArray[np.float64], float]:
+    """Sums over the rows of both."""
+    return one[0] + other[0], one[1] + other[1]
 
 
 def maximisation(
@@ -183,16 +232,48 @@ def run_em(
     return course
 
 
+def remaining_gain(log_likelihoods: NDArray[np.float64]) -> float:
+    """What EM would still gain, by Aitken's extrapolation of the last two gains.
+
+    Gains shrink by a nearly constant factor in the end; NaN where there are no two gains to see it from.
+    """
+    if len(log_likelihoods) < 3:
+        return float("nan")
+    before, last = np.diff(log_likelihoods)[-2:]
+    if last <= 0:
+        return 0.0
+    return float(last**2 / (before - last)) if last < before else float("inf")
+
+
 def _worst_rows(
     sample: Sample, feature_map: FeatureMap, coefficients: Coefficients, n_wanted: int
 ) -> NDArray[np.float64]:
     """The least likely rows (m, d) in the whitened space, worst first."""
+    search = partial(
+        _worst_of_part,
+        whitening=sample.whitening,
+        feature_map=feature_map,
+        coefficients=coefficients,
+        n_wanted=n_wanted,
+    )
+    return fold(sample.rows, search, partial(_least_likely, n_wanted=n_wanted))[1:].T
+
+
+def _worst_of_part(
+    rows: Any, whitening: Whitening, feature_map: FeatureMap, coefficients: Coefficients, n_wanted: int
+) -> NDArray[np.float64]:
+    """The least likely of the rows as columns: log density, then z."""
     worst = np.empty((feature_map.n_dims + 1, 0))
-    for scores in score_blocks(sample.rows, sample.whitening, feature_map, coefficients):
+    for scores in score_blocks(rows, whitening, feature_map, coefficients):
         block = np.vstack([scores.normalise(), scores.features[1 : feature_map.n_dims + 1]])
-        worst = np.hstack([worst, block])
-        worst = worst[:, np.argsort(worst[0], kind="stable")[:n_wanted]]
-    return worst[1:].T
+        worst = _least_likely(worst, block, n_wanted)
+    return worst
+
+
+def _least_likely(one: NDArray[np.float64], other: NDArray[np.float64], n_wanted: int) -> NDArray[np.float64]:
+    """The columns of both with the lowest log density, worst first."""
+    both = np.hstack([one, other])
+    return both[:, np.argsort(both[0], kind="stable")[:n_wanted]]
 
 
 def _reseed(

@@ -40,9 +40,13 @@ class Coefficients:
     weights: Float
     factor: Float | None = None
 
-    def suits_float32(self) -> bool:
-        """Whether the terms of the log densities are small enough to cancel in single precision."""
-        terms = np.abs(self.values * self.expected).sum(axis=1)
+    def linear(self, n_features: int) -> Coefficients:
+        """Those of the first features alone."""
+        return Coefficients(self.values[:, :n_features], self.expected[:, :n_features], self.weights)
+
+    def suits_float32(self, margin: float = 1.0) -> bool:
+        """Whether the terms of the log densities, times ``margin``, are small enough to cancel in single precision."""
+        terms = margin * np.abs(self.values * self.expected).sum(axis=1)
         return bool(terms.max() < _LARGEST_TERMS and terms @ self.weights < _USUAL_TERMS)
 
     def rounding(self, dtype: np.dtype[Any]) -> Float:
@@ -90,6 +94,17 @@ class FeatureMap(ABC):
     def min_rows(self) -> int:
         """Rows below which a component that starts on them would collapse."""
         return 2
+
+    def buffer(self, length: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Ones (p, length), to be filled block by block."""
+        return np.ones((self.n_features, length), dtype)
+
+    def distinct(self, coefficients: Coefficients, scatter: Float) -> tuple[FeatureMap, Coefficients, float]:
+        """The terms that tell components apart, and the mean over all rows of those that they share.
+
+        Responsibilities do not depend on shared terms, and their mean follows from the second moments ``scatter``.
+        """
+        return self, coefficients, 0.0
 
     @abstractmethod
     def fill(self, features: NDArray[Any], factor: Float | None) -> None:
@@ -160,6 +175,23 @@ class FullFeatures(FeatureMap):
         return second - means[:, :, None] * means[:, None, :]
 
 
+class LinearFeatures(FeatureMap):
+    """Features 1 and z: what tells components apart that share their covariance."""
+
+    @property
+    def n_features(self) -> int:
+        return self.n_dims + 1
+
+    def fill(self, features: NDArray[Any], factor: Float | None) -> None:
+        """Nothing is left to complete."""
+
+    def coefficients(self, parameters: Parameters) -> Coefficients:
+        return TiedFeatures(self.n_dims).coefficients(parameters).linear(self.n_features)
+
+    def covariances(self, sums: Sums, means: Float, scatter: Float) -> Float:
+        return TiedFeatures(self.n_dims).covariances(sums, means, scatter)
+
+
 class TiedFeatures(FeatureMap):
     """Features 1, z and the quadratic form of the shared precision, one number a row."""
 
@@ -184,6 +216,12 @@ class TiedFeatures(FeatureMap):
         expected = np.column_stack([np.ones_like(constants), parameters.means, self.n_dims + distances])
         return Coefficients(values, expected, parameters.weights, factor)
 
+    def distinct(self, coefficients: Coefficients, scatter: Float) -> tuple[FeatureMap, Coefficients, float]:
+        if coefficients.factor is None:
+            return super().distinct(coefficients, scatter)
+        shared = -0.5 * float(np.sum(coefficients.factor.T @ coefficients.factor * scatter))
+        return LinearFeatures(self.n_dims), coefficients.linear(self.n_dims + 1), shared
+
     def covariances(self, sums: Sums, means: Float, scatter: Float) -> Float:
         counts = np.where(sums.alive, sums.counts, 0)
         return scatter - (means * counts[:, None]).T @ means / sums.n_rows
@@ -195,6 +233,10 @@ class DiagFeatures(FeatureMap):
     @property
     def n_features(self) -> int:
         return 2 * self.n_dims + 1
+
+    def buffer(self, length: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """In the order of the rows themselves: nothing but the products mixes features here."""
+        return np.ones((length, self.n_features), dtype).T
 
     def fill(self, features: NDArray[Any], factor: Float | None) -> None:
         np.square(features[1 : self.n_dims + 1], out=features[self.n_dims + 1 :])

@@ -10,9 +10,9 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from repatient._progress import progress_bar
-from repatient.mixture._chunks import as_rows, compute_dtype
+from repatient.mixture._chunks import as_rows, compute_dtype, read_small
 from repatient.mixture._density import MixtureDensity
-from repatient.mixture._em import Course, Sample, Settings, run_em
+from repatient.mixture._em import Course, Sample, Settings, remaining_gain, run_em
 from repatient.mixture._features import FEATURE_MAPS
 from repatient.mixture._parameters import Parameters, check_covariance_type, checked_parameters
 from repatient.mixture._seeding import seed_parameters
@@ -78,6 +78,10 @@ class GaussianMixture(MixtureDensity):
         Mean log-likelihood (nats per row) of the fitted parameters.
     log_likelihoods_
         Mean log-likelihood at the start of every pass.
+    gap_
+        Estimate of what further passes would gain in mean log-likelihood (Aitken's extrapolation of the last gains, which
+        tends to be low while they still change their pace): 0 at a maximum, infinite while gains grow, NaN after a
+        single pass.
     n_reseeded_
         How often a component without rows was moved to a badly explained row.
     reg_covar_
@@ -157,7 +161,10 @@ class GaussianMixture(MixtureDensity):
         Parameters
         ----------
         X
-            Rows (n, d): anything with a shape and row slices that numpy understands. Never modified.
+            Rows (n, d): an array, a tensor in main memory, or what is not in memory: a dask array, a zarr array, an
+            HDF5 dataset, anything else with a shape, a dtype and row slices. Those are read in pieces, one pass after
+            the other, and never held as a whole; passes over a dask array run on the scheduler that dask is set to,
+            one task for about 65,000 rows. Never modified.
         y
             Ignored.
 
@@ -176,6 +183,8 @@ class GaussianMixture(MixtureDensity):
         self._check_arguments()
         rows = as_rows(X)
         self._check_rows(rows)
+        # No more than the starts would read anyway.
+        rows = read_small(rows, max(self.init_max_samples, self.n_components))
         with threadpool_limits(limits=1):
             course, whitening = self._run(rows)
             self._store(whitening.unwhiten(course.parameters).ordered())
@@ -183,6 +192,7 @@ class GaussianMixture(MixtureDensity):
         self.converged_ = course.converged
         self.n_iter_ = len(course.log_likelihoods)
         self.log_likelihoods_ = np.array(course.log_likelihoods)
+        self.gap_ = remaining_gain(np.append(self.log_likelihoods_, self.log_likelihood_))
         self.n_reseeded_ = course.n_reseeded
         self.reg_covar_ = course.reg_covar
         if not course.converged:
@@ -202,9 +212,11 @@ class GaussianMixture(MixtureDensity):
         moments = moments_of_rows(rows)
         diagonal = self.covariance_type == "diag"
         whitening = Whitening.from_moments(moments, diagonal=diagonal, reg_covar=self.reg_covar)
+        refine = compute_dtype(rows) == np.float32
+        if refine:
+            whitening = whitening.rounded()
         sample = Sample(rows, whitening, whitening.covariance(moments))
         feature_map = FEATURE_MAPS[self.covariance_type](rows.shape[1])
-        refine = compute_dtype(rows) == np.float32
         settings = Settings(self.reg_covar, self.tol, self.max_iter, refine)
         with progress_bar(desc="EM passes", total=self.max_iter, enabled=self.progress) as bar:
             start = self._given_start(sample) or seed_parameters(

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from repatient.mixture._features import FeatureMap
 
-_SHORT_RUNS = (5, 10)
-_KMEANS_PASSES = 20
+_SHORT_RUNS = (3, 6)
+_KMEANS_PASSES = 10
 
 
 def seed_parameters(

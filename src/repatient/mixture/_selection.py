@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.model_selection import GroupKFold
 
 from repatient._progress import progress_bar
-from repatient.mixture._chunks import as_rows
+from repatient.mixture._chunks import as_rows, masked_rows
 from repatient.mixture._gaussian_mixture import GaussianMixture
 
 if TYPE_CHECKING:
@@ -62,17 +62,20 @@ def select_n_components(
     ValueError
         If there is no candidate, ``groups`` does not fit ``X``, or there are fewer groups than folds.
     """
-    rows = np.asarray(as_rows(X))
+    rows = as_rows(X)
+    n_rows = rows.shape[0]
     sizes = np.unique(np.asarray(list(candidates), dtype=int))
-    codes, n_groups = _group_codes(groups, len(rows), n_splits)
+    codes, n_groups = _group_codes(groups, n_rows, n_splits)
     if sizes.size == 0:
         msg = "candidates is empty: name at least one number of components."
         raise ValueError(msg)
-    folds = list(GroupKFold(n_splits, shuffle=True, random_state=random_state).split(rows, groups=codes))
-    density = np.empty((len(sizes), len(rows)))
+    folds = list(GroupKFold(n_splits, shuffle=True, random_state=random_state).split(codes, groups=codes))
+    density = np.empty((len(sizes), n_rows))
     with progress_bar(desc="Mixtures", total=len(sizes) * n_splits, enabled=progress) as bar:
-        for train, test in folds:
-            train_rows, test_rows = rows[train], rows[test]
+        for _, test in folds:
+            held_out = np.zeros(n_rows, dtype=bool)
+            held_out[test] = True
+            train_rows, test_rows = masked_rows(rows, ~held_out), masked_rows(rows, held_out)
             for row, size in enumerate(sizes):
                 mixture = GaussianMixture(int(size), random_state=random_state, progress=False, **params)
                 density[row, test] = mixture.fit(train_rows).score_samples(test_rows)

@@ -7,16 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repatient.mixture._chunks import block_length, iter_blocks
+from repatient.mixture._chunks import block_length, fold, iter_blocks
 from repatient.mixture._parameters import Parameters
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    RunningMoments = tuple[int, NDArray[np.float64], NDArray[np.float64]]
+
 # Directions with less than this share of the largest variance (of standardised features) are rank deficiency.
 _EIGENVALUE_FLOOR = 1e-10
 # A spread below this share of the mean is rounding, not variation.
 _CONSTANT_TOLERANCE = 1e-12
+# Sums of absolute terms (for features one standard deviation from the mean) up to which float32 whitens well enough,
+# and how far (in standard deviations) rounding to float32 may move the map.
+_FLOAT32_AMPLIFICATION, _FLOAT32_MOVE = 50.0, 1e-2
 
 
 @dataclass(frozen=True)
@@ -28,17 +33,8 @@ class Moments:
 
 
 def moments_of_rows(rows: Any) -> Moments:
-    """Mean and covariance (divided by n) in one pass, merging blocks pairwise as Chan et al. (1983) do."""
-    n_dims = rows.shape[1]
-    count, mean, scatter = 0, np.zeros(n_dims), np.zeros((n_dims, n_dims))
-    for _, block in iter_blocks(rows, block_length(n_dims, 8)):
-        n_new = len(block)
-        block_mean = block.mean(axis=0)
-        centred = block - block_mean
-        shift = block_mean - mean
-        scatter += centred.T @ centred + np.outer(shift, shift) * (count * n_new / (count + n_new))
-        count += n_new
-        mean = mean + shift * (n_new / count)
+    """Mean and covariance (divided by n) in one pass."""
+    count, mean, scatter = fold(rows, _running_moments, _merge_moments)
     if not np.isfinite(scatter).all():
         msg = "X holds values whose squares overflow: rescale the features first."
         raise ValueError(msg)
@@ -50,6 +46,25 @@ def moments_of_rows(rows: Any) -> Moments:
     covariance[constant] = 0.0
     covariance[:, constant] = 0.0
     return Moments(mean, covariance)
+
+
+def _running_moments(rows: Any) -> RunningMoments:
+    """Moments of the rows, block by block."""
+    n_dims = rows.shape[1]
+    running: RunningMoments = (0, np.zeros(n_dims), np.zeros((n_dims, n_dims)))
+    for _, block in iter_blocks(rows, block_length(n_dims, 8)):
+        mean = block.mean(axis=0)
+        centred = block - mean
+        running = _merge_moments(running, (len(block), mean, centred.T @ centred))
+    return running
+
+
+def _merge_moments(one: RunningMoments, other: RunningMoments) -> RunningMoments:
+    """Number of rows, mean and scatter of the rows of both, as Chan et al. (1983) merge them."""
+    (n_one, mean, scatter), (n_other, other_mean, other_scatter) = one, other
+    count, shift = n_one + n_other, other_mean - mean
+    between = np.outer(shift, shift) * (n_one * n_other / count)
+    return count, mean + shift * (n_other / count), scatter + (other_scatter + between)
 
 
 def moments_of_mixture(parameters: Parameters) -> Moments:
@@ -71,11 +86,13 @@ class Whitening:
     """The affine map z = (x - mean) @ forward, and back x = mean + z @ backward.
 
     For diagonal covariances ``forward`` and ``backward`` are vectors of scales, so that features are not mixed.
+    ``suits_float32`` tells whether float32 rows may be mapped in float32.
     """
 
     mean: NDArray[np.float64]
     forward: NDArray[np.float64]
     backward: NDArray[np.float64]
+    suits_float32: bool = False
 
     @classmethod
     def from_moments(cls, moments: Moments, *, diagonal: bool, reg_covar: float = 0.0) -> Whitening:
@@ -89,6 +106,23 @@ class Whitening:
         eigenvalues, vectors = np.linalg.eigh(covariance / np.outer(scale, scale))
         roots = np.sqrt(np.maximum(eigenvalues, _EIGENVALUE_FLOOR * eigenvalues[-1]))
         return cls(moments.mean, vectors / scale[:, None] / roots, (vectors * roots).T * scale)
+
+    def rounded(self) -> Whitening:
+        """The nearby map that float32 holds exactly, where it exists and float32 applies it accurately; else this one.
+
+        Any map that is nearly white serves; one that needs no rounding leaves only the errors of single rows, which
+        average out.
+        """
+        spread = self.backward if self.diagonal else np.sqrt(np.square(self.backward).sum(axis=0))
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, forward = (values.astype(np.float32).astype(np.float64) for values in (self.mean, self.forward))
+            terms = np.abs(forward.T) * spread
+            move = max(np.max(np.abs(mean - self.mean) / spread), np.max(np.abs((forward - self.forward).T) * spread))
+        amplification = np.max(terms if self.diagonal else terms.sum(axis=1))
+        if not (amplification <= _FLOAT32_AMPLIFICATION and move <= _FLOAT32_MOVE):
+            return self
+        backward = np.array(1 / forward if self.diagonal else np.linalg.inv(forward), dtype=np.float64)
+        return Whitening(mean, forward, backward, suits_float32=True)
 
     @property
     def diagonal(self) -> bool:
@@ -107,10 +141,14 @@ class Whitening:
         """The identity covariance of the input space, seen from the whitened space."""
         return self.forward**2 if self.diagonal else self.forward.T @ self.forward
 
-    def columns(self, block: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Whitened rows as columns: (rows, d) to (d, rows)."""
-        centred = block - self.mean
-        return (centred * self.forward).T if self.diagonal else self.forward.T @ centred.T
+    def columns(self, block: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Whitened rows as columns: (rows, d) to (d, rows), computed in the dtype of the rows."""
+        mean, forward = self.mean.astype(block.dtype), self.forward.astype(block.dtype)
+        if not self.diagonal:
+            return np.matmul(forward.T, (block - mean).T, out=out)
+        centred = np.subtract(block, mean, out=None if out is None else out.T)
+        centred *= forward
+        return centred.T
 
     def whiten(self, parameters: Parameters) -> Parameters:
         """Parameters of the input space, expressed in the whitened space."""

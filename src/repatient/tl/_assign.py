@@ -77,7 +77,7 @@ def assign(
     _store.check_data(data)
     _store.check_key(key_added, "key_added")
     source = reference_entry(reference, reference_key)
-    embedding, use_rep = _store.read_embedding(data, use_rep or str(source["params"]["use_rep"]))
+    embedding, use_rep = _store.read_embedding(data, use_rep or str(source["params"]["use_rep"]), lazy=True)
     n_dimensions = source["means"].shape[1]
     if embedding.shape[1] != n_dimensions:
         msg = (

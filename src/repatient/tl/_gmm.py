@@ -6,13 +6,14 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+from anndata import AnnData
 
 from repatient import _store
 from repatient._docs import shared_docs
-from repatient.mixture import GaussianMixture, select_n_components
+from repatient.mixture import GaussianMixture, masked_rows, select_n_components
 
 if TYPE_CHECKING:
-    from anndata import AnnData
     from mudata import MuData
 
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -95,6 +96,12 @@ def gmm(
     ValueError
         If the embedding has NaN or infinity, the mask is empty, or there are fewer cells than components.
 
+    Notes
+    -----
+    An embedding that is not in memory (a dask or zarr array in ``obsm``, as :func:`anndata.experimental.read_lazy`
+    makes them, or the dense ``X`` of a backed object) is read piece by piece and never held as a whole. The passes
+    over a dask array run on the scheduler that dask is set to, on a cluster where there is a client.
+
     See Also
     --------
     repatient.tl.assign : Use the mixture of another cohort.
@@ -105,10 +112,11 @@ def gmm(
     _store.check_integer(random_state, "random_state", minimum=0)
     candidates = _candidates(n_components)
     mask = _store.read_mask(data, mask_obs)
-    embedding, use_rep = _store.read_embedding(data, use_rep, patient_key=patient_key)
-    fitted_on = embedding if mask is None else embedding[mask]
-    if len(fitted_on) < max(candidates):
-        msg = f"`n_components`: {len(fitted_on)} cells cannot make {max(candidates)} components; ask for fewer."
+    embedding, use_rep = _store.read_embedding(data, use_rep, patient_key=patient_key, lazy=True)
+    fitted_on = embedding if mask is None else masked_rows(embedding, mask)
+    n_cells = fitted_on.shape[0]
+    if n_cells < max(candidates):
+        msg = f"`n_components`: {n_cells} cells cannot make {max(candidates)} components; ask for fewer."
         raise ValueError(msg)
 
     settings: dict[str, Any] = {
@@ -173,6 +181,9 @@ def _groups(data: AnnData | MuData, patient_key: str | None, mask: np.ndarray | 
     if patient_key is None:
         msg = "`patient_key` is needed to select `n_components`: the held-out log-likelihood is that of whole patients."
         raise ValueError(msg)
+    if not isinstance(data.obs, pd.DataFrame):
+        # The columns of an object that was read lazily are no Series.
+        data = AnnData(obs=data.obs.to_memory())
     codes = _store.read_patients(data, patient_key, mask=mask).codes
     return codes if mask is None else codes[mask]
 

@@ -1,0 +1,134 @@
+"""Rows of a dask array: every part is summarised where it lies, and the summaries are merged in a tree."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import cache
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import dask
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from repatient.mixture._chunks import NotFiniteError
+from repatient.mixture._sources import RowSource, refuse_sparse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    Result = TypeVar("Result")
+
+# Rows of one task: its products cost a hundred times what scheduling it does.
+PART_ROWS = 65_536
+_MERGED_AT_ONCE = 8
+
+
+class DaskRows(RowSource):
+    """Rows of a dask array, in parts of about ``PART_ROWS`` rows; the scheduler is the one that dask is set to."""
+
+    def __init__(self, array: Any) -> None:
+        refuse_sparse(array._meta)
+        if np.isnan(array.shape).any():
+            msg = f"X has chunks of unknown size, its shape is {array.shape}: call X.compute_chunk_sizes() first."
+            raise ValueError(msg)
+        self._array = array
+        self.shape = array.shape
+        self.dtype = array.dtype
+        lengths = part_lengths(array.chunks[0])
+        self._starts = np.cumsum((0, *lengths[:-1])).tolist()
+        self._parts = array.rechunk({0: lengths, 1: -1}).to_delayed().ravel()
+
+    def pieces(self) -> Iterator[NDArray[Any]]:
+        for part in self._parts:
+            yield np.asarray(part.compute())
+
+    def take(self, index: NDArray[np.intp]) -> NDArray[Any]:
+        return np.asarray(self._array[index].compute())
+
+    def masked(self, mask: NDArray[np.bool_]) -> DaskRows:
+        return DaskRows(self._array[np.flatnonzero(mask)])
+
+    def fold(self, summarise: Callable[[Any], Result], merge: Callable[[Result, Result], Result]) -> Result:
+        summaries = self._apply(summarise)
+        while len(summaries) > 1:
+            summaries = [
+                dask.delayed(_merge_all, pure=False)(merge, summaries[start : start + _MERGED_AT_ONCE])
+                for start in range(0, len(summaries), _MERGED_AT_ONCE)
+            ]
+        return summaries[0].compute()
+
+    def collect(self, describe: Callable[[Any], tuple[NDArray[Any], ...]]) -> tuple[NDArray[Any], ...]:
+        described = dask.compute(*self._apply(describe))
+        return tuple(np.concatenate(arrays) for arrays in zip(*described, strict=True))
+
+    def _apply(self, function: Callable[[Any], Any]) -> list[Any]:
+        """One task a part; the function, with the parameters that it holds, travels once a worker."""
+        shared = dask.delayed(function, pure=False, traverse=False)
+        call = dask.delayed(_call, pure=False)
+        return [call(shared, part, start) for part, start in zip(self._parts, self._starts, strict=True)]
+
+
+def part_lengths(chunks: tuple[int, ...]) -> tuple[int, ...]:
+    """Lengths of the parts: small neighbouring chunks together, large ones cut evenly."""
+    ends = np.cumsum(chunks)
+    cuts = [0]
+    while cuts[-1] < ends[-1]:
+        ahead = ends[ends > cuts[-1]]
+        within = ahead[ahead <= cuts[-1] + PART_ROWS]
+        end = int(within[-1] if within.size else ahead[0])
+        n_parts = max(round((end - cuts[-1]) / PART_ROWS), 1)
+        cuts.extend(int(cut) for cut in np.linspace(cuts[-1], end, n_parts + 1)[1:])
+    return tuple(int(length) for length in np.diff(cuts))
+
+
+def _call(function: Callable[[Any], Any], rows: Any, start: int) -> Any:
+    """Apply the function to the part that begins at row ``start``, as single-threaded as the rest of the fit."""
+    with _ONE_THREAD.held():
+        try:
+            return function(np.asarray(rows))
+        except NotFiniteError as error:
+            raise NotFiniteError(start + error.row) from None
+
+
+def _merge_all(merge: Callable[[Any, Any], Any], summaries: list[Any]) -> Any:
+    """Merge neighbouring summaries in their order."""
+    merged = summaries[0]
+    for summary in summaries[1:]:
+        merged = merge(merged, summary)
+    return merged
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    """The BLAS libraries of this process, looked for once."""
+    return ThreadpoolController()
+
+
+class _OneThread:
+    """The limit of one BLAS thread, shared by concurrent tasks: the first sets it, the last restores what was."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._holders = 0
+        self._limits: Any = None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the limit inside."""
+        with self._lock:
+            if not self._holders:
+                self._limits = _controller().limit(limits=1)
+            self._holders += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._holders -= 1
+                if not self._holders:
+                    self._limits.restore_original_limits()
+
+
+_ONE_THREAD = _OneThread()
