@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_info, threadpool_limits
 
 from repatient.mixture import GaussianMixture, _dask, masked_rows
 from repatient.mixture._chunks import as_rows, iter_blocks, take_rows
@@ -157,17 +156,13 @@ def test_one_task_for_each_part(plant, monkeypatch):
     assert total == pytest.approx(rows.sum())
 
 
-def test_tasks_restore_the_threads_that_they_found():
-    def threads():
-        return [library["num_threads"] for library in threadpool_info()]
-
-    with threadpool_limits(limits=2):
-        before = threads()
-        source = as_rows(da.ones((400_000, 2), chunks=(1000, -1)))
-        with dask.config.set(scheduler="threads", num_workers=4):
-            inside = source.fold(lambda _: {library["num_threads"] for library in threadpool_info()}, set.union)
-        assert inside == {1}
-        assert threads() == before
+def test_fits_after_one_on_dask_have_the_same_bits(plant, small_parts):
+    rows = plant(3000, 4, 6).rows.astype(np.float32)
+    before = fitted(rows, 4, max_iter=8).means_
+    with dask.config.set(scheduler="threads", num_workers=4):
+        for _ in range(3):
+            fitted(da.from_array(rows, chunks=(100, -1)), 4, max_iter=8)
+    assert fitted(rows, 4, max_iter=8).means_.tobytes() == before.tobytes()
 
 
 def test_a_cluster_of_processes_gives_the_result_of_the_array(plant):

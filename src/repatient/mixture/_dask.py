@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from functools import cache
-from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import dask
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from repatient.mixture._chunks import NotFiniteError
 from repatient.mixture._sources import RowSource, refuse_sparse
@@ -85,12 +81,15 @@ def part_lengths(chunks: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _call(function: Callable[[Any], Any], rows: Any, start: int) -> Any:
-    """Apply the function to the part that begins at row ``start``, as single-threaded as the rest of the fit."""
-    with _ONE_THREAD.held():
-        try:
-            return function(np.asarray(rows))
-        except NotFiniteError as error:
-            raise NotFiniteError(start + error.row) from None
+    """Apply the function to the part that begins at row ``start``.
+
+    The fit's limit of one BLAS thread holds for the whole process, and so for the tasks of the threaded scheduler;
+    processes of a cluster are started with one thread by dask.
+    """
+    try:
+        return function(np.asarray(rows))
+    except NotFiniteError as error:
+        raise NotFiniteError(start + error.row) from None
 
 
 def _merge_all(merge: Callable[[Any, Any], Any], summaries: list[Any]) -> Any:
@@ -99,36 +98,3 @@ def _merge_all(merge: Callable[[Any, Any], Any], summaries: list[Any]) -> Any:
     for summary in summaries[1:]:
         merged = merge(merged, summary)
     return merged
-
-
-@cache
-def _controller() -> ThreadpoolController:
-    """The BLAS libraries of this process, looked for once."""
-    return ThreadpoolController()
-
-
-class _OneThread:
-    """The limit of one BLAS thread, shared by concurrent tasks: the first sets it, the last restores what was."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._holders = 0
-        self._limits: Any = None
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep the limit inside."""
-        with self._lock:
-            if not self._holders:
-                self._limits = _controller().limit(limits=1)
-            self._holders += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._holders -= 1
-                if not self._holders:
-                    self._limits.restore_original_limits()
-
-
-_ONE_THREAD = _OneThread()
