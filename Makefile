@@ -70,7 +70,7 @@ bench-mil: $(READY) ## run the sanity benchmark of rp.tl.mil
 
 # Ratios against peers, which live in an environment of their own; a peer that does not install is left out with a word.
 bench: $(READY_BENCH) ## measure speed against scikit-learn, torchgmm, torchmil and loops: an hour, or NAME=draws for one
-	@for name in $(or $(NAME),mixture_speed draws mil_speed); do \
+	@for name in $(or $(NAME),mixture_speed mixture_out_of_core draws mil_speed); do \
 	    printf '\n## %s\n\n' "$$name"; \
 	    OMP_NUM_THREADS=1 $(VENV_BENCH)/bin/python -W ignore benchmarks/$$name.py $(ARGS) || exit 1; \
 	done

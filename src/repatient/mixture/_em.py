@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _FLOAT32_DISTANCE = 1e3
 # Whitening in float32 rounds more than the features do: it needs terms that are this much smaller.
 _WHITENING_MARGIN = 10.0
+# Smaller responsibilities change no sum; as subnormal numbers they would slow the products down.
+_LEAST_EXPONENT = -80.0
 _MAX_RIDGE_RAISES = 6
 _MAX_RESEEDS = 3
 
@@ -65,6 +67,7 @@ class Scores:
         joint = self.log_joint
         peak = joint.max(axis=0)
         joint -= peak
+        np.maximum(joint, _LEAST_EXPONENT, out=joint)
         np.exp(joint, out=joint)
         total = joint.sum(axis=0)
         joint /= total

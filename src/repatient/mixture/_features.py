@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from repatient.mixture._parameters import Parameters
 
@@ -135,11 +136,18 @@ class FeatureMap(ABC):
 
 
 class FullFeatures(FeatureMap):
-    """Features 1, z and the upper triangle of z zᵀ."""
+    """Features 1, z and the distinct products of z zᵀ, those of z with z turned by 0, 1, … places one after the other.
+
+    In this order all products come out of one or two calls, whatever the number of dimensions.
+    """
 
     def __init__(self, n_dims: int) -> None:
         super().__init__(n_dims)
-        self._upper = np.triu_indices(n_dims)
+        self._n_turns, self._n_opposite = (n_dims + 1) // 2, n_dims // 2 if n_dims % 2 == 0 else 0
+        turns = np.repeat(np.arange(self._n_turns), n_dims)
+        first = np.concatenate([np.tile(np.arange(n_dims), self._n_turns), np.arange(self._n_opposite)])
+        turns = np.concatenate([turns, np.full(self._n_opposite, n_dims // 2)])
+        self._pairs = (first, (first + turns) % n_dims)
 
     @property
     def n_features(self) -> int:
@@ -150,28 +158,28 @@ class FullFeatures(FeatureMap):
         return 2 * (self.n_dims + 1)
 
     def fill(self, features: NDArray[Any], factor: Float | None) -> None:
-        z, start = features[1 : self.n_dims + 1], self.n_dims + 1
-        for i in range(self.n_dims):
-            stop = start + self.n_dims - i
-            np.multiply(z[i:], z[i], out=features[start:stop])
-            start = stop
+        z, products = features[1 : self.n_dims + 1], features[self.n_dims + 1 :]
+        whole, opposite = np.split(products, [self._n_turns * self.n_dims])
+        turned = sliding_window_view(np.concatenate([z, z[: self._n_turns - 1]]), self.n_dims, axis=0).swapaxes(1, 2)
+        np.multiply(turned, z, out=whole.reshape(self._n_turns, *z.shape))
+        np.multiply(z[: self._n_opposite], z[self.n_dims - self._n_opposite :], out=opposite)
 
     def coefficients(self, parameters: Parameters) -> Coefficients:
         factors, log_det = _inverse_cholesky(parameters.covariances)
         precisions = np.swapaxes(factors, 1, 2) @ factors
         linear = np.einsum("kij,kj->ki", precisions, parameters.means)
         mahalanobis = np.einsum("ki,ki->k", linear, parameters.means)
-        quadratic = -precisions[:, *self._upper]
-        quadratic[:, self._upper[0] == self._upper[1]] *= 0.5
+        quadratic = -precisions[:, *self._pairs]
+        quadratic[:, self._pairs[0] == self._pairs[1]] *= 0.5
         constants = self._constants(parameters.weights, log_det, mahalanobis)
         second = parameters.covariances + parameters.means[:, :, None] * parameters.means[:, None, :]
-        expected = np.column_stack([np.ones_like(constants), parameters.means, second[:, *self._upper]])
+        expected = np.column_stack([np.ones_like(constants), parameters.means, second[:, *self._pairs]])
         return Coefficients(np.column_stack([constants, linear, quadratic]), expected, parameters.weights)
 
     def covariances(self, sums: Sums, means: Float, scatter: Float) -> Float:
         second = np.empty((len(means), self.n_dims, self.n_dims))
-        second[:, *self._upper] = sums.per_row(self.n_dims + 1)
-        second[:, self._upper[1], self._upper[0]] = second[:, *self._upper]
+        second[:, *self._pairs] = sums.per_row(self.n_dims + 1)
+        second[:, self._pairs[1], self._pairs[0]] = second[:, *self._pairs]
         return second - means[:, :, None] * means[:, None, :]
 
 
