@@ -69,11 +69,8 @@ bench-mil: $(READY) ## run the sanity benchmark of rp.tl.mil
 	@$(PY) benchmarks/mil_sanity.py $(ARGS)
 
 # Ratios against peers, which live in an environment of their own; a peer that does not install is left out with a word.
-bench: $(READY_BENCH) ## measure speed against scikit-learn, torchgmm, torchmil and loops: an hour, or NAME=draws for one
-	@for name in $(or $(NAME),mixture_speed mixture_out_of_core draws mil_speed); do \
-	    printf '\n## %s\n\n' "$$name"; \
-	    OMP_NUM_THREADS=1 $(VENV_BENCH)/bin/python -W ignore benchmarks/$$name.py $(ARGS) || exit 1; \
-	done
+bench: $(READY_BENCH) ## measure speed against peers and write docs/benchmarks: an hour, or NAME=draws for one
+	@$(VENV_BENCH)/bin/python benchmarks/performance.py $(NAME) -- $(ARGS)
 
 clean: ## remove demo/, caches and build products; .venv stays
 	@rm -rf demo build dist htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -116,7 +113,7 @@ $(READY_BENCH): $(READY)
 	@$(PY) -m venv --clear $(VENV_BENCH)
 	@$(VENV_BENCH)/bin/python -m pip install -qq -c constraints.txt --upgrade pip
 	@$(VENV_BENCH)/bin/python -m pip install -qq -c constraints.txt torch
-	@$(VENV_BENCH)/bin/python -m pip install -qq -c constraints.txt --editable .
+	@$(VENV_BENCH)/bin/python -m pip install -qq -c constraints.txt --editable '.[dask]'
 	@for peer in torchgmm torchmil; do \
 	    $(VENV_BENCH)/bin/python -m pip install -qq -c constraints.txt $$peer || echo "$$peer does not install here; its rows are left out."; \
 	done

@@ -5,6 +5,13 @@ python benchmarks/draws.py [--patients 10000] [--cells 2000] [--pool 1000000] [-
 Every round times each way once, one after another, and the table gives the ratios within rounds: their median and
 range. The loops draw for a slice of the patients and are scaled up. They get the pool sorted by component for nothing;
 `draw_patients` is timed with sorting it. One thread.
+
+The loops differ in what they do. `RandomState.choice`, the same as `np.random.choice`, permutes the whole component at
+every call; `Generator.choice` with `shuffle=False` is the quickest that NumPy has without replacement.
+`Generator.random` a patient draws the cells of all components of a patient at once, sorts them and redraws what came
+twice: the method of `draw_patients`, for one patient at a time. `Generator.integers` **with** replacement is no
+alternative, since cells come twice; it shows what is paid for exactness. None of the loops has a random stream of its
+own for each patient, as `draw_patients` has.
 """
 
 from __future__ import annotations

@@ -1,0 +1,68 @@
+"""Measure speed, and write each benchmark's page of the documentation from what it prints.
+
+python benchmarks/performance.py [NAME …] [-- ARGUMENT …]
+
+A page is replaced only if its benchmark ran to its end. It opens with what the benchmark says of itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PAGES = HERE.parent / "docs" / "benchmarks"
+NAMES = ("mixture_speed", "mixture_out_of_core", "draws", "mil_speed")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(NAMES)} (default all)")
+    given, arguments = split(sys.argv[1:])
+    names = parser.parse_args(given).names or NAMES
+    unknown = [name for name in names if name not in NAMES]
+    if unknown:
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    for name in names:
+        measure(name, arguments)
+
+
+def split(words: list[str]) -> tuple[list[str], list[str]]:
+    """What is meant for this program, and what comes after ``--`` for the benchmark."""
+    end = words.index("--") if "--" in words else len(words)
+    return words[:end], words[end + 1 :]
+
+
+def measure(name: str, arguments: list[str]) -> None:
+    """Run one benchmark on one thread, showing what it prints, and write its page."""
+    script = HERE / f"{name}.py"
+    command = [sys.executable, "-W", "ignore", str(script), *arguments]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    lines: list[str] = []
+    print(f"\n## {name}\n", flush=True)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            lines.append(line)
+    if process.returncode:
+        sys.exit(process.returncode)
+    page = PAGES / f"{name}.md"
+    temporary = page.with_suffix(".tmp")
+    temporary.write_text(heading(script, name, arguments) + "".join(lines).strip() + "\n", encoding="utf-8")
+    temporary.replace(page)
+
+
+def heading(script: Path, name: str, arguments: list[str]) -> str:
+    """Title, command and explanation of a page, from the benchmark's own documentation."""
+    title, *paragraphs = (ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or name).split("\n\n")
+    explanation = "\n\n".join(part for part in paragraphs if not part.startswith(("python ", "OMP_NUM_THREADS")))
+    wanted = f' ARGS="{" ".join(arguments)}"' if arguments else ""
+    return f"# {title.rstrip('.')}\n\n```\nmake bench NAME={name}{wanted}\n```\n\n{explanation}\n\n"
+
+
+if __name__ == "__main__":
+    main()
