@@ -6,8 +6,9 @@ import torch
 from scipy.special import log_softmax
 
 from repatient.mil import Bags, MILClassifier, _classifier, _train
+from repatient.mil._batches import LabelledBags
 from repatient.mil._embedding import PieceEmbedding, SegmentEmbedding, embedding_of
-from repatient.mil._train import LabelledBags, evaluate, fit_temperature
+from repatient.mil._train import evaluate, fit_temperature
 
 QUICK = {"max_epochs": 3, "hidden": 16, "attention_hidden": 8}
 

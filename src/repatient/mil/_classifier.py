@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import fields
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -15,8 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 from repatient.mil import _inputs, _persistence
 from repatient.mil._network import GatedAttentionNetwork, find_device, torch_generator
 from repatient.mil._pooling import embed_bags, predict_logits, predict_logits_of_passes
-from repatient.mil._split import no_validation_message, validation_split
-from repatient.mil._train import LabelledBags, Plan, fit_temperature, single_thread, train
+from repatient.mil._preparation import hold_out, prepare
+from repatient.mil._train import Plan, fit_temperature, single_thread, train
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -24,8 +22,9 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import ArrayLike, NDArray
 
+    from repatient.mil._augment import Augmenter
     from repatient.mil._bags import Bags
-    from repatient.mil._inputs import Cohort
+    from repatient.mil._batches import LabelledBags, Training
 
 BAGS_FOR_TEMPERATURE = 10
 
@@ -49,6 +48,9 @@ class MILClassifier(ClassifierMixin, BaseEstimator):
         Bags a gradient step.
     max_epochs
         Passes over all training bags, real and generated together; exactly as many without a validation set.
+    steps_per_epoch
+        Gradient steps an epoch, each of ``batch_size`` bags (all, where there are fewer), so that methods with different
+        numbers of bags take equally many steps. None: what it takes to see every bag once.
     patience
         Epochs without a lower validation loss after which training stops.
     validation_fraction
@@ -105,6 +107,7 @@ class MILClassifier(ClassifierMixin, BaseEstimator):
         weight_decay: float = 1.0,
         batch_size: int = 16,
         max_epochs: int = 50,
+        steps_per_epoch: int | None = None,
         patience: int = 15,
         validation_fraction: float = 0.2,
         class_weight: Literal["balanced"] | None = "balanced",
@@ -122,6 +125,7 @@ class MILClassifier(ClassifierMixin, BaseEstimator):
         self.weight_decay = weight_decay
         self.batch_size = batch_size
         self.max_epochs = max_epochs
+        self.steps_per_epoch = steps_per_epoch
         self.patience = patience
         self.validation_fraction = validation_fraction
         self.class_weight = class_weight
@@ -140,6 +144,8 @@ class MILClassifier(ClassifierMixin, BaseEstimator):
         generated: Bags | None = None,
         generated_y: ArrayLike | None = None,
         source_groups: ArrayLike | None = None,
+        augment: Augmenter | None = None,
+        classes: ArrayLike | None = None,
     ) -> Self:
         """Train on real and, if given, generated bags.
 
@@ -158,6 +164,11 @@ class MILClassifier(ClassifierMixin, BaseEstimator):
         source_groups
             Donor of each row of ``X``, in the words of ``groups``. Rows of validation donors are removed from the
             generated bags, and bags that this empties are dropped. Rows of validation bags are removed in any case.
+        augment
+            What makes the bags of every step out of the real training bags, see :mod:`repatient.mixing`; not together
+            with ``generated``. Its labels may be soft: the loss is the cross-entropy with them.
+        classes
+            Labels to tell apart, where no real or generated bag has one that ``augment`` makes bags of.
 
         Returns
         -------
@@ -165,22 +176,22 @@ class MILClassifier(ClassifierMixin, BaseEstimator):
 
         Raises
         ------
-        ValueError
+        TypeError, ValueError
             If bags and labels do not fit together, a bag is empty, a value is not finite, there are fewer than two
-            bags or only one class, or a parameter is out of its range.
+            bags or only one class, a parameter is out of its range, or ``augment`` uses cells of other bags.
         FloatingPointError
             If the loss does not stay finite.
         """
         _inputs.check_parameters(self.get_params())
-        cohort = _inputs.read_cohort(bags, y, groups, generated, generated_y, source_groups)
+        _inputs.check_augmenter(augment, generated)
+        cohort = _inputs.read_cohort(bags, y, groups, generated, generated_y, source_groups, classes)
         rng = np.random.default_rng(self.random_state)
-        held_out = self._hold_out(cohort, rng)
-        training, y_training = cohort.training_bags(held_out)
+        held_out = hold_out(cohort, self.validation_fraction, self.max_epochs, rng)
         self.classes_, self.n_features_in_ = cohort.classes, cohort.real.X.shape[1]
         self._mean, self._scale = _inputs.fit_scaler(cohort.training_real(held_out), standardize=self.standardize)
-        training, validation = _inputs.compact([training, cohort.real.take(held_out)], self._standardize)
-        weigh = partial(LabelledBags.of, n_classes=len(self.classes_), balanced=self.class_weight == "balanced")
-        self._train(weigh(training, y_training), weigh(validation, cohort.y[held_out]) if len(held_out) else None, rng)
+        balanced = self.class_weight == "balanced"
+        training, validation = prepare(cohort, held_out, self._standardize, augment, balanced=balanced, rng=rng)
+        self._train(training, validation, rng)
         self.validation_bags_ = held_out
         return self
 
@@ -256,17 +267,7 @@ class MILClassifier(ClassifierMixin, BaseEstimator):
         """
         return _persistence.load(cls, folder, device)
 
-    def _hold_out(self, cohort: Cohort, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Indices of the validation bags; a warning where they were wanted and cannot be had."""
-        if self.validation_fraction == 0.0:
-            return np.empty(0, dtype=np.int64)
-        held_out = validation_split(cohort.y, cohort.groups, self.validation_fraction, rng, len(cohort.classes))
-        if len(held_out) == 0:
-            msg = no_validation_message(cohort.y, cohort.classes, self.validation_fraction, self.max_epochs)
-            warnings.warn(msg, UserWarning, stacklevel=3)
-        return held_out
-
-    def _train(self, training: LabelledBags, validation: LabelledBags | None, rng: np.random.Generator) -> None:
+    def _train(self, training: Training, validation: LabelledBags | None, rng: np.random.Generator) -> None:
         """Build and train the network, and set the temperature."""
         generator = torch_generator(rng)
         self._network = self._build_network(generator)

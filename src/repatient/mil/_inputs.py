@@ -64,6 +64,10 @@ class Cohort:
         """Real bags that are not held out."""
         return self.real.take(_complement(held_out, len(self.real)))
 
+    def training_groups(self, held_out: NDArray[np.int64]) -> NDArray[Any]:
+        """Donors of these bags."""
+        return self.groups[_complement(held_out, len(self.real))]
+
     def training_bags(self, held_out: NDArray[np.int64]) -> tuple[Bags, NDArray[np.int64]]:
         """Real bags that are not held out, and generated ones without any cell of the donors that are.
 
@@ -86,6 +90,7 @@ def read_cohort(
     generated: Any,
     generated_y: ArrayLike | None,
     source_groups: ArrayLike | None,
+    classes: ArrayLike | None = None,
 ) -> Cohort:
     """Check all that ``fit`` is given."""
     real = check_bags(bags, "bags")
@@ -104,9 +109,9 @@ def read_cohort(
     if drawn_labels.dtype.kind != labels.dtype.kind:
         msg = f"y and generated_y must be of one type, found {labels.dtype} and {drawn_labels.dtype}."
         raise ValueError(msg)
-    classes, codes = np.unique(np.concatenate([labels, drawn_labels]), return_inverse=True)
-    if len(classes) < 2:
-        msg = f"A classifier needs at least two classes, found only {classes[0]!s}."
+    names, codes = _encode_labels(np.concatenate([labels, drawn_labels]), classes)
+    if len(names) < 2:
+        msg = f"A classifier needs at least two classes, found only {names[0]!s}."
         raise ValueError(msg)
     if source_groups is not None and groups is None:
         msg = "source_groups needs groups, the donor of each real bag in the same words."
@@ -116,13 +121,36 @@ def read_cohort(
     if sources is not None and np.any(sources[real.rows] != np.repeat(donors, real.sizes)):
         msg = "source_groups must give every cell of a real bag the donor that groups gives the bag; they differ."
         raise ValueError(msg)
-    return Cohort(real, codes[: len(real)], donors, drawn, codes[len(real) :], sources, classes)
+    return Cohort(real, codes[: len(real)], donors, drawn, codes[len(real) :], sources, names)
+
+
+def check_augmenter(augment: Any, generated: Any) -> None:
+    """Raise on something that cannot augment, or beside generated bags."""
+    if augment is not None and not callable(getattr(augment, "bind", None)):
+        msg = f"augment must have a method bind, as the classes of repatient.mixing do, found {augment!r}."
+        raise TypeError(msg)
+    if augment is not None and generated is not None:
+        msg = "augment makes its bags from the real ones alone; give either augment or generated."
+        raise ValueError(msg)
+
+
+def _encode_labels(labels: NDArray[Any], classes: ArrayLike | None) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Names of the classes, rising, and the class of each label."""
+    if classes is None:
+        return np.unique(labels, return_inverse=True)
+    names = np.unique(_check_labels(classes, np.size(classes), "classes"))
+    if names.dtype.kind != labels.dtype.kind or not np.isin(labels, names).all():
+        msg = f"classes must hold all labels of the bags, found {names} for the labels {np.unique(labels)}."
+        raise ValueError(msg)
+    return names, np.searchsorted(names, labels)
 
 
 def check_parameters(parameters: dict[str, Any]) -> None:
     """Raise on a parameter of the classifier that is out of its range."""
     for name in ("hidden", "attention_hidden", "n_layers", "batch_size", "max_epochs", "patience", "n_passes"):
         check_count(name, parameters[name])
+    if parameters["steps_per_epoch"] is not None:
+        check_count("steps_per_epoch", parameters["steps_per_epoch"])
     for name, below in (("dropout", 1.0), ("validation_fraction", 1.0), ("weight_decay", np.inf)):
         if not 0.0 <= parameters[name] < below:
             msg = f"{name} must be at least 0 and less than {below}, found {parameters[name]!r}."

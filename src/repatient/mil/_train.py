@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
-from torch.nn import functional as F
 
 from repatient._progress import progress_bar
 from repatient.mil._adamw import FlatAdamW
@@ -21,9 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
-    from repatient.mil._bags import Bags
+    from repatient.mil._batches import Batch, LabelledBags, Training
     from repatient.mil._embedding import Embedding
     from repatient.mil._network import GatedAttentionNetwork
 
@@ -39,6 +36,7 @@ class Plan:
     learning_rate: float
     weight_decay: float
     batch_size: int
+    steps_per_epoch: int | None
     max_epochs: int
     patience: int
     progress: bool | None
@@ -64,22 +62,6 @@ class Record:
             self.history[name].append(value)
 
 
-@dataclass(frozen=True)
-class LabelledBags:
-    """Bags over standardised cells with their classes (codes) and their weights in the loss."""
-
-    bags: Bags
-    y: NDArray[np.int64]
-    weights: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, bags: Bags, y: NDArray[np.int64], *, n_classes: int, balanced: bool) -> Self:
-        """With ``balanced`` a bag weighs inversely to the number of bags of its class; the mean weight is 1."""
-        counts = np.bincount(y, minlength=n_classes)
-        weights = len(y) / (np.count_nonzero(counts) * counts[y]) if balanced else np.ones(len(y))
-        return cls(bags, y, weights.astype(np.float32))
-
-
 @contextmanager
 def single_thread() -> Iterator[None]:
     """Torch on one thread, so that sums run in one order; the number of threads is put back."""
@@ -93,19 +75,20 @@ def single_thread() -> Iterator[None]:
 
 def train(
     network: GatedAttentionNetwork,
-    training: LabelledBags,
+    training: Training,
     validation: LabelledBags | None,
     plan: Plan,
     generator: torch.Generator,
 ) -> Record:
     """Train in place; with a validation set, stop when its loss has not fallen for a while and keep the best weights."""
     device = network.head.weight.device
-    embed = embedding_of(network, torch.from_numpy(training.bags.X).to(device))
+    embed = embedding_of(network, torch.from_numpy(training.cells).to(device))
     optimiser = FlatAdamW(network, learning_rate=plan.learning_rate, weight_decay=plan.weight_decay)
     record, best_loss, best_weights = Record(), np.inf, None
     with progress_bar(desc="training", total=plan.max_epochs, enabled=plan.progress, unit="epoch") as bar:
         for epoch in range(1, plan.max_epochs + 1):
-            loss = _train_epoch(network, optimiser, embed, training, plan.batch_size, generator)
+            batches = training.batches(network, embed, plan.batch_size, plan.steps_per_epoch, generator)
+            loss = _train_epoch(network, optimiser, batches, generator)
             validation_loss, accuracy = (np.nan, np.nan) if validation is None else evaluate(network, embed, validation)
             if not np.isfinite(loss):
                 msg = f"The loss became {loss} in epoch {epoch}; a lower learning_rate than {plan.learning_rate} helps."
@@ -124,41 +107,30 @@ def train(
 
 
 def _train_epoch(
-    network: GatedAttentionNetwork,
-    optimiser: FlatAdamW,
-    embed: Embedding,
-    training: LabelledBags,
-    batch_size: int,
-    generator: torch.Generator,
+    network: GatedAttentionNetwork, optimiser: FlatAdamW, batches: Iterator[Batch], generator: torch.Generator
 ) -> float:
-    """One pass over all bags in random order; returns the mean loss."""
-    n_bags = len(training.bags)
-    order = torch.randperm(n_bags, generator=generator).numpy()
-    bags = training.bags.take(order)
-    y, weights = _on_device(network, training, order)
-    # Batches of nearly equal size: a last batch of one bag would make a full step on one patient.
-    bounds = np.linspace(0, n_bags, -(-n_bags // batch_size) + 1).round().astype(int)
-    total = 0.0
-    for start, stop in pairwise(bounds.tolist()):
-        masks = network.draw_masks(stop - start, generator)
-        logits = network.classify(_embed_some(embed, bags, start, stop), masks)
-        losses = weights[start:stop] * F.cross_entropy(logits, y[start:stop], reduction="none")
+    """One step for each batch; returns the mean loss."""
+    total, n_bags = 0.0, 0
+    for batch in batches:
+        masks = network.draw_masks(len(batch), generator)
+        losses = batch.losses(network.classify(batch.embeddings(), masks))
         optimiser.step(losses.mean())
         total += float(losses.detach().sum())
+        n_bags += len(batch)
     return total / n_bags
 
 
 @torch.no_grad()
 def evaluate(network: GatedAttentionNetwork, embed: Embedding, labelled: LabelledBags) -> tuple[float, float]:
     """Weighted mean loss and balanced accuracy, without dropout."""
-    bags, n_bags = labelled.bags, len(labelled.bags)
-    y, weights = _on_device(network, labelled, np.arange(n_bags))
+    n_bags = len(labelled.bags)
+    everything = labelled.batch(np.arange(n_bags), embed, network.head.weight.device)
     # A few bags at a time, so that the memory of training is large enough.
     starts = range(0, n_bags, BAGS_AT_A_TIME)
-    embeddings = [_embed_some(embed, bags, start, min(start + BAGS_AT_A_TIME, n_bags)) for start in starts]
+    embeddings = [everything.embeddings(slice(start, start + BAGS_AT_A_TIME)) for start in starts]
     logits = network.classify(torch.cat(embeddings))
-    loss = (weights * F.cross_entropy(logits, y, reduction="none")).mean()
-    correct = (logits.argmax(dim=1) == y).cpu().numpy()
+    loss = everything.losses(logits).mean()
+    correct = (logits.argmax(dim=1) == everything.targets).cpu().numpy()
     return float(loss), float(np.mean([correct[labelled.y == c].mean() for c in np.unique(labelled.y)]))
 
 
@@ -175,17 +147,3 @@ def fit_temperature(logits: NDArray[np.float64], y: NDArray[np.int64]) -> float:
 
     low, high = np.log(TEMPERATURE_BOUNDS)
     return float(np.exp(minimize_scalar(objective, bounds=(low, high), method="bounded").x))
-
-
-def _embed_some(embed: Embedding, bags: Bags, start: int, stop: int) -> Tensor:
-    """Embeddings of some consecutive bags."""
-    indptr = bags.indptr[start : stop + 1]
-    return embed(bags.rows[indptr[0] : indptr[-1]], indptr - indptr[0])
-
-
-def _on_device(
-    network: GatedAttentionNetwork, labelled: LabelledBags, order: NDArray[np.int64]
-) -> tuple[Tensor, Tensor]:
-    """Classes and weights of the bags in some order, beside the network."""
-    device = network.head.weight.device
-    return torch.from_numpy(labelled.y[order]).to(device), torch.from_numpy(labelled.weights[order]).to(device)

@@ -1,0 +1,56 @@
+"""From a checked cohort to what is trained and validated on."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from repatient.mil._augment import Augmented
+from repatient.mil._batches import LabelledBags
+from repatient.mil._inputs import compact
+from repatient.mil._split import no_validation_message, validation_split
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from repatient.mil._augment import Augmenter
+    from repatient.mil._batches import Training
+    from repatient.mil._inputs import Cohort
+
+
+def hold_out(cohort: Cohort, fraction: float, max_epochs: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Indices of the validation bags; a warning where they were wanted and cannot be had."""
+    if fraction == 0.0:
+        return np.empty(0, dtype=np.int64)
+    held_out = validation_split(cohort.y, cohort.groups, fraction, rng, len(cohort.classes))
+    if len(held_out) == 0:
+        msg = no_validation_message(cohort.y, cohort.classes, fraction, max_epochs)
+        # Two levels up is the call of the classifier's fit.
+        warnings.warn(msg, UserWarning, stacklevel=3)
+    return held_out
+
+
+def prepare(
+    cohort: Cohort,
+    held_out: NDArray[np.int64],
+    standardize: Callable[[NDArray[Any]], NDArray[np.float32]],
+    augment: Augmenter | None,
+    *,
+    balanced: bool,
+    rng: np.random.Generator,
+) -> tuple[Training, LabelledBags | None]:
+    """Where the batches of training come from, and the validation bags, over one array of standardised cells."""
+    bags, y = cohort.training_bags(held_out)
+    training, validation = compact([bags, cohort.real.take(held_out)], standardize)
+    weigh = partial(LabelledBags.of, n_classes=len(cohort.classes), balanced=balanced)
+    held = weigh(validation, cohort.y[held_out]) if len(held_out) else None
+    if augment is None:
+        return weigh(training, y), held
+    groups = cohort.training_groups(held_out)
+    sampler = augment.bind(bags, y, cohort.classes, groups)
+    return Augmented.of(sampler, bags, training, standardize, balanced=balanced, rng=rng), held

@@ -1,0 +1,27 @@
+"""Bags made anew for every step of training: RECIPE, and what else there is.
+
+Each class here goes to :meth:`repatient.mil.MILClassifier.fit` as ``augment``. It sees the real training bags alone,
+and uses no cell of any other.
+"""
+
+from repatient.mixing._alternating import Alternating
+from repatient.mixing._insmix import InsMix
+from repatient.mixing._mixup import Mixup
+from repatient.mixing._oversampling import Oversampling
+from repatient.mixing._psemix import PseMix
+from repatient.mixing._rankmix import RankMix
+from repatient.mixing._recipe_mix import RecipeMix
+from repatient.mixing._remix import ReMix
+from repatient.mixing._same_class import SameClassMixing
+
+__all__ = [
+    "Alternating",
+    "InsMix",
+    "Mixup",
+    "Oversampling",
+    "PseMix",
+    "RankMix",
+    "ReMix",
+    "RecipeMix",
+    "SameClassMixing",
+]

@@ -1,0 +1,59 @@
+"""Augmenters that take turns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from repatient.mil import Augmenter, Bags, Sampler
+    from repatient.mixing._bound import Score, Step
+
+
+class Alternating:
+    """Several augmenters that take turns, step by step.
+
+    Parameters
+    ----------
+    augmenters
+        The augmenters, in the order of their turns.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+
+    def __init__(self, *augmenters: Augmenter) -> None:
+        if not augmenters:
+            msg = "`augmenters`: none were given; name one or more that take turns."
+            raise ValueError(msg)
+        self.augmenters = augmenters
+
+    def __repr__(self) -> str:
+        return f"Alternating({', '.join(map(repr, self.augmenters))})"
+
+    def bind(self, bags: Bags, y: NDArray[np.int64], classes: NDArray[Any], groups: NDArray[Any]) -> _Sampler:
+        """Prepare for one training, see :class:`repatient.mil.Augmenter`."""
+        return _Sampler([augmenter.bind(bags, y, classes, groups) for augmenter in self.augmenters])
+
+
+@dataclass
+class _Sampler:
+    samplers: Sequence[Sampler]
+    n_steps: int = 0
+
+    @property
+    def class_shares(self) -> NDArray[np.float64]:
+        return np.mean([sampler.class_shares for sampler in self.samplers], axis=0)
+
+    def __call__(self, chosen: NDArray[np.int64], rng: np.random.Generator, score: Score) -> Step:
+        sampler = self.samplers[self.n_steps % len(self.samplers)]
+        self.n_steps += 1
+        return sampler(chosen, rng, score)

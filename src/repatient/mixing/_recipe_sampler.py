@@ -1,0 +1,83 @@
+"""Real and newly generated patients of each step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from repatient.mil import Bags
+from repatient.mixing._bound import BoundSampler
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from repatient.mixing._bound import Score, Step
+    from repatient.mixing._generator import PatientGenerator
+
+# Patients are generated ahead, as preparing the pool takes longer than drawing a few of them.
+CELLS_AHEAD, PATIENTS_AHEAD = 2**18, 128
+
+
+@dataclass
+class _Stock:
+    """Generated patients that no step has used yet."""
+
+    bags: Bags
+    targets: NDArray[np.float32]
+    n_used: int = 0
+
+    @property
+    def n_left(self) -> int:
+        return len(self.bags) - self.n_used
+
+
+@dataclass
+class RecipeSampler(BoundSampler):
+    """Some of the real bags of a step replaced by generated ones.
+
+    Parameters
+    ----------
+    share
+        Share of the generated bags.
+    generator
+        What generates them.
+    """
+
+    share: float
+    generator: PatientGenerator
+    stock: _Stock | None = field(default=None, repr=False)
+
+    @property
+    def class_shares(self) -> NDArray[np.float64]:
+        """Expected share of each class in the bags of a step, (classes,)."""
+        return (1 - self.share) * super().class_shares + self.share / self.n_classes
+
+    def __call__(self, chosen: NDArray[np.int64], rng: np.random.Generator, score: Score) -> Step:
+        """Bags of one step, see :class:`repatient.mil.Sampler`."""
+        del score
+        # A random number of the two next to the share, so that it is met on average in batches of any size.
+        n_generated = min(int(self.share * len(chosen) + rng.random()), len(chosen))
+        real = chosen[n_generated:]
+        if n_generated == 0:
+            return self.bags.take(real), self.targets(real)
+        generated, targets = self._take(n_generated, rng)
+        return Bags.concatenate(self.bags.take(real), generated), np.concatenate([self.targets(real), targets])
+
+    def _take(self, n: int, rng: np.random.Generator) -> Step:
+        """The next ``n`` generated patients."""
+        if self.stock is None or self.stock.n_left < n:
+            self.stock = self._generate(n, rng)
+        some = np.arange(self.stock.n_used, self.stock.n_used + n)
+        self.stock.n_used += n
+        return self.stock.bags.take(some), self.stock.targets[some]
+
+    def _generate(self, n: int, rng: np.random.Generator) -> _Stock:
+        ahead = min(int(CELLS_AHEAD / self.bags.sizes.mean()), PATIENTS_AHEAD)
+        # Whole turns of n patients, and all classes in every few of them.
+        n_patients = n * max(ahead // n, 1)
+        n_rounds = -(-n_patients // self.n_classes)
+        y = rng.permuted(np.tile(np.arange(self.n_classes), (n_rounds, 1)), axis=1).ravel()[:n_patients]
+        rows, indptr, targets = self.generator.generate(y, rng)
+        return _Stock(Bags(self.bags.X, self.bags.rows[rows], indptr), targets)

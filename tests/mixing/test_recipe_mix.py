@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from repatient.mil import Bags, MILClassifier
+from repatient.mixing import RecipeMix
+from repatient.recipe import Recipes, fit_recipes
+
+
+def generated(cohort, augment, n_steps=60, n=16, seed=0):
+    """Generated bags of some steps, one after the other, with their targets; real ones come first in a step."""
+    sampler, rng = cohort.bind(augment), np.random.default_rng(seed)
+    n_real = n - round(augment.share * n)
+    rows, targets = [], []
+    for _ in range(n_steps):
+        bags, soft = sampler(rng.permutation(20)[:n], rng, cohort.score)
+        rows += [bags.rows[bags.indptr[i] : bags.indptr[i + 1]] for i in range(n_real, n)]
+        targets.append(soft[n_real:])
+    return rows, np.concatenate(targets)
+
+
+def compositions(cohort, rows, n_components=5):
+    return np.array([np.bincount(cohort.components[r], minlength=n_components) / len(r) for r in rows])
+
+
+@pytest.mark.parametrize(("share", "n", "expected"), [(0.5, 16, [8]), (0.9, 10, [9]), (0.0, 9, [0]), (1.0, 9, [9])])
+def test_the_share_of_a_step_is_generated_and_the_rest_real(cohort, share, n, expected):
+    sampler, rng = cohort.bind(RecipeMix(cohort.components, share=share)), np.random.default_rng(0)
+    for _ in range(20):
+        chosen = rng.permutation(20)[:n]
+        bags, targets = sampler(chosen, rng, cohort.score)
+        real = cohort.bags.take(chosen[expected[0] :])
+        assert len(bags) == n
+        assert bags.rows[: len(real.rows)].tolist() == real.rows.tolist()
+        assert targets[: len(real)].argmax(axis=1).tolist() == cohort.y[chosen[expected[0] :]].tolist()
+        # A generated bag is of many donors' cells.
+        sources = np.split(cohort.sources(bags), bags.indptr[1:-1])[len(real) :]
+        assert all(len(set(source)) > 5 for source in sources)
+
+
+def test_a_share_that_is_no_whole_number_is_met_on_average(cohort):
+    sampler, rng = cohort.bind(RecipeMix(cohort.components, share=0.5)), np.random.default_rng(0)
+    targets = [sampler(np.array([0, 1, 2]), rng, cohort.score)[1] for _ in range(600)]
+    n_generated = 3 - np.array([(t[:, 0] == 1).sum() for t in targets]) * 1.0
+    # All three chosen are of class a, as is a third of the generated.
+    assert n_generated.mean() == pytest.approx(1.5 * 2 / 3, abs=0.1)
+
+
+def test_classes_of_generated_patients_are_balanced(cohort):
+    _, targets = generated(cohort, RecipeMix(cohort.components))
+    np.testing.assert_allclose(targets.mean(axis=0), 1 / 3, atol=0.01)
+    assert set(np.unique(targets)) == {0, 1}
+
+
+def test_patients_are_new_at_every_step(cohort):
+    rows, _ = generated(cohort, RecipeMix(cohort.components), n_steps=40)
+    assert len({tuple(sorted(r)) for r in rows}) == len(rows) == 320
+
+
+def test_compositions_follow_the_recipe_of_the_class(cohort):
+    rows, targets = generated(cohort, RecipeMix(cohort.components), n_steps=250)
+    bag = np.repeat(np.arange(20), cohort.bags.sizes)
+    counts = np.zeros((20, 5), dtype=int)
+    np.add.at(counts, (bag, cohort.components[cohort.bags.rows]), 1)
+    recipes = fit_recipes(counts, cohort.y)
+    found = compositions(cohort, rows)
+    for c in range(3):
+        own = found[targets[:, c] == 1]
+        np.testing.assert_allclose(own.mean(axis=0), recipes.mean[c], atol=0.015)
+    mean = recipes.mean
+    assert np.abs(mean[0] - mean[1]).max() > 0.2
+
+
+def test_sizes_are_those_of_real_bags_whatever_the_class(cohort):
+    rows, targets = generated(cohort, RecipeMix(cohort.components), n_steps=250)
+    sizes = np.array([len(r) for r in rows])
+    assert set(sizes) <= set(cohort.bags.sizes)
+    means = [sizes[targets[:, c] == 1].mean() for c in range(3)]
+    np.testing.assert_allclose(means, cohort.bags.sizes.mean(), rtol=0.06)
+
+
+def test_pool_same_takes_the_cells_of_the_class(cohort):
+    sampler, rng = cohort.bind(RecipeMix(cohort.components, share=1.0, pool="same")), np.random.default_rng(0)
+    for _ in range(20):
+        bags, targets = sampler(np.arange(16), rng, cohort.score)
+        for source, target in zip(np.split(cohort.sources(bags), bags.indptr[1:-1]), targets, strict=True):
+            assert set(cohort.y[source]) == {target.argmax()}
+        assert set(bags.sizes) <= set(cohort.bags.sizes)
+
+
+def test_donors_are_as_many_as_asked(cohort):
+    sampler, rng = cohort.bind(RecipeMix(cohort.components, share=1.0, n_donors=3)), np.random.default_rng(0)
+    bags, _ = sampler(np.arange(20), rng, cohort.score)
+    donors = [set(cohort.groups[source]) for source in np.split(cohort.sources(bags), bags.indptr[1:-1])]
+    assert {len(some) for some in donors} == {3}
+    assert len({tuple(sorted(some)) for some in donors}) > 5
+    with pytest.raises(ValueError, match="`n_donors`"):
+        cohort.step(RecipeMix(cohort.components, n_donors=11))
+
+
+def test_mixed_labels_are_where_the_composition_is(cohort):
+    # The mean recipe has no spread, so that the place between two classes can be read off the composition.
+    augment = RecipeMix(cohort.components, share=1.0, kind="mean", shrinkage=0, label_mixing=0.5)
+    rows, targets = generated(cohort, augment, n_steps=80)
+    mixed = (targets > 0).sum(axis=1) == 2
+    assert mixed.mean() == pytest.approx(0.5, abs=0.06)
+    assert targets[mixed].max(axis=1).mean() == pytest.approx(0.75, abs=0.02)
+    assert cohort.bind(augment).class_shares.tolist() == pytest.approx([1 / 3] * 3)
+    recipes = cohort.bind(augment).generator.recipes
+    means = np.concatenate([recipe.mean for recipe in recipes])
+    residuals = compositions(cohort, rows) - targets @ means
+    np.testing.assert_allclose(residuals.mean(axis=0), 0, atol=0.01)
+    assert residuals.std() < 0.08
+
+
+def test_a_class_without_a_bag_comes_from_the_recipes_given(cohort):
+    only = Recipes("mean", ("a", "z"), ({"mean": np.full(5, 0.2)}, {"mean": np.array([0, 0, 0, 0.5, 0.5])}))
+    classes = np.array(["a", "b", "c", "z"])
+    sampler = RecipeMix(cohort.components, share=1.0, recipes=only).bind(cohort.bags, cohort.y, classes, cohort.groups)
+    bags, targets = sampler(np.arange(16), np.random.default_rng(0), cohort.score)
+    assert targets.sum(axis=0).tolist() == [4, 4, 4, 4]
+    found = compositions(cohort, [bags.take([i]).rows for i in range(16)])
+    assert (found[targets[:, 3] == 1][:, :3] == 0).all()
+    # Classes with bags have recipes of their own.
+    assert np.abs(found[targets[:, 0] == 1].mean(axis=0) - 0.2).max() > 0.1
+    assert sampler.class_shares.tolist() == [0.25] * 4
+
+
+def test_a_class_without_bag_and_recipe_is_an_error(cohort):
+    classes = np.array(["a", "b", "c", "z"])
+    with pytest.raises(ValueError, match=r"`recipes`: the classes \['z'\] have no bag"):
+        RecipeMix(cohort.components).bind(cohort.bags, cohort.y, classes, cohort.groups)
+    wrong = Recipes("mean", ("z",), ({"mean": np.full(4, 0.25)},))
+    with pytest.raises(ValueError, match="`recipes` are of 4 components, the bags of 5"):
+        RecipeMix(cohort.components, recipes=wrong).bind(cohort.bags, cohort.y, classes, cohort.groups)
+
+
+def test_components_must_be_those_of_the_rows(cohort):
+    with pytest.raises(ValueError, match="entries for the 2142 rows of X"):
+        cohort.bind(RecipeMix(cohort.components[:-1]))
+    with pytest.raises(ValueError, match="`components` lie between 0 and 3"):
+        cohort.bind(RecipeMix(cohort.components, n_components=4))
+    with pytest.raises(ValueError, match="`components` lie between 0 and 4"):
+        cohort.bind(RecipeMix(np.where(cohort.components == 3, -1, cohort.components), 5))
+
+
+def test_a_component_without_a_cell_leaves_its_part_to_the_others(cohort):
+    recipe = Recipes("mean", ("z",), ({"mean": np.array([0, 0, 0, 0.25, 0.25, 0.5])},))
+    classes = np.array(["a", "b", "c", "z"])
+    sampler = RecipeMix(cohort.components, n_components=6, share=1.0, recipes=recipe).bind(
+        cohort.bags, cohort.y, classes, cohort.groups
+    )
+    bags, targets = sampler(np.arange(20), np.random.default_rng(0), cohort.score)
+    found = compositions(cohort, [bags.take([i]).rows for i in range(20)])[targets[:, 3] == 1]
+    assert (found[:, :3] == 0).all()
+    np.testing.assert_allclose(found[:, 3:].mean(axis=0), 0.5, atol=0.1)
+
+
+def test_a_recipe_that_the_pool_cannot_make_is_an_error(cohort):
+    recipe = Recipes("mean", ("z",), ({"mean": np.array([0.1, 0.1, 0.1, 0.05, 0.05, 0.6])},))
+    classes = np.array(["a", "b", "c", "z"])
+    augment = RecipeMix(cohort.components, n_components=6, recipes=recipe)
+    with pytest.raises(ValueError, match="`pool`: 60% of the recipe of 'z' is of components without a cell"):
+        augment.bind(cohort.bags, cohort.y, classes, cohort.groups)
+    same = RecipeMix(cohort.components, n_components=6, recipes=recipe, pool="same")
+    with pytest.raises(ValueError, match="`pool`: 100% of the recipe of 'z'"):
+        same.bind(cohort.bags, cohort.y, classes, cohort.groups)
+
+
+@pytest.mark.parametrize("kind", ["dirichlet", "logistic_normal", "empirical", "mean"])
+def test_every_kind_of_recipe_generates(cohort, kind):
+    bags, _ = cohort.step(RecipeMix(cohort.components, kind=kind, shrinkage=0.5), np.arange(16))
+    assert len(bags) == 16
+
+
+def test_a_missing_class_is_learnt_from_its_recipe_alone():
+    def plant(seed):
+        rng = np.random.default_rng(seed)
+        y = np.arange(40) % 2
+        codes = np.repeat(np.arange(40), 40)
+        kind = (rng.random(len(codes)) < np.where(y[codes] == 1, 0.6, 0.3)).astype(int)
+        X = rng.normal(size=(len(codes), 3)) + 4 * kind[:, None]
+        return Bags.from_codes(X, codes, 40), np.array(["control", "case"])[y], kind
+
+    bags, y, kind = plant(0)
+    test, y_test, _ = plant(1)
+    counts = np.stack([40 - bags.incidence().T @ kind, bags.incidence().T @ kind], axis=1)
+    recipes = fit_recipes(counts, y).take(["case"])
+    controls = bags.take(y == "control")
+    model = MILClassifier(max_epochs=40, validation_fraction=0.0, steps_per_epoch=3).fit(
+        controls, y[y == "control"], augment=RecipeMix(kind, recipes=recipes), classes=["case", "control"]
+    )
+    assert (model.predict(test) == y_test).mean() > 0.9
