@@ -117,3 +117,61 @@ def test_truncated_file(generated, tmp_path):
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(ValueError, match="damaged"):
         rp.io.read_recipes(path)
+
+
+def test_moments_of_the_classes_travel_too(generated, tmp_path):
+    rp.io.write_recipes(generated, tmp_path / "a.h5")
+    cohort = rp.io.read_recipes(tmp_path / "a.h5")["cohort"]
+    assert [str(name) for name in cohort["classes"]] == list(generated.obs["label"].cat.categories)
+    for i, name in enumerate(cohort["classes"]):
+        cells = generated[generated.obs["label"] == name]
+        frame = pd.DataFrame(cells.obsm["X_pca"].astype(float), index=cells.obs["patient"].astype(str))
+        np.testing.assert_allclose(cohort["means"][i], frame.groupby(level=0).mean().mean())
+        assert cohort["n_cells"][i] == cells.n_obs
+    quantiles = cohort["log_density_quantiles"]
+    assert quantiles["value"][0] < generated.uns["gmm"]["log_density_quantiles"]["value"][0]
+
+
+def test_files_of_the_first_version_are_read(generated, tmp_path):
+    rp.io.write_recipes(generated, tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        del file["cohort"]
+        file.attrs["version"] = 1
+    content = rp.io.read_recipes(tmp_path / "a.h5")
+    assert set(content) == {"gmm", "recipes"}
+
+
+def test_without_the_embedding_the_file_says_less(generated, tmp_path):
+    del generated.obsm["X_pca"]
+    with pytest.warns(UserWarning, match="no moments of the classes, because the embedding 'X_pca' is not in"):
+        rp.io.write_recipes(generated, tmp_path / "a.h5")
+    assert "cohort" not in rp.io.read_recipes(tmp_path / "a.h5")
+
+
+def test_moments_are_those_of_the_mask(plain, keys, tmp_path):
+    train = plain.obs["patient"].isin(plain.obs["patient"].cat.categories[4:]).to_numpy()
+    plain.obs["train"] = train
+    rp.tl.gmm(plain, 4, mask_obs="train")
+    rp.tl.recipes(plain, **keys, mask_obs="train")
+    rp.io.write_recipes(plain, tmp_path / "a.h5")
+    plain.obsm["X_pca"][~train] += 100
+    rp.io.write_recipes(plain, tmp_path / "b.h5")
+    first, second = (rp.io.read_recipes(tmp_path / name)["cohort"] for name in ("a.h5", "b.h5"))
+    np.testing.assert_array_equal(first["means"], second["means"])
+    rp.tl.recipes(plain, **keys, mask_obs=train)
+    with pytest.warns(UserWarning, match="mask given as an array"):
+        rp.io.write_recipes(plain, tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize("part", ["means", "covariances", "n_cells", "classes"])
+def test_damaged_moments(generated, tmp_path, part):
+    path = tmp_path / "a.h5"
+    rp.io.write_recipes(generated, path)
+    with h5py.File(path, "r+") as file:
+        del file[f"cohort/{part}"]
+    with pytest.raises(ValueError, match="damaged"):
+        rp.io.read_recipes(path)
+    with h5py.File(path, "r+") as file:
+        file[f"cohort/{part}"] = np.zeros((3, 3))
+    with pytest.raises(ValueError, match="moments|damaged"):
+        rp.io.read_recipes(path)

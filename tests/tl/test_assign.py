@@ -37,7 +37,7 @@ def test_shift_is_noticed(halves):
     reference, target = halves
     rp.tl.gmm(reference, 5)
     target.obsm["X_pca"] = target.obsm["X_pca"] * 1.5 + 10
-    with pytest.warns(UserWarning, match="Only .* recipes should not be exchanged"):
+    with pytest.warns(UserWarning, match="Only .* Recipes should not be exchanged like this: pass `patient_key`"):
         rp.tl.assign(target, reference)
     assert target.uns["gmm"]["reference"]["coverage"] < 0.5
 

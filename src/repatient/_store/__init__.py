@@ -1,6 +1,15 @@
 """The contract between the functions and the object: key names, reading, writing, validation."""
 
 from repatient._store import _keys as keys
+from repatient._store._cohort import (
+    Cohort,
+    embedding_of_mixture,
+    held_out_quantiles,
+    moments_entry,
+    read_cohort,
+    read_moments,
+)
+from repatient._store._covariates import read_covariates
 from repatient._store._embedding import read_embedding
 from repatient._store._generated import read_generated
 from repatient._store._mixture import check_mixture, fingerprint, read_components, write_components
@@ -20,6 +29,7 @@ from repatient._store._validate import (
 )
 
 __all__ = [
+    "Cohort",
     "Patients",
     "check_data",
     "check_integer",
@@ -27,15 +37,21 @@ __all__ = [
     "check_mixture",
     "check_option",
     "check_share",
+    "embedding_of_mixture",
     "fingerprint",
+    "held_out_quantiles",
     "keys",
     "listed",
+    "moments_entry",
     "obs_column",
     "patients_frame",
+    "read_cohort",
     "read_components",
+    "read_covariates",
     "read_embedding",
     "read_generated",
     "read_mask",
+    "read_moments",
     "read_patients",
     "read_recipes_entry",
     "recipes_entry",

@@ -4,6 +4,8 @@ GMM = "gmm"
 RECIPES = "recipes"
 GENERATED = "generated"
 MIL = "mil"
+EVALUATION = "evaluation"
+AUDIT = "audit"
 
 DEFAULT_EMBEDDINGS = ("X_pca",)
 

@@ -68,12 +68,12 @@ def read_patients(
     labels = np.full(len(names), None, dtype=object)
     if label_key is not None:
         of_cells, classes = _codes(obs_column(data, label_key, "label_key"), inside)
-        of_patients = _one_each(codes, of_cells, names, classes, "label_key", label_key)
+        of_patients = one_each(codes, of_cells, names, classes, "label_key", label_key)
         labels[of_patients >= 0] = np.asarray(classes, dtype=object)[of_patients[of_patients >= 0]]
     donors = np.asarray(names, dtype=object)
     if donor_key is not None:
         of_cells, donor_names = _codes(obs_column(data, donor_key, "donor_key"), inside)
-        of_patients = _one_each(codes, of_cells, names, donor_names, "donor_key", donor_key)
+        of_patients = one_each(codes, of_cells, names, donor_names, "donor_key", donor_key)
         if (of_patients < 0).any():
             msg = f"`donor_key`: patients {listed(np.asarray(names)[of_patients < 0])} have no donor in {donor_key!r}."
             raise ValueError(msg)
@@ -91,7 +91,7 @@ def _codes(column: pd.Series, inside: np.ndarray) -> tuple[np.ndarray, list[str]
     return position[codes], [str(name) for name in categorical.cat.categories[present]]
 
 
-def _one_each(
+def one_each(
     codes: np.ndarray, values: np.ndarray, names: list[str], value_names: list[str], argument: str, key: str
 ) -> np.ndarray:
     """Value of each patient, -1 where it has none; an error where it has several."""

@@ -8,7 +8,7 @@ import numpy as np
 from anndata.io import read_elem
 
 from repatient import _store
-from repatient.io._format import FORMAT, VERSION
+from repatient.io._format import COHORT, FORMAT, VERSION
 from repatient.mixture import GaussianMixture
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ def read_recipes(path: str | PathLike[str]) -> dict[str, Any]:
 
     Returns
     -------
-    ``{"gmm": …, "recipes": …}``, each as in ``uns`` of the cohort that they come from. It is what
+    ``{"gmm": …, "recipes": …, "cohort": …}``, the first two as in ``uns`` of the cohort that they come from; the third
+    has ``classes``, and the ``means`` and ``covariances`` of their cells, and may be missing. It is what
     :func:`repatient.tl.assign` and :func:`repatient.tl.recipes` take as ``reference``.
 
     Raises
@@ -43,6 +44,8 @@ def read_recipes(path: str | PathLike[str]) -> dict[str, Any]:
         with h5py.File(path, "r") as file:
             _check_format(file, path)
             content = {name: read_elem(file[name]) for name in (_store.keys.GMM, _store.keys.RECIPES)}
+            if COHORT in file:
+                content[COHORT] = read_elem(file[COHORT])
     except (OSError, KeyError, RuntimeError) as error:
         msg = f"{str(path)!r} is no recipes file, or is damaged: {error}"
         raise ValueError(msg) from error
@@ -68,6 +71,8 @@ def _check_content(content: dict[str, Any], path: Path) -> None:
             gmm["weights"], gmm["means"], gmm["covariances"], covariance_type=str(gmm["params"]["covariance_type"])
         )
         fitted, _ = _store.read_recipes_entry(recipes, _store.keys.RECIPES)
+        if COHORT in content:
+            _check_cohort(content[COHORT], gmm["means"].shape[1])
         same = recipes["params"]["mixture"] == _store.fingerprint(gmm)
     except (KeyError, TypeError, IndexError) as error:
         msg = f"{str(path)!r} is damaged: a part is missing or of the wrong type ({error})."
@@ -75,3 +80,15 @@ def _check_content(content: dict[str, Any], path: Path) -> None:
     if not same or fitted.mean.shape[1] != len(gmm["weights"]):
         msg = f"{str(path)!r} is damaged: its recipes do not belong to its mixture."
         raise ValueError(msg)
+
+
+def _check_cohort(cohort: dict[str, Any], n_dimensions: int) -> None:
+    moments = _store.read_moments(cohort)
+    if moments.means.shape[1] != n_dimensions:
+        msg = (
+            f"The moments of the classes have {moments.means.shape[1]} dimensions and the mixture {n_dimensions}; "
+            "they are of different embeddings."
+        )
+        raise ValueError(msg)
+    if "log_density_quantiles" in cohort:
+        np.asarray(cohort["log_density_quantiles"]["value"], dtype=np.float64)[0]

@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
+import numpy as np
 from anndata.io import write_elem
 
 from repatient import _store
 from repatient._docs import shared_docs
-from repatient.io._format import FORMAT, GMM_PARTS, RECIPES_PARTS, VERSION
+from repatient.io._format import COHORT, FORMAT, GMM_PARTS, RECIPES_PARTS, VERSION
+from repatient.mixture import GaussianMixture
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -32,6 +35,11 @@ def write_recipes(
     parameters of each class, but no cell and no table of patients. Recipes of kind ``"empirical"`` are the exception:
     they are the compositions of the patients, without names.
 
+    The mean and covariance of the embedding's cells in each class go with them, so that another cohort can be aligned
+    to this one (``rp.tl.assign(…, align="moments")``), and so do the quantiles of the log-density of cells whose
+    patient the mixture was not fitted on, which tell how well another cohort is covered. Of a class of one
+    patient, all of these are statistics of that patient.
+
     Parameters
     ----------
     %(data)s
@@ -45,6 +53,11 @@ def write_recipes(
         If there are no recipes.
     ValueError
         If they belong to a mixture that was refitted since.
+
+    Warns
+    -----
+    UserWarning
+        If the embedding is no longer in the object: the file then lacks what is measured on it.
 
     See Also
     --------
@@ -61,6 +74,8 @@ def write_recipes(
         "gmm": _parts(data.uns[params["gmm_key"]], GMM_PARTS),
         "recipes": _parts(entry, RECIPES_PARTS),
     }
+    if (cohort := _cohort_part(data, entry)) is not None:
+        content[COHORT] = cohort
     path = Path(path)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
@@ -77,3 +92,40 @@ def write_recipes(
 
 def _parts(entry: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     return {name: entry[name] for name in names if name in entry}
+
+
+def _cohort_part(data: AnnData | MuData, entry: dict[str, Any]) -> dict[str, Any] | None:
+    """What another cohort is compared with and aligned to: statistics of the labelled cells, each class on its own."""
+    params = entry["params"]
+    gmm = data.uns[params["gmm_key"]]
+    use_rep = _store.embedding_of_mixture(gmm)
+    mask_obs = params["mask_obs"]
+    if mask_obs == "array" or not _has_embedding(data, use_rep):
+        why = (
+            "the recipes were learnt on a mask given as an array, which is not stored"
+            if mask_obs == "array"
+            else f"the embedding {use_rep!r} is not in the object"
+        )
+        msg = (
+            f"The file holds no moments of the classes, because {why}: other cohorts cannot be aligned to it, "
+            "and their coverage is measured against the cells that the mixture was fitted on."
+        )
+        warnings.warn(msg, UserWarning, stacklevel=3)
+        return None
+    mask = _store.read_mask(data, mask_obs)
+    cohort = _store.read_cohort(data, use_rep, params["patient_key"], params["label_key"], mask)
+    part = _store.moments_entry(cohort.moments(cohort.classes))
+    if len(np.unique(cohort.patients[cohort.patients >= 0])) > 1:
+        mixture = GaussianMixture.from_parameters(
+            gmm["weights"], gmm["means"], gmm["covariances"], covariance_type=str(gmm["params"]["covariance_type"])
+        )
+        part["log_density_quantiles"] = _store.held_out_quantiles(cohort.embedding, cohort.patients, mixture)
+    return part
+
+
+def _has_embedding(data: AnnData | MuData, use_rep: str) -> bool:
+    try:
+        _store.read_embedding(data, use_rep, lazy=True)
+    except KeyError:
+        return False
+    return True

@@ -81,7 +81,7 @@ def allocate(
         possible = open_cells.sum(axis=2) > 0
         stuck = np.where(possible, 0, pending)
         moved += stuck
-        pending = pending - stuck + _elsewhere(stuck.sum(axis=1), np.where(possible, counts + 1e-9, 0), words)
+        pending = pending - stuck + elsewhere(stuck.sum(axis=1), np.where(possible, counts + 1e-9, 0), words)
         # Cells that were not drawn yet go first; all of them again once those are used up.
         fresh = np.maximum(open_cells - result, 0)
         enough = fresh.sum(axis=2) >= pending
@@ -124,7 +124,7 @@ def _excess(allocated: np.ndarray, cap: np.ndarray, words: PatientWords) -> np.n
     return taken.transpose(0, 2, 1)
 
 
-def _elsewhere(n_cells: np.ndarray, weights: np.ndarray, words: PatientWords) -> np.ndarray:
+def elsewhere(n_cells: np.ndarray, weights: np.ndarray, words: PatientWords) -> np.ndarray:
     """Spread cells of each patient (B,) over the components in proportion to ``weights`` (B, K)."""
     n_components = weights.shape[1]
     patients = np.repeat(np.arange(len(n_cells)), n_cells)

@@ -97,7 +97,7 @@ def draw_patients(
     pool = Pool(components, donors if structured else None, counts.shape[1])
     sizes = counts.sum(axis=1)
     share = 1.0 if max_donor_share is None else max_donor_share
-    _check_enough(sizes, pool, n_donors, share)
+    check_enough(sizes, pool, n_donors, share)
 
     indptr = np.concatenate([[0], np.cumsum(sizes)])
     rows = np.empty(indptr[-1], dtype=np.int32)
@@ -149,7 +149,7 @@ def _check_donors_given(donors: np.ndarray | None, *, structured: bool) -> None:
         raise ValueError(msg)
 
 
-def _check_enough(sizes: np.ndarray, pool: Pool, n_donors: int | None, share: float) -> None:
+def check_enough(sizes: np.ndarray, pool: Pool, n_donors: int | None, share: float) -> None:
     """Refuse what no draw can fulfil."""
     there_are = int((pool.available.sum(axis=0) > 0).sum())
     if sizes.any() and not there_are:

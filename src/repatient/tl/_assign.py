@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,16 +7,22 @@ import numpy as np
 from repatient import _store
 from repatient._docs import shared_docs
 from repatient.mixture import GaussianMixture
+from repatient.sampling import AffineMap
+from repatient.tl._align import ALIGNMENTS, check_alignment, fit_map, move_all, shared_names
 from repatient.tl._gmm import mixture_entry
-from repatient.tl._reference import reference_entry
+from repatient.tl._reference import Counterpart, read_counterpart, read_reference, reference_entry
+from repatient.tl._shift import draw_samples, measure_shift, warn_if_unsafe
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from os import PathLike
 
+    import pandas as pd
     from anndata import AnnData
     from mudata import MuData
+    from numpy.typing import NDArray
 
-_LEAST_COVERAGE = 0.8
+    from repatient.sampling import TransportMap
 
 
 @shared_docs
@@ -25,17 +30,27 @@ def assign(
     data: AnnData | MuData,
     reference: AnnData | MuData | str | PathLike[str] | dict[str, Any],
     *,
+    align: str | None = None,
     use_rep: str | None = None,
+    patient_key: str | None = None,
+    label_key: str | None = None,
+    reference_patient_key: str | None = None,
+    reference_label_key: str | None = None,
+    shared_classes: Sequence[str] | None = None,
+    mask_obs: Any = None,
+    reference_mask_obs: Any = None,
     reference_key: str = _store.keys.GMM,
     store_proba: bool = False,
     key_added: str = _store.keys.GMM,
+    random_state: int = 0,
     copy: bool = False,
 ) -> AnnData | MuData | None:
     """Assign every cell to the components of another cohort's mixture.
 
-    Afterwards the recipes of the two cohorts speak of the same components and can be exchanged. Both
-    embeddings must come from one model; how far the cells of this cohort lie inside the reference is measured,
-    not taken for granted.
+    Afterwards the recipes of the two cohorts speak of the same components and can be exchanged. Both embeddings must
+    come from one model. How far the cells of this cohort lie inside the reference is measured, not taken for granted,
+    and with ``patient_key`` and ``label_key`` so is how far the cells of one class lie apart in the two cohorts. Where a
+    batch shift is found, align the cohorts.
 
     Parameters
     ----------
@@ -43,54 +58,143 @@ def assign(
     reference
         An object that :func:`repatient.tl.gmm` has written to, a file of :func:`repatient.io.write_recipes`, what
         :func:`repatient.io.read_recipes` returns, or an entry of ``uns`` that holds a mixture.
+    align
+        How the embedding of ``data`` is mapped onto the reference's before its cells are assigned:
+
+        ``"raw"`` (or ``None``)
+            Taken as it is.
+        ``"moments"``
+            By the affine map that gives the cells of the shared classes the mean and covariance that they have in the
+            reference. Undoes a change of units, gain and offset of each feature; needs the reference's cells, or
+            a recipes file that holds the moments of its classes.
+        ``"ot"``
+            The same, followed by an optimal transport of the cells of the shared classes onto the reference's, for
+            shifts that are not affine. Needs the reference's cells, and POT (``pip install "repatient[ot]"``).
+
+        All cells are moved by the map, those of classes that the reference does not have, too.
     use_rep
         Embedding of ``data``. ``None``: the one of the same name as in the reference.
+    patient_key, label_key
+        Columns of ``data.obs`` with the patient of each cell and the patient's class. Needed to align, and to measure
+        the shift. With ``patient_key`` alone the coverage is measured against reference patients that the mixture does
+        not know, but no shift.
+    reference_patient_key, reference_label_key
+        The same of the reference, where they have other names there.
+    shared_classes
+        Classes to compare and align the cohorts on. ``None``: all that both have. Leave out classes that are not the
+        same in both.
+    %(mask_obs)s All cells are assigned, and moved.
+    reference_mask_obs
+        The same of the reference. ``None``: the cells that its mixture was fitted on.
     reference_key
         Where the reference object keeps its mixture.
     store_proba
         Also store the probability of each component for each cell.
     key_added
         Key under which the results are stored.
+    random_state
+        Seed of the cells that are compared where there are many, of the permutations and of the folds.
     %(copy)s
 
     Returns
     -------
-    ``None``, or the copy. Written are ``obs[key_added]``, ``obs[f"{key_added}_log_density"]`` and, with
-    ``store_proba``, ``obsm[f"{key_added}_proba"]`` as by :func:`repatient.tl.gmm`; and ``uns[key_added]`` with the
-    mixture, ``params`` and ``reference``: ``alignment`` (``"raw"``, the embedding is taken as it is),
-    ``coverage`` (share of the cells denser than the first percentile of the reference's cells, .99 for cells like
-    the reference's) and ``log_likelihood`` (mean of a cell).
+    ``None``, or the copy. Written are
+
+    ``obs[key_added]``, ``obs[f"{key_added}_log_density"]`` and, with ``store_proba``, ``obsm[f"{key_added}_proba"]``
+        As by :func:`repatient.tl.gmm`.
+    ``obsm[f"{use_rep}_aligned"]``
+        Where the cohorts were aligned, the moved embedding (with ``_{key_added}`` behind it for other keys than the
+        default). ``params["use_rep"]`` remains the embedding that was moved.
+    ``uns[key_added]``
+        The mixture, ``params`` and ``reference``, which holds
+
+        - ``alignment``, ``use_rep`` (the embedding that was assigned) and, where it was used, ``shared_classes``;
+        - ``coverage``: share of the cells denser than the first percentile of the reference's cells, .99 for
+          cells like the reference's; and ``coverage_raw``, the same without alignment;
+        - ``quantiles``: whether that percentile is one of ``"held-out"`` cells, of patients that the mixture was not
+          fitted on, or of those that it was fitted on, ``"in-sample"``, where it is not known whose cells they are;
+        - ``log_likelihood``: mean of a cell;
+        - ``shift``: a table, one row a shared class with two patients or more in both cohorts. ``mmd`` is the squared
+          maximum mean discrepancy between the cohorts' cells as they were assigned and ``p_value`` that of
+          exchanging patients; ``mmd_raw`` and ``p_value_raw`` are those without alignment;
+        - ``matrix`` and ``offset`` of the map, with ``align="moments"``.
 
     Raises
     ------
+    ImportError
+        If ``align="ot"`` and POT is not installed.
     KeyError
-        If the reference holds no mixture, or ``data`` not the embedding.
+        If the reference holds no mixture, ``data`` not the embedding, or a column does not exist.
     ValueError
-        If the embedding has other dimensions than the mixture, NaN or infinity.
+        If the embedding has other dimensions than the mixture, NaN or infinity, no class is shared, or the
+        reference does not hold what the alignment needs.
 
     Warns
     -----
     UserWarning
-        If less than .8 of the cells are covered: a batch shift that makes the recipes of one cohort wrong for the
-        other.
+        If less than .8 of the cells are covered, or the cells of a shared class differ (p ≤ .01, Bonferroni-corrected
+        for several classes): a batch shift that makes the recipes of one cohort wrong for the other. The p-value after
+        alignment is optimistic, as the same cells served to align.
+
+    Notes
+    -----
+    Moments are those of the cells of each shared class with every patient counting the same, averaged over the classes:
+    neither patients with many cells nor a cohort with more patients of one class move the map.
+
+    See Also
+    --------
+    repatient.tl.recipes : Take over the recipe of a class from another cohort.
+    repatient.evaluation.mmd_test : The test, for arrays.
     """
     _store.check_data(data)
     _store.check_key(key_added, "key_added")
-    source = reference_entry(reference, reference_key)
-    embedding, use_rep = _store.read_embedding(data, use_rep or str(source["params"]["use_rep"]), lazy=True)
-    n_dimensions = source["means"].shape[1]
-    if embedding.shape[1] != n_dimensions:
-        msg = (
-            f"`use_rep`: the embedding {use_rep!r} has {embedding.shape[1]} dimensions and the reference's mixture "
-            f"{n_dimensions}; both cohorts need the embedding of one model."
-        )
+    _store.check_integer(random_state, "random_state", minimum=0)
+    how = "raw" if align is None else align
+    _store.check_option(how, "align", ALIGNMENTS)
+    if label_key is not None and patient_key is None:
+        msg = "`patient_key` is needed beside `label_key`: a class is one of patients, and they are what is exchanged."
         raise ValueError(msg)
+    source = reference_entry(reference := read_reference(reference), reference_key)
+    embedding, use_rep = _store.read_embedding(data, use_rep or str(source["params"]["use_rep"]), lazy=True)
+    _check_dimensions(embedding, use_rep, source)
     covariance_type = str(source["params"]["covariance_type"])
     mixture = GaussianMixture.from_parameters(
         source["weights"], source["means"], source["covariances"], covariance_type=covariance_type
     )
-    labels, log_density, *proba = mixture.predict_with_density(embedding, return_proba=store_proba)
-    coverage = _coverage(log_density, source)
+    theirs = read_counterpart(
+        reference,
+        source,
+        mixture,
+        patient_key=reference_patient_key or patient_key,
+        label_key=reference_label_key or label_key,
+        mask_obs=reference_mask_obs,
+        random_state=random_state,
+    )
+    ours = None
+    if patient_key is not None and label_key is not None:
+        ours = _store.read_cohort(data, use_rep, patient_key, label_key, _store.read_mask(data, mask_obs))
+    check_alignment(how, ours, theirs)
+    names = [] if ours is None else shared_names(ours, theirs, shared_classes, how)
+    move = None if how == "raw" or ours is None else fit_map(how, ours, theirs, names, random_state)
+    aligned = None if move is None else move_all(move, embedding)
+
+    labels, log_density, *proba = mixture.predict_with_density(
+        embedding if aligned is None else aligned, return_proba=store_proba
+    )
+    key_aligned = _aligned_key(use_rep, key_added)
+    report = {
+        "alignment": how,
+        "use_rep": use_rep if aligned is None else key_aligned,
+        "params": source["params"],
+        **_coverage(log_density, theirs),
+    }
+    if aligned is not None:
+        report["coverage_raw"] = _coverage(mixture.predict_with_density(embedding)[1], theirs)["coverage"]
+    if isinstance(move, AffineMap):
+        report |= {"matrix": move.matrix, "offset": move.offset}
+    if ours is not None and names:
+        report |= {"shared_classes": np.array(names, dtype=object)} | _shift(ours, theirs, names, move, random_state)
+    warn_if_unsafe(report["coverage"], report.get("shift"), "unlabelled" if ours is None else how)
 
     entry = mixture_entry(mixture)
     entry["log_density_quantiles"] = source["log_density_quantiles"]
@@ -99,25 +203,54 @@ def assign(
         covariance_type=covariance_type,
         use_rep=use_rep,
         reference_key=reference_key,
+        patient_key=patient_key,
+        label_key=label_key,
+        mask_obs=_store.storable_mask(mask_obs),
+        random_state=random_state,
     )
-    entry["reference"] = {
-        "alignment": "raw",
-        "coverage": coverage,
-        "log_likelihood": float(np.mean(log_density, dtype=np.float64)),
-        "params": source["params"],
-    }
+    entry["reference"] = report
     data = data.copy() if copy else data
     _store.write_components(data, key_added, labels, log_density, proba[0] if store_proba else None, entry)
+    if aligned is not None:
+        data.obsm[key_aligned] = aligned
     return data if copy else None
 
 
-def _coverage(log_density: np.ndarray, source: dict[str, Any]) -> float:
-    first_percentile = float(source["log_density_quantiles"]["value"][0])
-    coverage = float((log_density >= first_percentile).mean())
-    if coverage < _LEAST_COVERAGE:
+def _check_dimensions(embedding: Any, use_rep: str, source: dict[str, Any]) -> None:
+    n_dimensions = source["means"].shape[1]
+    if embedding.shape[1] != n_dimensions:
         msg = (
-            f"Only {coverage:.0%} of the cells are as dense as 99% of the reference's cells are: the embeddings differ "
-            "between the cohorts, and recipes should not be exchanged. Integrate the cohorts first."
+            f"`use_rep`: the embedding {use_rep!r} has {embedding.shape[1]} dimensions and the reference's mixture "
+            f"{n_dimensions}; both cohorts need the embedding of one model."
         )
-        warnings.warn(msg, UserWarning, stacklevel=3)
-    return coverage
+        raise ValueError(msg)
+
+
+def _aligned_key(use_rep: str, key_added: str) -> str:
+    suffix = "aligned" if key_added == _store.keys.GMM else f"aligned_{key_added}"
+    return f"{use_rep.replace(':', '_')}_{suffix}"
+
+
+def _coverage(log_density: NDArray[Any], theirs: Counterpart) -> dict[str, Any]:
+    return {
+        "coverage": float((log_density >= theirs.threshold).mean()),
+        "quantiles": "held-out" if theirs.held_out else "in-sample",
+        "log_likelihood": float(np.mean(log_density, dtype=np.float64)),
+    }
+
+
+def _shift(
+    ours: _store.Cohort,
+    theirs: Counterpart,
+    names: list[str],
+    move: AffineMap | TransportMap | None,
+    random_state: int,
+) -> dict[str, pd.DataFrame]:
+    """Shift of each shared class, as assigned and raw; nothing where there are no cells or patients to compare."""
+    samples = {} if theirs.cohort is None else draw_samples(ours, theirs.cohort, names, random_state)
+    if not samples:
+        return {}
+    raw = measure_shift(samples, lambda rows: rows, random_state)
+    table = raw.copy() if move is None else measure_shift(samples, move, random_state)
+    table["mmd_raw"], table["p_value_raw"] = raw["mmd"], raw["p_value"]
+    return {"shift": table}

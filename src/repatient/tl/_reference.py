@@ -2,13 +2,61 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from anndata import AnnData
 from mudata import MuData
 
 from repatient import _store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from repatient.mixture import GaussianMixture
+    from repatient.sampling import Moments
+
+
+@dataclass(frozen=True)
+class Counterpart:
+    """What is known of the cells of a reference.
+
+    Parameters
+    ----------
+    cohort
+        The cells, where the reference is an object and its classes are known.
+    moments
+        Moments of the classes, where the reference is a file that holds them.
+    threshold
+        Log-density that 99 % of the reference's cells reach.
+    held_out
+        Whether the threshold is that of cells of patients that the mixture does not know.
+    """
+
+    cohort: _store.Cohort | None
+    moments: Moments | None
+    threshold: float
+    held_out: bool
+
+    @property
+    def classes(self) -> list[str]:
+        """Classes that can be compared or aligned on."""
+        if self.cohort is not None:
+            return self.cohort.classes
+        return [] if self.moments is None else list(self.moments.classes)
+
+    def moments_of(self, names: Sequence[str]) -> Moments:
+        """Moments of some classes, from the cells or from the file."""
+        if self.cohort is not None:
+            return self.cohort.moments(names)
+        if self.moments is None:
+            msg = "A reference without classes has no moments."
+            raise ValueError(msg)
+        return self.moments
 
 
 def reference_entry(reference: Any, key: str, part: str = _store.keys.GMM) -> dict[str, Any]:
@@ -18,10 +66,7 @@ def reference_entry(reference: Any, key: str, part: str = _store.keys.GMM) -> di
     """
     if isinstance(reference, AnnData | MuData):
         return _store.uns_entry(reference, key, "reference", part)
-    if isinstance(reference, str | PathLike):
-        from repatient.io import read_recipes
-
-        reference = read_recipes(reference)
+    reference = read_reference(reference)
     if not isinstance(reference, dict):
         msg = (
             "`reference` is an AnnData, a MuData, the path of a recipes file, what `rp.io.read_recipes` returns, or an "
@@ -34,3 +79,68 @@ def reference_entry(reference: Any, key: str, part: str = _store.keys.GMM) -> di
         msg = f"`reference`: no {part!r} in it; it has {_store.listed(reference)}."
         raise KeyError(msg)
     return entry
+
+
+def read_reference(reference: Any) -> Any:
+    """Content of a recipes file where a path is given; anything else as it is."""
+    if not isinstance(reference, str | PathLike):
+        return reference
+    from repatient.io import read_recipes
+
+    return read_recipes(reference)
+
+
+def read_counterpart(
+    reference: Any,
+    entry: dict[str, Any],
+    mixture: GaussianMixture,
+    *,
+    patient_key: str | None,
+    label_key: str | None,
+    mask_obs: Any,
+    random_state: int,
+) -> Counterpart:
+    """Read what a reference tells of its cells, beyond its mixture."""
+    quantiles = entry["log_density_quantiles"]
+    cohort, moments, held_out = None, None, False
+    if isinstance(reference, AnnData | MuData):
+        if patient_key is not None:
+            mask = _mask_of_reference(reference, entry, mask_obs)
+            embedding, patients, cohort = _cells(reference, entry, patient_key, label_key, mask)
+            if len(np.unique(patients[patients >= 0])) > 1:
+                quantiles = _store.held_out_quantiles(embedding, patients, mixture, random_state)
+                held_out = True
+    elif "cohort" in reference:
+        moments = _store.read_moments(reference["cohort"])
+        if "log_density_quantiles" in reference["cohort"]:
+            quantiles, held_out = reference["cohort"]["log_density_quantiles"], True
+    return Counterpart(cohort, moments, float(quantiles["value"][0]), held_out)
+
+
+def _cells(
+    reference: AnnData | MuData,
+    entry: dict[str, Any],
+    patient_key: str,
+    label_key: str | None,
+    mask: NDArray[np.bool_] | None,
+) -> tuple[Any, NDArray[np.int64], _store.Cohort | None]:
+    """Embedding and patients of the reference's cells and, where their classes are known, both with these."""
+    use_rep = _store.embedding_of_mixture(entry)
+    if label_key is not None:
+        cohort = _store.read_cohort(reference, use_rep, patient_key, label_key, mask)
+        return cohort.embedding, cohort.patients, cohort
+    embedding, _ = _store.read_embedding(reference, use_rep, patient_key=patient_key, lazy=True)
+    return embedding, _store.read_patients(reference, patient_key, mask=mask).codes, None
+
+
+def _mask_of_reference(reference: AnnData | MuData, entry: dict[str, Any], mask_obs: Any) -> NDArray[np.bool_] | None:
+    """The cells that may be learnt from: by default those that the mixture was fitted on."""
+    if mask_obs is None:
+        mask_obs = entry["params"].get("mask_obs")
+        if isinstance(mask_obs, str) and mask_obs == "array":
+            msg = (
+                "`reference_mask_obs`: the reference's mixture was fitted on the cells of a mask given as an array, "
+                "which is not stored; pass the cells of it to compare with, usually the same array."
+            )
+            raise ValueError(msg)
+    return _store.read_mask(reference, mask_obs, "reference_mask_obs")

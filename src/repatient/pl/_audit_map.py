@@ -1,0 +1,105 @@
+"""Real and generated patients as points, with an ellipse around those of each class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.patches import Ellipse
+from scipy.stats import chi2
+
+from repatient.pl._axes import SMALL, open_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+_COVERED = 0.8
+_GREY = "#555555"
+_CROWD = 150
+
+
+def draw_patients(ax: Axes, table: pd.DataFrame, explained: np.ndarray, colours: dict[str, str]) -> None:
+    """Filled markers for real patients, diamonds for those held out, open ones for generated patients."""
+    xy = table[["axis_1", "axis_2"]].to_numpy(dtype=np.float64)
+    of_patients = np.array([colours[str(label)] for label in table["label"]])
+    roles = table["role"].astype(str).to_numpy()
+    is_generated, is_held_out = roles == "generated", roles == "held out"
+    scale = min(1.0, max((_CROWD / len(xy)) ** 0.5, 0.35))
+    for chosen, marker in ((~is_generated & ~is_held_out, "o"), (is_held_out, "D")):
+        ax.scatter(
+            xy[chosen, 0],
+            xy[chosen, 1],
+            s=42 * scale * (0.75 if marker == "D" else 1),
+            marker=marker,
+            c=of_patients[chosen],
+            edgecolors="white",
+            linewidths=0.6 * scale,
+            alpha=0.35 + 0.4 * scale,
+            zorder=3,
+        )
+    ax.scatter(
+        xy[is_generated, 0],
+        xy[is_generated, 1],
+        s=22 * max(scale, 0.6),
+        facecolors="none",
+        edgecolors=of_patients[is_generated],
+        linewidths=1.0,
+        zorder=4,
+    )
+    for name in dict.fromkeys(table["label"].astype(str)):
+        of_class = table["label"].astype(str).to_numpy() == name
+        for chosen, style in ((of_class & ~is_generated, "-"), (of_class & is_generated, "--")):
+            _draw_ellipse(ax, xy[chosen], colours[name], style)
+    for axis, number, share in zip((ax.xaxis, ax.yaxis), (1, 2), explained, strict=True):
+        axis.set_label_text(f"Mean of the cells, PC {number} ({share:.0%} of the variance)")
+    open_frame(ax)
+    shown = {name: colour for name, colour in colours.items() if name in set(table["label"].astype(str))}
+    ax.legend(
+        handles=_handles(shown, has_held_out=bool(is_held_out.any())),
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        borderaxespad=0.3,
+        frameon=False,
+        fontsize=SMALL,
+        handlelength=2.8,
+        columnspacing=1.4,
+        ncols=3,
+    )
+
+
+def _draw_ellipse(ax: Axes, xy: np.ndarray, colour: str, style: str) -> None:
+    if len(xy) < 3:
+        return
+    values, vectors = np.linalg.eigh(np.cov(xy.T))
+    width, height = 2 * np.sqrt(np.maximum(values, 0) * chi2.ppf(_COVERED, 2))
+    angle = float(np.degrees(np.arctan2(vectors[1, 0], vectors[0, 0])))
+    ax.add_patch(
+        Ellipse(
+            tuple(xy.mean(axis=0)),
+            width,
+            height,
+            angle=angle,
+            fill=False,
+            edgecolor=colour,
+            linestyle=style,
+            linewidth=1.3,
+            zorder=5,
+        )
+    )
+
+
+def _handles(colours: dict[str, str], *, has_held_out: bool) -> list[Line2D]:
+    def mark(label: str, **kwargs: Any) -> Line2D:
+        return Line2D([], [], label=label, color=_GREY, **kwargs)
+
+    handles = [
+        Line2D([], [], linestyle="none", marker="s", color=colour, markersize=6, label=name)
+        for name, colour in colours.items()
+    ]
+    handles.append(mark("real", marker="o", markersize=6, linestyle="-"))
+    if has_held_out:
+        handles.append(mark("real, held out", marker="D", markersize=5, linestyle="none"))
+    handles.append(mark("generated", marker="o", markersize=4.5, markerfacecolor="white", linestyle="--"))
+    return handles

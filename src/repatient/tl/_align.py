@@ -1,0 +1,90 @@
+"""The map from one cohort's embedding to another's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from repatient import _store
+from repatient.sampling import AffineMap, TransportMap, moment_map, transport_map
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from repatient.tl._reference import Counterpart
+
+ALIGNMENTS = ("raw", "moments", "ot")
+
+_CELLS_OF_A_TRANSPORT = 1000
+_BLOCK_ROWS = 1 << 16
+
+
+def shared_names(
+    ours: _store.Cohort, theirs: Counterpart, shared_classes: Sequence[str] | None, align: str
+) -> list[str]:
+    """Classes that both cohorts have, or those of them that were asked for."""
+    common = [name for name in ours.classes if name in theirs.classes]
+    have = f"`data` has {_store.listed(ours.classes)} and the reference {_store.listed(theirs.classes)}"
+    if shared_classes is not None:
+        if isinstance(shared_classes, str):
+            msg = f"`shared_classes` is a sequence of class names, not the string {shared_classes!r}."
+            raise TypeError(msg)
+        names = list(dict.fromkeys(str(name) for name in shared_classes))
+        missing = [name for name in names if name not in common]
+        if missing or not names:
+            msg = f"`shared_classes`: {_store.listed(missing)} are not in both cohorts: {have}."
+            raise ValueError(msg)
+        return names
+    if not common and align != "raw":
+        msg = f"`align={align!r}` needs a class that both cohorts have: {have}."
+        raise ValueError(msg)
+    return common
+
+
+def check_alignment(align: str, ours: _store.Cohort | None, theirs: Counterpart) -> None:
+    """Refuse an alignment for which something is missing, and say what."""
+    if align == "raw":
+        return
+    if ours is None:
+        msg = f"`align={align!r}` aligns the cohorts on the classes that both have: pass `patient_key` and `label_key`."
+        raise ValueError(msg)
+    if not theirs.classes:
+        msg = (
+            f"`align={align!r}` needs the reference's cells, or their moments in each class: pass the AnnData, or a "
+            "recipes file that was written by this version of the package from an object with its embedding."
+        )
+        raise ValueError(msg)
+    if align == "ot" and theirs.cohort is None:
+        msg = (
+            "`align='ot'` needs the reference's cells, and a recipes file holds statistics only: use `align='moments'`."
+        )
+        raise ValueError(msg)
+
+
+def fit_map(
+    align: str, ours: _store.Cohort, theirs: Counterpart, names: Sequence[str], random_state: int
+) -> AffineMap | TransportMap:
+    """Fit the map that brings our cells of the shared classes to where the reference's lie."""
+    affine = moment_map(ours.moments(names), theirs.moments_of(names), names)
+    if align == "moments" or theirs.cohort is None:
+        return affine
+    rng = np.random.default_rng(random_state)
+    return transport_map(_cells(ours, names, rng), _cells(theirs.cohort, names, rng), affine)
+
+
+def move_all(move: AffineMap | TransportMap, embedding: Any) -> NDArray[Any]:
+    """Every cell moved, in the precision of the embedding."""
+    moved = np.empty(embedding.shape, dtype=embedding.dtype)
+    for start in range(0, len(moved), _BLOCK_ROWS):
+        block = slice(start, start + _BLOCK_ROWS)
+        moved[block] = move(np.asarray(embedding[block]))
+    return moved
+
+
+def _cells(cohort: _store.Cohort, names: Sequence[str], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Cells of the classes, as many of each."""
+    most = _CELLS_OF_A_TRANSPORT // len(names)
+    return np.concatenate([cohort.rows(cohort.sample(name, most, rng)) for name in names])

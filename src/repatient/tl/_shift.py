@@ -1,0 +1,112 @@
+"""How well a mixture covers another cohort, how far the cells of shared classes lie apart, and when that is too far."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from repatient.evaluation import mmd_test
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from repatient import _store
+
+_LEAST_COVERAGE = 0.8
+_SIGNIFICANT = 0.01
+_PERMUTATIONS = 999
+_CELLS_OF_A_CLASS = 1000
+
+_ADVICE = {
+    "unlabelled": (
+        "pass `patient_key` and `label_key`, so that the cohorts can be aligned on a class that both have "
+        "(`align='moments'`), or integrate them first"
+    ),
+    "raw": "align them on the classes that both have, `align='moments'` (or 'ot'), or integrate them first",
+    "moments": "try `align='ot'`, or integrate the cohorts first",
+    "ot": "integrate the cohorts first",
+}
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Cells of one shared class of both cohorts with their patients; ``theirs`` are the reference's."""
+
+    ours: NDArray[np.float64]
+    theirs: NDArray[np.float64]
+    our_patients: NDArray[np.int64]
+    their_patients: NDArray[np.int64]
+
+
+def draw_samples(
+    ours: _store.Cohort, theirs: _store.Cohort, names: Sequence[str], random_state: int
+) -> dict[str, Samples]:
+    """Draw cells of each shared class that has two patients or more in both cohorts."""
+    rng = np.random.default_rng(random_state)
+    samples = {}
+    for name in names:
+        first, second = ours.sample(name, _CELLS_OF_A_CLASS, rng), theirs.sample(name, _CELLS_OF_A_CLASS, rng)
+        if min(len(np.unique(ours.patients[first])), len(np.unique(theirs.patients[second]))) > 1:
+            samples[name] = Samples(
+                ours.rows(first), theirs.rows(second), ours.patients[first], theirs.patients[second]
+            )
+    return samples
+
+
+def measure_shift(
+    samples: dict[str, Samples], move: Callable[[NDArray[Any]], NDArray[Any]], random_state: int
+) -> pd.DataFrame:
+    """MMD between the cohorts in each class, after our cells were moved; patients are what is permuted."""
+    table = {}
+    for name, sample in samples.items():
+        ours, theirs = _standardised(move(sample.ours), sample.theirs)
+        found = mmd_test(
+            ours,
+            theirs,
+            groups_x=sample.our_patients,
+            groups_y=sample.their_patients,
+            n_permutations=_PERMUTATIONS,
+            random_state=random_state,
+        )
+        table[name] = {
+            "mmd": found.statistic,
+            "p_value": found.p_value,
+            "n_patients": len(np.unique(sample.our_patients)),
+            "n_reference_patients": len(np.unique(sample.their_patients)),
+        }
+    return pd.DataFrame.from_dict(table, orient="index").rename_axis(index="class")
+
+
+def warn_if_unsafe(coverage: float, shift: pd.DataFrame | None, how: str) -> None:
+    """Say, with numbers, that recipes should not be exchanged as things are, and what to do."""
+    found = []
+    if coverage < _LEAST_COVERAGE:
+        found.append(f"only {coverage:.0%} of the cells are as dense as 99% of the reference's cells are")
+    if shift is not None:
+        # Each of several classes is one more chance to find a difference that is none.
+        apart = shift[shift["p_value"] * len(shift) <= _SIGNIFICANT]
+        found += [
+            f"the cells of {name!r} differ between the cohorts (MMD² {row['mmd']:.3f}, p = {row['p_value']:.3f} by "
+            "exchanging patients)"
+            for name, row in apart.iterrows()
+        ]
+    if found:
+        what = "; ".join(found)
+        left = "" if how in ("raw", "unlabelled") else f" after alignment by {how!r}"
+        msg = f"{what[0].upper()}{what[1:]}{left}. Recipes should not be exchanged like this: {_ADVICE[how]}."
+        warnings.warn(msg, UserWarning, stacklevel=3)
+
+
+def _standardised(
+    first: NDArray[np.float64], second: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both in standard deviations of all their cells, so that no unit of a feature decides."""
+    scale = np.concatenate([first, second]).std(axis=0)
+    scale[scale == 0] = 1.0
+    return first / scale, second / scale

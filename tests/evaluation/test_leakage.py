@@ -1,0 +1,180 @@
+"""No row of a test donor is fitted on or drawn, and labels that mean nothing predict nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import wraps
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
+
+from repatient.evaluation import DEFAULTS, METHODS, Method, Scenario, make_folds, score
+from repatient.evaluation._training import FOR_ALL_CLASSES, FOR_MISSING_CLASS
+from repatient.evaluation._workshop import Workshop
+from repatient.mil import MILClassifier
+from repatient.mixture import GaussianMixture
+
+SPLITS = {"n_splits": 3, "test_fraction": 0.3, "random_state": 0}
+SETTINGS = {"recipe_fixed": {"select": "low", "n_generated": 6}, "alternating": {"of": ["recipe", "psemix"]}}
+
+
+class Used:
+    """Rows of the cells that anything was fitted on or that training saw."""
+
+    def __init__(self, monkeypatch, n_rows: int) -> None:
+        self.rows: set[int] = set()
+        self.n_rows, self.n_features = n_rows, 4
+        self.in_classifier = False
+        for fitter in (StandardScaler, PCA, GaussianMixture):
+            self._wrap(monkeypatch, fitter)
+        fit = MILClassifier.fit
+
+        @wraps(fit)
+        def watched(model, bags, y, *, augment=None, generated=None, **kwargs):
+            self.rows |= set(bags.rows.tolist())
+            if generated is not None:
+                self.rows |= set(generated.rows.tolist())
+            # What it scales and trains on are the rows of these bags.
+            self.in_classifier = True
+            fitted = fit(model, bags, y, augment=augment and Watched(augment, self), generated=generated, **kwargs)
+            self.in_classifier = False
+            return fitted
+
+        monkeypatch.setattr(MILClassifier, "fit", watched)
+
+    def _wrap(self, monkeypatch, fitter) -> None:
+        fit = fitter.fit
+
+        @wraps(fit)
+        def watched(estimator, X, *args, **kwargs):
+            # The first column names the row, unless it was scaled: by a scaler that was looked at.
+            if not self.in_classifier and X.shape[1] == self.n_features:
+                named = np.round(X[:, 0] * self.n_rows)
+                if np.allclose(named, X[:, 0] * self.n_rows, atol=1e-3):
+                    self.rows |= set(named.astype(int).tolist())
+            return fit(estimator, X, *args, **kwargs)
+
+        monkeypatch.setattr(fitter, "fit", watched)
+
+
+class Watched:
+    """An augmenter whose bags are looked at."""
+
+    def __init__(self, augment, used: Used) -> None:
+        self.augment, self.used = augment, used
+
+    def bind(self, bags, y, classes, groups):
+        self.used.rows |= set(bags.rows.tolist())
+        sampler, used = self.augment.bind(bags, y, classes, groups), self.used
+
+        class Sampler:
+            class_shares = sampler.class_shares
+
+            def __call__(self, *args):
+                made, targets = sampler(*args)
+                if made.X is bags.X:
+                    used.rows |= set(made.rows.tolist())
+                return made, targets
+
+        return Sampler()
+
+
+def rows_of(cohort, patients) -> set[int]:
+    return set(np.flatnonzero(np.isin(cohort.codes, patients)).tolist())
+
+
+def check_rows(cohort, scenario, method, fold, used) -> None:
+    forbidden = np.isin(cohort.donors, cohort.donors[fold.test])
+    assert used.rows
+    assert not used.rows & rows_of(cohort, np.flatnonzero(forbidden))
+    allowed = rows_of(cohort, fold.train)
+    if method.method == "full":
+        allowed |= rows_of(cohort, fold.withheld)
+    if method.method == "external":
+        allowed |= rows_of(cohort, fold.external)
+    assert used.rows <= allowed
+    assert scenario.name != "low_data" or len(fold.train) == 8
+
+
+@pytest.mark.parametrize("scale", [False, True])
+@pytest.mark.parametrize("method", [name for name in FOR_ALL_CLASSES if name != "size_only"])
+def test_rows_of_low_data(make_cohort, quick, monkeypatch, method, scale):
+    cohort, scenario = make_cohort(n_cells=60), Scenario("low_data", n_patients=4)
+    for fold in make_folds(cohort, scenario, **SPLITS):
+        with monkeypatch.context() as patch:
+            used = Used(patch, len(cohort.X))
+            one = Method(method, settings=SETTINGS.get(method, {}))
+            one.predict(Workshop(cohort, scenario, fold, replace(quick, scale=scale)))
+        check_rows(cohort, scenario, one, fold, used)
+
+
+@pytest.mark.parametrize("method", [name for name in FOR_MISSING_CLASS if name not in ("size_only", "none")])
+def test_rows_of_a_missing_class(make_cohort, quick, monkeypatch, method):
+    cohort = make_cohort(n_patients=24, n_cells=60, external=10)
+    scenario = Scenario("missing_class", missing_class=1)
+    settings = {"align": "moments"} if method in ("recipe", "external") else {}
+    for fold in make_folds(cohort, scenario, **SPLITS):
+        with monkeypatch.context() as patch:
+            used = Used(patch, len(cohort.X))
+            one = Method(method, settings=settings)
+            one.predict(Workshop(cohort, scenario, fold, quick))
+        check_rows(cohort, scenario, one, fold, used)
+
+
+def test_predictions_do_not_depend_on_the_labels_of_test_patients(make_cohort, quick):
+    cohort, scenario = make_cohort(), Scenario()
+    fold = make_folds(cohort, scenario, **SPLITS)[0]
+    y = cohort.y.copy()
+    y[fold.test] = 1 - y[fold.test]
+    for name in ("recipe", "recipe_fixed", "psemix"):
+        first, second = (
+            Method(name).predict(Workshop(one, scenario, fold, quick)) for one in (cohort, replace(cohort, y=y))
+        )
+        np.testing.assert_array_equal(first, second)
+
+
+def test_nor_on_the_company_of_test_cells(make_cohort, quick):
+    cohort, scenario = make_cohort(), Scenario()
+    fold = make_folds(cohort, scenario, **SPLITS)[0]
+    first, others = fold.test[0], np.isin(cohort.codes, fold.test[1:])
+    X = cohort.X.copy()
+    X[others] += 100.0
+    for name in ("recipe", "psemix"):
+        a, b = (Method(name).predict(Workshop(one, scenario, fold, quick)) for one in (cohort, replace(cohort, X=X)))
+        np.testing.assert_allclose(a[0], b[0], atol=1e-6)
+    assert first in fold.test
+
+
+@pytest.mark.parametrize(
+    ("scenario", "methods"),
+    [
+        (Scenario("full"), ("none", "recipe", "psemix")),
+        (Scenario("low_data", n_patients=5), DEFAULTS["low_data"]),
+        (Scenario("missing_class", missing_class=1), DEFAULTS["missing_class"]),
+    ],
+)
+def test_permuted_labels_predict_nothing(make_cohort, quick, scenario, methods):
+    values = {name: [] for name in methods}
+    for seed in range(20):
+        cohort = make_cohort(n_patients=48, n_cells=12, external=16, mixed=0, seed=seed)
+        labels = np.random.default_rng(seed).permutation(cohort.y)
+        if scenario.name != "missing_class":
+            keep = ~cohort.is_external
+            codes = np.where(keep[cohort.codes], cohort.codes, -1)
+            cohort = replace(
+                cohort, y=labels[keep], donors=cohort.donors[keep], codes=codes, is_external=cohort.is_external[keep]
+            )
+        else:
+            cohort = replace(cohort, y=labels)
+        fold = make_folds(cohort, scenario, n_splits=1, test_fraction=0.33, random_state=seed)[0]
+        workshop = Workshop(cohort, scenario, fold, replace(quick, n_steps=6))
+        for name in methods:
+            values[name].append(score(cohort.y[fold.test], Method(name).predict(workshop))["auroc"])
+    means = {name: np.mean(of_method) for name, of_method in values.items()}
+    assert all(abs(mean - 0.5) < 0.05 for mean in means.values()), means
+
+
+def test_every_method_is_looked_at():
+    assert set(FOR_ALL_CLASSES) | set(FOR_MISSING_CLASS) == set(METHODS)

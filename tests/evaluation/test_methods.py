@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from repatient import mixing
+from repatient.evaluation import BASELINES, DEFAULTS, METHODS, SCENARIOS, Method, Scenario, check_methods, make_folds
+from repatient.evaluation._recipe_mix import Null, draw_fixed, recipe_mix, select
+from repatient.evaluation._workshop import Workshop
+
+
+@pytest.fixture
+def workshop(make_cohort, quick):
+    cohort, scenario = make_cohort(n_patients=24, n_cells=60), Scenario()
+    fold = make_folds(cohort, scenario, n_splits=1, test_fraction=0.25, random_state=0)[0]
+    return Workshop(cohort, scenario, fold, quick)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_defaults_make_sense(scenario):
+    methods = check_methods(None, scenario)
+    assert [method.name for method in methods] == list(DEFAULTS[scenario])
+    assert BASELINES[scenario] in DEFAULTS[scenario]
+    assert {"null", "size_only"} < set(DEFAULTS[scenario])
+
+
+def test_names_and_settings():
+    method = Method.of({"method": "recipe", "name": "five", "n_components": 5, "share": 0.3})
+    assert (method.method, method.name) == ("recipe", "five")
+    assert method.record == {"method": "recipe", "n_components": 5, "share": 0.3}
+    assert Method.of("psemix").name == "psemix"
+    assert Method.of(method) is method
+    turns = Method.of({"method": "alternating", "of": ["psemix", {"method": "recipe", "n_components": 5}]})
+    assert turns.record["of"] == [{"method": "psemix"}, {"method": "recipe", "n_components": 5}]
+
+
+@pytest.mark.parametrize(
+    ("given", "scenario", "error", "message"),
+    [
+        (["recip"], "full", ValueError, "no method 'recip'; there are .*'recipe'"),
+        (
+            [{"method": "recipe", "chare": 1}],
+            "full",
+            ValueError,
+            r"'recipe' has no settings \['chare'\]; it has .*'share'",
+        ),
+        ([{"name": "x"}], "full", TypeError, "a mapping with 'method'"),
+        (["none", "none"], "full", ValueError, r"\['none'\] occur more than once"),
+        (["external"], "full", ValueError, r"\['external'\] are of no use for `scenario='full'`; there are"),
+        (["psemix"], "missing_class", ValueError, r"\['psemix'\] are of no use"),
+        ("none", "full", TypeError, "is a sequence of methods"),
+        ([], "full", TypeError, "is a sequence of methods"),
+    ],
+)
+def test_what_is_wrong_is_named(given, scenario, error, message):
+    with pytest.raises(error, match=message):
+        check_methods(given, scenario)
+
+
+def test_the_recipe_of_a_fold(workshop):
+    mix = recipe_mix(workshop, {"share": 0.4, "n_components": 4})
+    assert isinstance(mix, mixing.RecipeMix)
+    assert (mix.share, mix.n_components) == (0.4, 4)
+    rows = workshop.bags.take(workshop.fold.train).rows
+    outside = np.setdiff1d(np.arange(len(workshop.bags.X)), rows)
+    assert set(np.asarray(mix.components)[rows]) == {0, 1, 2, 3}
+    assert set(np.asarray(mix.components)[outside]) == {-1}
+
+
+def test_the_null_exchanges_recipes(workshop):
+    mix = recipe_mix(workshop, {})
+    patients = workshop.fold.train
+    given = (workshop.bags.take(patients), workshop.cohort.y[patients], np.arange(2), workshop.cohort.donors[patients])
+    right, wrong = mix.bind(*given).generator.recipes, Null(mix, None).bind(*given).generator.recipes
+    np.testing.assert_array_equal(wrong[0].mean, right[1].mean)
+    np.testing.assert_array_equal(wrong[1].mean, right[0].mean)
+    of_missing = Null(mix, 1).bind(*given).generator.recipes
+    np.testing.assert_array_equal(of_missing[0].mean, right[0].mean)
+    np.testing.assert_array_equal(of_missing[1].mean, right[0].mean)
+
+
+def test_patients_are_generated_once(workshop):
+    mix = recipe_mix(workshop, {})
+    bags, y = draw_fixed(workshop, mix, 7)
+    assert np.bincount(y).tolist() == [7, 7]
+    again, _ = draw_fixed(workshop, mix, 7)
+    np.testing.assert_array_equal(bags.rows, again.rows)
+    by_share, _ = draw_fixed(workshop, recipe_mix(workshop, {"share": 0.25}), None)
+    assert len(by_share) == round(len(workshop.fold.train) / 3)
+
+
+@pytest.mark.parametrize("keep", ["low", "high", "band", "random"])
+def test_selection_keeps_a_share_of_each_class(workshop, keep):
+    bags, y = draw_fixed(workshop, recipe_mix(workshop, {}), 8)
+    kept, labels = select(workshop, bags, y, keep=keep, fraction=0.25)
+    assert np.bincount(labels).tolist() == [2, 2]
+    assert len(kept) == 4
+
+
+def test_low_and_high_are_ends(workshop):
+    from repatient.mil import total_entropy
+
+    bags, y = draw_fixed(workshop, recipe_mix(workshop, {}), 8)
+    model = workshop.train(workshop.fold.train, generated=(bags, y))
+    mean = {
+        keep: total_entropy(model.predict_proba_mc(select(workshop, bags, y, keep=keep)[0])).mean()
+        for keep in ("low", "band", "high")
+    }
+    assert mean["low"] < mean["band"] < mean["high"]
+    correct, labels = select(workshop, bags, y, keep="correct")
+    np.testing.assert_array_equal(model.predict_proba_mc(correct).mean(axis=0).argmax(axis=1), labels)
+    assert len(select(workshop, bags, y)[1]) == 16
+
+
+def test_options_are_named(workshop):
+    bags, y = draw_fixed(workshop, recipe_mix(workshop, {}), 4)
+    with pytest.raises(ValueError, match="'select' is one of .*'low'.*, not 'best'"):
+        select(workshop, bags, y, keep="best")
+    with pytest.raises(ValueError, match="'align' is one of .*, not 'affine'"):
+        workshop.components(3, "affine")
+    with pytest.raises(ValueError, match="needs a class that training and external patients have"):
+        workshop.components(3, "moments")
+
+
+def test_every_method_has_settings_that_can_be_listed():
+    from repatient.evaluation._training import settings_of
+
+    assert "n_pseudo_bags" in settings_of("psemix")
+    assert {"n_components", "kind", "pool", "n_donors", "share", "align", "select"} <= set(settings_of("recipe_fixed"))
+    assert "components" not in settings_of("recipe")
+    assert "label_mixing" in settings_of("recipe")
+    assert "label_mixing" not in settings_of("recipe_fixed")
+    assert all(isinstance(settings_of(name), list) for name in METHODS)
