@@ -8,13 +8,14 @@ import scipy.sparse as sp
 
 from repatient import _store
 from repatient._docs import shared_docs
-from repatient.sampling import Draw, draw_patients
-from repatient.tl._generate_plan import check_donors, feasible_sizes, number_of_patients, renormalise
+from repatient.tl._generate_covariates import covariate_values
+from repatient.tl._generate_plan import check_strength, number_of_patients
 from repatient.tl._generate_pool import Pool, read_pool
+from repatient.tl._generate_rows import Drawn, RecipeRows, RivalRows, check_method, check_rival
 from repatient.tl._generate_warnings import warn_of_shortage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from anndata import AnnData
     from mudata import MuData
@@ -25,8 +26,11 @@ def generate(
     data: AnnData | MuData,
     n_patients: int | Mapping[str, int] | str = 50,
     *,
+    method: str = "recipe",
     pool: str = "all",
     n_donors: int | None = None,
+    donor_effects: bool | float = False,
+    covariates: Mapping[str, Any] | None = None,
     n_cells: int | None = None,
     max_donor_share: float | None = None,
     mask_obs: Any = None,
@@ -47,6 +51,16 @@ def generate(
     n_patients
         Patients of each class: one number for all classes, a number for each of some classes, or ``"balance"`` to
         bring every class up to the number of patients of the largest.
+    method
+        ``"recipe"``, or a simpler way that real patients can be mixed without blurring their class, to compare with:
+
+        ``"oversampling"``
+            Whole real patients of the class, each as often as the others.
+        ``"same_class"``
+            A random share of the cells of one patient of the class, the rest of another's.
+
+        Methods that mix patients of different classes have no class to put in the table, and are in
+        :mod:`repatient.mixing`.
     pool
         Whose cells are mixed: ``"all"`` for those of all classes, ``"same"`` for those of the patient's own class,
         or the name of one class.
@@ -54,6 +68,14 @@ def generate(
         Mix each patient from the cells of this many random donors, so that its cells have in common what those of a
         real patient have. Of some random sets of donors the one that has most of the components asked for is taken.
         ``None``: from all donors.
+    donor_effects
+        Give each patient, within components, the offsets of a real one: a real patient of similar composition is
+        picked, and cells are drawn by weights from all donors such that they lie where, and as closely together as,
+        its cells lie in each component, as far as its number of cells tells. A number up to 1 gives that part of the
+        offsets. Without them patients are more alike than real ones. Needs the embedding of the mixture.
+    covariates
+        Values that the patients are to have, ``{"age": 60, "sex": "female"}``, of covariates that the recipes were
+        learnt with. Those not named here are drawn, together, from the real patients of the class.
     n_cells
         Cells of a patient. ``None`` draws from the sizes of the real patients, whatever their class, so that size
         does not tell the class.
@@ -76,9 +98,10 @@ def generate(
         How many times each cell is in each generated patient, sparse CSC (n_obs, generated patients), int32.
     ``uns[key_added]``
         ``params``, and ``patients``, a table with ``label``, ``n_cells``, ``n_donors`` (donors of the cells),
-        ``recipe`` (kind, and whether it is the cohort's or a reference's), ``n_moved`` (cells of components that
+        ``recipe`` (kind or method, and whether it is the cohort's or a reference's), ``n_moved`` (cells of components that
         the donors did not have, drawn from others) and ``n_repeated`` (draws of a cell that the patient already
-        had).
+        had). With ``donor_effects``, ``reference`` is the real patient whose offsets are borrowed; with recipes that
+        were learnt with covariates, there is a column for each.
 
     Raises
     ------
@@ -86,12 +109,17 @@ def generate(
         If there are no recipes.
     ValueError
         If a class has no recipe, a number is not positive, the recipes belong to a mixture that was refitted since,
-        or the pool cannot give what is asked.
+        or the pool cannot give what is asked; if a covariate is unknown or has a level that no patient had.
 
     Warns
     -----
     UserWarning
-        With the number of cells, if components were too small to give what the recipes ask.
+        With the number of cells, if components were too small to give what the recipes ask; if a covariate lies
+        outside the range that the recipes were learnt on.
+
+    References
+    ----------
+    How offsets are measured and shrunk is described in :mod:`repatient.sampling`.
     """
     _store.check_data(data)
     _store.check_key(key_added, "key_added")
@@ -102,44 +130,58 @@ def generate(
         data, params["mixture"], params["gmm_key"], "The recipes", "Learn them again with `rp.tl.recipes`."
     )
     recipes, origin = _store.read_recipes_entry(entry, recipes_key)
+    check_method(method)
+    if method != "recipe":
+        check_rival(
+            method,
+            pool=pool,
+            n_donors=n_donors,
+            donor_effects=donor_effects,
+            covariates=covariates,
+            n_cells=n_cells,
+            max_donor_share=max_donor_share,
+        )
+    strength = check_strength(donor_effects, n_donors)
     numbers = number_of_patients(n_patients, recipes.classes, entry["patients"])
     if n_cells is not None:
         _store.check_integer(n_cells, "n_cells", minimum=1)
     source = read_pool(data, params, entry["patients"], mask_obs)
     source.check_option(pool)
 
-    draws, labels = [], []
-    for name, number in numbers.items():
-        components = source.components_of(pool, name)
-        donors = check_donors(n_donors, max_donor_share, source.donors, components)
-        sizes = rng.choice(source.sizes, size=number) if n_cells is None else np.full(number, n_cells)
-        sizes = feasible_sizes(sizes, donors, max_donor_share, exact=n_cells is not None)
-        compositions = renormalise(recipes.sample(name, number, rng), components, recipes.take([name]))
-        draws.append(
-            draw_patients(
-                rng.multinomial(sizes, compositions),
-                components,
-                source.donors,
-                n_donors=n_donors,
-                max_donor_share=max_donor_share,
-                seed=int(rng.integers(2**63)),
-            )
+    draw_class: Callable[[str, int, np.random.Generator], Drawn]
+    if method == "recipe":
+        draw_class = RecipeRows(
+            recipes,
+            source,
+            lambda: _store.read_embedding(data, _store.embedding_of_mixture(data.uns[params["gmm_key"]]))[0],
+            pool=pool,
+            n_donors=n_donors,
+            n_cells=n_cells,
+            max_donor_share=max_donor_share,
+            strength=strength,
+            values=covariate_values(recipes, entry["patients"], covariates),
         )
-        labels += [name] * number
-    warn_of_shortage(draws, source.components)
+    else:
+        draw_class = RivalRows(source, method, recipes.mean.shape[1])
+    drawn = {}
+    for name, number in numbers.items():
+        drawn[name] = draw_class(name, number, rng)
+    warn_of_shortage([part.draw for part in drawn.values()], source.components)
 
-    counts = sp.hstack([draw.counts(data.n_obs) for draw in draws], format="csc", dtype=np.int32)
-    table = _patients_table(
-        labels, draws, counts, source, dict(zip(recipes.classes, origin, strict=True)), recipes.kind
-    )
+    counts = sp.hstack([part.draw.counts(data.n_obs) for part in drawn.values()], format="csc", dtype=np.int32)
+    kind = recipes.kind if method == "recipe" else method
+    table = _patients_table(numbers, drawn, counts, source, dict(zip(recipes.classes, origin, strict=True)), kind)
     data = data.copy() if copy else data
     data.obsm[key_added] = counts
     data.uns[key_added] = {
         "patients": table,
         "params": _store.record(
             n_patients=numbers,
+            method=method,
             pool=pool,
             n_donors=n_donors,
+            donor_effects=strength,
+            covariates=None if covariates is None else dict(covariates),
             n_cells=n_cells,
             max_donor_share=max_donor_share,
             mask_obs=_store.storable_mask(mask_obs) or params["mask_obs"],
@@ -156,11 +198,19 @@ def generate(
 
 
 def _patients_table(
-    labels: list[str], draws: list[Draw], counts: sp.csc_matrix, source: Pool, origin: dict[str, str], kind: str
+    numbers: dict[str, int],
+    drawn: dict[str, Drawn],
+    counts: sp.csc_matrix,
+    source: Pool,
+    origin: dict[str, str],
+    kind: str,
 ) -> pd.DataFrame:
+    labels = [name for name, number in numbers.items() for _ in range(number)]
     names = _new_names(labels, set(source.patient_names))
     entries = counts.tocoo()
     donors = np.unique(np.stack([entries.col, source.donors[entries.row]]), axis=1)[0]
+    draws = [part.draw for part in drawn.values()]
+    columns = pd.concat([pd.DataFrame(part.columns, index=range(len(part.draw.indptr) - 1)) for part in drawn.values()])
     return pd.DataFrame(
         {
             "label": pd.Categorical(labels, categories=list(dict.fromkeys(labels))),
@@ -169,6 +219,7 @@ def _patients_table(
             "recipe": pd.Categorical([f"{kind} ({origin[label]})" for label in labels]),
             "n_moved": np.concatenate([draw.moved.sum(axis=1) for draw in draws]),
             "n_repeated": np.concatenate([draw.repeated.sum(axis=1) for draw in draws]),
+            **{name: columns[name].to_numpy() for name in columns},
         },
         index=pd.Index(names, name="patient"),
     )

@@ -69,6 +69,21 @@ def check_donors(
     return at_disposal
 
 
+def check_strength(donor_effects: Any, n_donors: int | None) -> float:
+    """Part of a real patient's offsets that generated patients get, 0 for none."""
+    if isinstance(donor_effects, bool | np.bool_):
+        strength = float(donor_effects)
+    else:
+        strength = _store.check_share(donor_effects, "donor_effects")
+    if strength and n_donors is not None:
+        msg = (
+            "`donor_effects` and `n_donors` are two ways to make the cells of a patient belong together; give one of them, "
+            "and `max_donor_share` with `donor_effects` if a donor is not to give too much."
+        )
+        raise ValueError(msg)
+    return strength
+
+
 def feasible_sizes(sizes: np.ndarray, n_donors: int, max_donor_share: float | None, *, exact: bool) -> np.ndarray:
     """Sizes that the donors can give without one exceeding its share: the next below, or else above, what was drawn.
 
@@ -99,7 +114,7 @@ def renormalise(compositions: np.ndarray, components: np.ndarray, recipe: Recipe
         if missing > _MOST_MISSING:
             msg = f"{what}: the pool cannot make such patients. Widen `pool` or `mask_obs`."
             raise ValueError(msg)
-        warnings.warn(f"{what}; the other components take their share.", UserWarning, stacklevel=3)
+        warnings.warn(f"{what}; the other components take their share.", UserWarning, stacklevel=4)
     kept = np.where(has_cells, compositions, 0)
     total = kept.sum(axis=1, keepdims=True)
     # A patient all of whose drawn composition is missing gets the mean one.

@@ -33,6 +33,8 @@ class Pool:
         Sizes of the real patients of the pool.
     patient_names
         Names of all real patients.
+    patients
+        Patient of each cell, as numbered in ``patient_names``, -1 for cells that may not be drawn, (n_obs,).
     """
 
     components: np.ndarray
@@ -41,6 +43,7 @@ class Pool:
     classes: list[str]
     sizes: np.ndarray
     patient_names: np.ndarray
+    patients: np.ndarray
 
     def check_option(self, pool: Any) -> None:
         """Refuse a pool that is neither an option nor a class."""
@@ -87,4 +90,5 @@ def read_pool(data: AnnData | MuData, params: dict[str, Any], learnt_from: pd.Da
         classes=patients.classes,
         sizes=patients.n_cells[usable],
         patient_names=patients.names.astype(str),
+        patients=np.where(inside, patients.codes, -1),
     )

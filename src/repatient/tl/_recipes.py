@@ -9,6 +9,7 @@ from repatient import _store
 from repatient._docs import shared_docs
 from repatient.recipe import KINDS, Recipes, fit_recipes
 from repatient.tl._reference import reference_entry
+from repatient.tl._transfer import check_transfer, transferred
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,11 @@ def recipes(
     donor_key: str | None = None,
     labels: Sequence[str] | None = None,
     reference: AnnData | MuData | str | PathLike[str] | dict[str, Any] | None = None,
+    transfer: str = "raw",
+    shared_class: str | None = None,
     kind: str = "dirichlet_multinomial",
+    n_subtypes: int | str = 1,
+    covariates: Sequence[str] | None = None,
     shrinkage: float = 1.0,
     gmm_key: str = _store.keys.GMM,
     reference_key: str = _store.keys.RECIPES,
@@ -50,6 +55,17 @@ def recipes(
         Another cohort (object, recipes file, or what :func:`repatient.io.read_recipes` returns) that gives the
         recipes of classes without a patient here. Both must be assigned to one mixture, see
         :func:`repatient.tl.assign`.
+    transfer
+        How the reference's recipes are taken over:
+
+        ``"raw"``
+            As they are: right where the cohorts share an embedding without batch shift, or were aligned.
+        ``"log_ratio"``
+            Relative to a class that both cohorts have: every composition is multiplied by the mean composition of that
+            class here over that in the reference, and renormalised. Takes off what makes some components rarer in all
+            patients of one cohort, such as the handling of samples; it does not make up for a shifted embedding.
+    shared_class
+        That class, where both cohorts have several.
     kind
         Family of the distribution:
 
@@ -63,6 +79,14 @@ def recipes(
             The compositions of the patients themselves, moved towards the pooled one.
         ``"mean"``
             The mean composition, without spread.
+    n_subtypes
+        Sub-types of each class, for classes whose patients come in several: a mixture of Dirichlet-multinomials,
+        shrunk towards the class. ``"auto"`` takes the fewest (up to 4, of 5 patients or more each) whose likelihood of
+        patients left out is within a standard error of the best.
+    covariates
+        Columns of ``obs`` with what else is known of each patient, one value a patient: ``["age", "sex"]``. Numbers
+        count as such, all else by its levels. Patients can then be generated at values of them; the effects are those
+        on log-ratios, the same in all classes, and are shrunk, see :mod:`repatient.recipe`.
     shrinkage
         Weight of all classes' patients together in each class's recipe, in patients (empirical Bayes): with 1,
         the mean of 4 patients moves a fifth of the way to the pooled mean. ``0`` takes each class for itself.
@@ -73,7 +97,7 @@ def recipes(
     key_added
         Key under which the results are stored.
     random_state
-        Seed of the Monte-Carlo mean of the ``"logistic_normal"`` recipe; the other kinds draw nothing.
+        Seed of the Monte-Carlo mean of the ``"logistic_normal"`` recipe and of the start of sub-types.
     %(copy)s
 
     Returns
@@ -85,7 +109,7 @@ def recipes(
     ``counts``
         Cells of each patient in each component, patients × components.
     ``patients``
-        ``label``, ``donor`` and ``n_cells`` of each patient.
+        ``label``, ``donor``, ``n_cells`` and covariates of each patient.
     ``classes``, ``origin``
         Names of the classes, and whether a recipe is this ``"cohort"``'s or the ``"reference"``'s.
     ``mean``
@@ -93,14 +117,20 @@ def recipes(
     ``concentration`` (classes,), or ``location`` and ``covariance``, or ``compositions`` and ``composition_class``
         What else the kind has: larger concentrations mean patients more alike; the covariance is that of the
         log-ratios. Only the Dirichlet kinds and ``"mean"`` generate from ``mean``, the others from these.
+    ``subtype_weight``, ``subtype_mean``, ``subtype_concentration`` and ``subtype_class``
+        With sub-types, in place of ``concentration``: share, mean composition and concentration of each, one row a
+        sub-type, and the number of its class. They may be edited; ``mean`` then follows from them.
+    ``covariates``, ``effects`` (classes, columns, K), ``covariate_mean``, ``covariate_low`` and ``covariate_high``
+        With covariates: the columns that they make, what a unit of each adds to the logarithms of a composition, the
+        values (classes, columns) at which the recipe of a class stands, and the range that was fitted on.
 
     Raises
     ------
     KeyError
         If a column or the mixture does not exist.
     ValueError
-        If a patient has two labels or donors, a class in ``labels`` has no patient and no reference, or the
-        reference has another mixture or kind.
+        If a patient has two labels, donors or values of a covariate, or lacks one, a class in ``labels`` has no patient and no reference, the
+        reference has another mixture or kind, or ``transfer="log_ratio"`` finds no class to compare the cohorts on.
 
     References
     ----------
@@ -110,6 +140,9 @@ def recipes(
     _store.check_key(key_added, "key_added")
     _store.check_option(kind, "kind", KINDS)
     _store.check_integer(random_state, "random_state", minimum=0)
+    if n_subtypes != "auto":
+        n_subtypes = _store.check_integer(n_subtypes, "n_subtypes", minimum=1)
+    check_transfer(transfer, shared_class, has_reference=reference is not None)
     mask = _store.read_mask(data, mask_obs)
     components, n_components = _store.read_components(data, gmm_key)
     if n_components < 2:
@@ -121,25 +154,38 @@ def recipes(
     names = _check_labels(labels, patients, external)
 
     counts = _count(patients, components, n_components)
+    values = _store.read_covariates(data, covariates, patients)
     own = [name for name in names if name in patients.classes]
     parts, origin = [], dict.fromkeys(names, "reference") | dict.fromkeys(own, "cohort")
-    if own:
+    fitted = None
+    if own or (transfer != "raw" and patients.classes):
         known = patients.labelled
         fitted = fit_recipes(
-            counts[known], patients.labels[known].astype(str), kind=kind, shrinkage=shrinkage, random_state=random_state
+            counts[known],
+            patients.labels[known].astype(str),
+            kind=kind,
+            shrinkage=shrinkage,
+            random_state=random_state,
+            n_subtypes=n_subtypes,
+            covariates=None if values is None else {name: values[name][known].to_numpy() for name in values},
         )
+    if fitted is not None and own:
         parts.append(fitted.take(own))
     if external is not None and (others := [name for name in names if name not in own]):
-        parts.append(external.take(others))
+        parts.append(transferred(external, fitted, others, transfer, shared_class))
     joined = parts[0] if len(parts) == 1 else parts[0].join(parts[1])
     entry = _store.recipes_entry(joined.take(names), [origin[name] for name in names])
     entry["counts"] = pd.DataFrame(
         counts, index=patients.names.astype(str), columns=[str(k) for k in range(n_components)]
     )
-    entry["patients"] = _store.patients_frame(patients)
+    entry["patients"] = _store.patients_frame(patients, **({} if values is None else dict(values)))
     entry["params"] = _store.record(
         kind=kind,
+        n_subtypes=n_subtypes,
+        covariates=None if values is None else list(values),
         shrinkage=shrinkage,
+        transfer=transfer,
+        shared_class=shared_class,
         patient_key=patient_key,
         label_key=label_key,
         donor_key=donor_key,

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+import repatient as rp
+
+
+def bag_means(adata, patients):
+    one_hot = (patients[:, None] == np.unique(patients)).astype(float)
+    return (one_hot / one_hot.sum(axis=0)).T @ adata.obsm["X_pca"]
+
+
+def generated_means(adata):
+    counts = adata.obsm["generated"]
+    return (counts.T @ adata.obsm["X_pca"]) / np.asarray(counts.sum(axis=0)).T
+
+
+@pytest.fixture
+def shifted(generated, keys):
+    """The cohort with every patient shifted as a whole, by as much as cells differ within components."""
+    codes = generated.obs["patient"].cat.codes.to_numpy()
+    rng = np.random.default_rng(0)
+    residuals = generated.obsm["X_pca"] - generated.uns["gmm"]["means"][generated.obs["gmm"].cat.codes]
+    generated.obsm["X_pca"] = generated.obsm["X_pca"] + residuals.std(axis=0) * rng.normal(size=(16, 10))[codes]
+    # The shifted cells stay in their components, so that offsets are what patients differ by.
+    rp.tl.recipes(generated, **keys, kind="empirical", shrinkage=0.0)
+    return generated
+
+
+def variance(means):
+    return np.trace(np.cov(means.T))
+
+
+def test_generated_patients_differ_as_real_ones_do(shifted):
+    real = variance(bag_means(shifted, shifted.obs["patient"].to_numpy().astype(str)))
+    ratio = {}
+    for effects in (False, 0.5, True):
+        rp.tl.generate(shifted, 40, donor_effects=effects)
+        ratio[effects] = variance(generated_means(shifted)) / real
+    assert ratio[False] < ratio[0.5] < ratio[True]
+    assert 0.6 < ratio[True] < 1.4
+    assert ratio[False] < 0.7 * ratio[True]
+
+
+def test_real_and_generated_patients_are_told_apart_less(shifted):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+
+    real = bag_means(shifted, shifted.obs["patient"].to_numpy().astype(str))
+    found = []
+    for effects in (False, True):
+        rp.tl.generate(shifted, 8, donor_effects=effects)
+        x = np.vstack([real, generated_means(shifted)])
+        y = np.repeat([0, 1], 16)
+        # Squares see a lack of spread, which has no direction.
+        model = make_pipeline(StandardScaler(), PolynomialFeatures(2), LogisticRegression(C=0.05, max_iter=1000))
+        folds = StratifiedKFold(5, shuffle=True, random_state=0)
+        scores = cross_val_predict(model, x, y, cv=folds, method="predict_proba")[:, 1]
+        found.append(roc_auc_score(y, scores))
+    assert found[1] <= 0.7
+    assert found[1] < found[0]
+
+
+def test_table_names_the_reference(shifted):
+    rp.tl.generate(shifted, 6, donor_effects=True)
+    entry = shifted.uns["generated"]
+    assert set(entry["patients"]["reference"]) <= set(shifted.obs["patient"])
+    assert entry["params"]["donor_effects"] == 1.0
+    rp.tl.generate(shifted, 6)
+    assert "reference" not in shifted.uns["generated"]["patients"]
+
+
+def test_references_are_patients_of_the_pool(shifted):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rp.tl.generate(shifted, 10, donor_effects=True, pool="same")
+    patients = shifted.uns["generated"]["patients"]
+    label_of = shifted.obs.groupby("patient", observed=True)["label"].first()
+    assert (label_of.loc[patients["reference"]].to_numpy() == patients["label"].to_numpy()).all()
+
+
+def test_no_cell_outside_the_mask_is_drawn_or_measured(shifted, keys):
+    shifted.obs["train"] = shifted.obs["patient"].isin(shifted.obs["patient"].cat.categories[4:])
+    rp.tl.recipes(shifted, **keys, mask_obs="train")
+    rp.tl.generate(shifted, 10, donor_effects=True)
+    before = shifted.obsm["generated"].copy()
+    outside = ~shifted.obs["train"].to_numpy()
+    assert before[outside].nnz == 0
+    assert (
+        shifted.obs["patient"].cat.categories[:4].intersection(shifted.uns["generated"]["patients"]["reference"]).empty
+    )
+    shifted.obsm["X_pca"][outside] = 1e3
+    rp.tl.generate(shifted, 10, donor_effects=True)
+    assert (shifted.obsm["generated"] != before).nnz == 0
+
+
+def test_share_of_a_donor_is_kept(shifted):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rp.tl.generate(shifted, 20, donor_effects=True, max_donor_share=0.2)
+    counts = shifted.obsm["generated"]
+    one_hot = np.stack([shifted.obs["patient"] == name for name in shifted.obs["patient"].cat.categories]).astype(int)
+    shares = (one_hot @ counts.toarray()) / np.asarray(counts.sum(axis=0))
+    assert shares.max() <= 0.2 + 1e-12
+
+
+def test_same_seed_same_patients(shifted):
+    first, second, other = (
+        rp.tl.generate(shifted, 5, donor_effects=True, random_state=seed, copy=True).obsm["generated"]
+        for seed in (1, 1, 2)
+    )
+    assert (first != second).nnz == 0
+    assert (first != other).nnz > 0
+
+
+def test_mudata(shifted):
+    import mudata as md
+
+    mdata = md.MuData({"rna": shifted[:, :2].copy()})
+    mdata.obs = shifted.obs[["patient", "label"]].copy()
+    rp.tl.gmm(mdata, 4, use_rep="rna:X_pca")
+    rp.tl.recipes(mdata, patient_key="patient", label_key="label")
+    rp.tl.generate(mdata, 3, donor_effects=True)
+    assert mdata.obsm["generated"].shape[1] == 6
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "match"),
+    [
+        ({"donor_effects": True, "n_donors": 2}, ValueError, "`donor_effects` and `n_donors`"),
+        ({"donor_effects": 1.5}, ValueError, "above 0 and up to 1, not 1.5"),
+        ({"donor_effects": "yes"}, TypeError, "above 0 and up to 1, not 'yes'"),
+    ],
+)
+def test_errors(generated, untouched, kwargs, error, match):
+    with untouched(generated), pytest.raises(error, match=match):
+        rp.tl.generate(generated, 3, **kwargs)
+
+
+def test_pool_of_one_patient(generated):
+    one = (generated.obs["patient"] == generated.obs["patient"].cat.categories[0]).to_numpy()
+    with pytest.raises(ValueError, match="two patients or more"):
+        rp.tl.generate(generated, 3, donor_effects=True, mask_obs=one)
+
+
+@pytest.mark.parametrize(
+    ("name", "use_rep", "kind"),
+    [
+        ("melanoma_icb_scrna.h5ad", "X_pca", "empirical"),
+        ("igan_glomeruli_pathomics.h5ad", "X", "empirical"),
+        ("igan_glomeruli_pathomics.h5ad", "X", "dirichlet_multinomial"),
+    ],
+)
+def test_variance_of_real_cohorts(read_cohort, name, use_rep, kind):
+    adata = read_cohort(name)
+    columns = [column for column in ("patient", "cohort", "label") if column in adata.obs]
+    adata.obs["bag"] = adata.obs[columns].astype(str).agg("_".join, axis=1)
+    if use_rep == "X":
+        # Every fourth patient is enough, on axes of equal weight.
+        adata = adata[adata.obs["bag"].astype("category").cat.codes % 4 == 0].copy()
+        adata.X = (adata.X - adata.X.mean(axis=0)) / adata.X.std(axis=0)
+    x = np.asarray(adata.obsm[use_rep] if use_rep != "X" else adata.X, dtype=np.float64)
+    rp.tl.gmm(adata, 20, use_rep=use_rep)
+    rp.tl.recipes(adata, patient_key="bag", label_key="label", donor_key="patient", kind=kind)
+    names, codes = np.unique(adata.obs["bag"], return_inverse=True)
+    sums = np.zeros((len(names), x.shape[1]))
+    np.add.at(sums, codes, x)
+    real = variance(sums / np.bincount(codes)[:, None])
+    numbers = adata.obs.groupby("bag")["label"].first().astype(str).value_counts().to_dict()
+    ratio = []
+    for effects in (False, True):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            rp.tl.generate(adata, numbers, donor_effects=effects)
+        counts = adata.obsm["generated"]
+        ratio.append(variance(np.asarray((counts.T @ x) / np.asarray(counts.sum(axis=0)).T)) / real)
+    assert 0.6 < ratio[1] < 1.4
+    assert ratio[0] < 0.85 * ratio[1]
