@@ -9,9 +9,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from repatient import datasets, get, io, mil, mixture, pl, recipe, sampling, tl
+    from repatient import datasets, evaluation, get, io, mil, mixing, mixture, pl, recipe, sampling, tl, views
 
-__all__ = ["__version__", "datasets", "get", "io", "mil", "mixture", "pl", "recipe", "sampling", "tl"]
+__all__ = [
+    "__version__",
+    "datasets",
+    "evaluation",
+    "get",
+    "io",
+    "mil",
+    "mixing",
+    "mixture",
+    "pl",
+    "recipe",
+    "sampling",
+    "tl",
+    "views",
+]
 
 __version__ = version("repatient")
 

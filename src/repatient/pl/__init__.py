@@ -1,10 +1,12 @@
 """Plots: the recipes, the generated patients and the classifier, from what the tools stored."""
 
 from repatient.pl._attention import attention
+from repatient.pl._audit import audit
 from repatient.pl._compositions import compositions
 from repatient.pl._embedding import embedding
+from repatient.pl._evaluation import evaluation
 from repatient.pl._history import history
 from repatient.pl._recipes import recipes
 from repatient.pl._uncertainty import uncertainty
 
-__all__ = ["attention", "compositions", "embedding", "history", "recipes", "uncertainty"]
+__all__ = ["attention", "audit", "compositions", "embedding", "evaluation", "history", "recipes", "uncertainty"]

@@ -1,11 +1,31 @@
 """Tools: fit the mixture, learn recipes, generate patients, train and select."""
 
 from repatient.tl._assign import assign
+from repatient.tl._audit import audit
+from repatient.tl._distill import distill
+from repatient.tl._evaluate import evaluate
+from repatient.tl._evaluate_views import evaluate_views
 from repatient.tl._generate import generate
 from repatient.tl._gmm import gmm
 from repatient.tl._mil import mil
 from repatient.tl._patient_classifier import PatientClassifier
 from repatient.tl._recipes import recipes
 from repatient.tl._select import select
+from repatient.tl._synthesize import synthesize
+from repatient.tl._view_encoder import ViewEncoder
 
-__all__ = ["PatientClassifier", "assign", "generate", "gmm", "mil", "recipes", "select"]
+__all__ = [
+    "PatientClassifier",
+    "ViewEncoder",
+    "assign",
+    "audit",
+    "distill",
+    "evaluate",
+    "evaluate_views",
+    "generate",
+    "gmm",
+    "mil",
+    "recipes",
+    "select",
+    "synthesize",
+]

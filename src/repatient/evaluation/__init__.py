@@ -1,0 +1,78 @@
+"""Patient-level splits, metrics and comparisons; realism and discrepancy of generated patients."""
+
+from repatient.evaluation._bag_summaries import BagSummaries, summarise_bags
+from repatient.evaluation._cohort import Cohort
+from repatient.evaluation._comparison import Interval, average_interval, by_split, compare, corrected_interval
+from repatient.evaluation._discrepancy import MMD, energy_distance, mmd_test
+from repatient.evaluation._fold import SCENARIOS, Fold, Scenario, make_folds
+from repatient.evaluation._grouped_auroc import TooFewPatientsError, auroc, grouped_auroc
+from repatient.evaluation._methods import BASELINES, DEFAULTS, METHODS, Method, check_methods
+from repatient.evaluation._metrics import METRICS, score
+from repatient.evaluation._privacy import (
+    Reidentification,
+    donor_shares,
+    effective_donors,
+    membership_auroc,
+    reidentification,
+    repeated_share,
+)
+from repatient.evaluation._realism import (
+    ComponentAUROC,
+    ComponentMeans,
+    Discrepancy,
+    class_auroc_within_components,
+    component_means,
+    discrepancy,
+    real_against_generated,
+    size_auroc,
+    variance_ratio,
+)
+from repatient.evaluation._run import run
+from repatient.evaluation._splits import group_splits
+from repatient.evaluation._workshop import Plan
+
+__all__ = [
+    "BASELINES",
+    "DEFAULTS",
+    "METHODS",
+    "METRICS",
+    "MMD",
+    "SCENARIOS",
+    "BagSummaries",
+    "Cohort",
+    "ComponentAUROC",
+    "ComponentMeans",
+    "Discrepancy",
+    "Fold",
+    "Interval",
+    "Method",
+    "Plan",
+    "Reidentification",
+    "Scenario",
+    "TooFewPatientsError",
+    "auroc",
+    "average_interval",
+    "by_split",
+    "check_methods",
+    "class_auroc_within_components",
+    "compare",
+    "component_means",
+    "corrected_interval",
+    "discrepancy",
+    "donor_shares",
+    "effective_donors",
+    "energy_distance",
+    "group_splits",
+    "grouped_auroc",
+    "make_folds",
+    "membership_auroc",
+    "mmd_test",
+    "real_against_generated",
+    "reidentification",
+    "repeated_share",
+    "run",
+    "score",
+    "size_auroc",
+    "summarise_bags",
+    "variance_ratio",
+]

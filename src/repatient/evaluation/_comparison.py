@@ -1,0 +1,194 @@
+"""Differences between methods over repeated splits, with intervals that know that splits overlap."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_COLUMNS = ("method", "split", "metric", "value")
+
+
+class Interval(NamedTuple):
+    """Mean of paired differences with its corrected uncertainty."""
+
+    mean: float
+    standard_error: float
+    degrees: float
+
+    def bounds(self, confidence: float) -> tuple[float, float]:
+        """Two-sided interval; either bound is one-sided at ``(1 + confidence) / 2``."""
+        half = self.standard_error * float(stats.t.ppf((1 + confidence) / 2, self.degrees))
+        return self.mean - half, self.mean + half
+
+    def lower(self, confidence: float) -> float:
+        """One-sided lower bound."""
+        return self.mean - self.standard_error * float(stats.t.ppf(confidence, self.degrees))
+
+    def upper(self, confidence: float) -> float:
+        """One-sided upper bound."""
+        return self.mean + self.standard_error * float(stats.t.ppf(confidence, self.degrees))
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided p-value of a mean of zero."""
+        if self.standard_error == 0:
+            return 1.0 if self.mean == 0 else 0.0
+        return 2 * float(stats.t.sf(abs(self.mean) / self.standard_error, self.degrees))
+
+
+def corrected_interval(differences: NDArray[np.float64], test_fraction: float) -> Interval:
+    r"""Mean of paired differences over splits, with the corrected resampled standard error.
+
+    Splits share most of their patients, so that their differences are correlated and the usual standard error is too
+    small. The corrected one is :math:`\sqrt{(1/J + n_{test}/n_{train})\, s^2}` over J splits.
+
+    Parameters
+    ----------
+    differences
+        One value a split, (splits,), two or more.
+    test_fraction
+        Share of the patients in the test set, which gives :math:`n_{test}/n_{train}`.
+
+    Returns
+    -------
+    Mean, standard error and J - 1 degrees of freedom.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two differences, or the share is not between 0 and 1.
+
+    References
+    ----------
+    Nadeau and Bengio (2003), Inference for the Generalization Error, Machine Learning 52, section 4.
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    if values.ndim != 1 or len(values) < 2:
+        msg = f"differences: one value for each of two or more splits is needed, found shape {values.shape}."
+        raise ValueError(msg)
+    if not 0 < test_fraction < 1:
+        msg = f"test_fraction is a share between 0 and 1, not {test_fraction!r}."
+        raise ValueError(msg)
+    variance = values.var(ddof=1) * (1 / len(values) + test_fraction / (1 - test_fraction))
+    return Interval(float(values.mean()), float(np.sqrt(variance)), len(values) - 1)
+
+
+def average_interval(intervals: list[Interval]) -> Interval:
+    """Mean over cohorts, whose errors are independent; degrees of freedom after Welch and Satterthwaite."""
+    variances = np.array([interval.standard_error**2 for interval in intervals])
+    degrees = np.array([interval.degrees for interval in intervals])
+    total = variances.sum()
+    effective = total**2 / (variances**2 / degrees).sum() if total > 0 else degrees.sum()
+    mean = float(np.mean([interval.mean for interval in intervals]))
+    return Interval(mean, float(np.sqrt(total)) / len(intervals), float(effective))
+
+
+def compare(
+    frame: pd.DataFrame,
+    *,
+    baseline: str = "none",
+    metric: str = "auroc",
+    test_fraction: float | None = None,
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """Compare every method with a baseline, split by split.
+
+    Parameters
+    ----------
+    frame
+        What :func:`repatient.tl.evaluate` returned or stored: columns ``method``, ``split``, ``metric``, ``value``.
+    baseline
+        Method to compare with.
+    metric
+        Metric to compare by.
+    test_fraction
+        Share of the patients in the test sets. ``None``: that in ``frame.attrs``, where ``evaluate`` leaves it.
+    confidence
+        Of the intervals.
+
+    Returns
+    -------
+    One row a method but the baseline, with ``mean`` and ``sd`` of the metric over the splits, ``difference`` from the
+    baseline, ``lower`` and ``upper`` ends of its corrected two-sided interval, ``one_sided_lower`` and
+    ``one_sided_upper`` bounds of the same confidence, ``p_value`` and ``p_holm``, adjusted for the number of methods
+    :cite:p:`Holm1979`.
+
+    Raises
+    ------
+    KeyError
+        If a column is missing.
+    ValueError
+        If the baseline, the metric or the share of the test sets is not known, or methods lack splits.
+
+    Notes
+    -----
+    Intervals and p-values are those of the corrected resampled t-test :cite:p:`Nadeau2003`, with the variance of the
+    differences times (1/J + n_test/n_train) for J splits. For a metric where less is better, such as ``brier``, an
+    improvement is negative.
+    """
+    fraction = _check_fraction(frame, test_fraction)
+    table = by_split(frame, metric)
+    if baseline not in table:
+        msg = f"`baseline`: no method {baseline!r}; there are {list(table.columns)}."
+        raise ValueError(msg)
+    rows = {}
+    for name in table.columns.drop(baseline):
+        interval = corrected_interval((table[name] - table[baseline]).to_numpy(), fraction)
+        lower, upper = interval.bounds(confidence)
+        rows[name] = {
+            "mean": table[name].mean(),
+            "sd": table[name].std(ddof=1),
+            "difference": interval.mean,
+            "lower": lower,
+            "upper": upper,
+            "one_sided_lower": interval.lower(confidence),
+            "one_sided_upper": interval.upper(confidence),
+            "p_value": interval.p_value,
+        }
+    columns = ["mean", "sd", "difference", "lower", "upper", "one_sided_lower", "one_sided_upper", "p_value"]
+    result = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("method")
+    result["p_holm"] = holm(result["p_value"].to_numpy(dtype=np.float64))
+    return result
+
+
+def by_split(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Values of one metric, splits × methods, methods in the order of the frame."""
+    missing = [name for name in _COLUMNS if name not in frame]
+    if missing:
+        msg = f"`frame`: no columns {missing}; a frame of `rp.tl.evaluate` has {list(_COLUMNS)}."
+        raise KeyError(msg)
+    there_are = list(dict.fromkeys(frame["metric"].astype(str)))
+    if metric not in there_are:
+        msg = f"`metric`: no metric {metric!r}; there are {there_are}."
+        raise ValueError(msg)
+    chosen = frame[frame["metric"].astype(str) == metric]
+    table = chosen.assign(method=chosen["method"].astype(str)).pivot(index="split", columns="method", values="value")
+    if table.isna().any(axis=None):
+        msg = (
+            f"`frame`: the methods {list(table.columns[table.isna().any()])} lack some splits; differences are paired."
+        )
+        raise ValueError(msg)
+    return table[list(dict.fromkeys(chosen["method"].astype(str)))]
+
+
+def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """p-values adjusted for their number by Holm's step-down procedure."""
+    order = np.argsort(p_values)
+    stepped = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
+    adjusted = np.empty_like(stepped)
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return adjusted
+
+
+def _check_fraction(frame: pd.DataFrame, test_fraction: float | None) -> float:
+    fraction = frame.attrs.get("test_fraction") if test_fraction is None else test_fraction
+    if fraction is None:
+        msg = "`test_fraction`: the frame does not say which share of the patients was held out; pass it."
+        raise ValueError(msg)
+    return float(fraction)

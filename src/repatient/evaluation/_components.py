@@ -1,0 +1,91 @@
+"""The mixture of a fold, fitted on the cells that may be learnt from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
+
+from repatient.mixture import GaussianMixture
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_MOST_AXES = 20
+_FEWEST_CELLS = 5
+# Of the mean variance: few cells make components of no width.
+_REGULARISATION = 1e-4
+
+
+@dataclass(frozen=True)
+class Components:
+    """Mixture of Gaussians over as many directions as the cells can bear.
+
+    With as many cells as full covariances have parameters, the mixture is fitted on all features. With fewer, it is
+    fitted on principal components, one for every two cells that a component of the mixture has on average, at most 20,
+    and with diagonal covariances if there still are too few cells. The number of components falls where they would have
+    less than five cells.
+
+    Parameters
+    ----------
+    mixture
+        The fitted mixture.
+    rotation
+        Principal components before it, ``None`` where there are none.
+    """
+
+    mixture: GaussianMixture
+    rotation: PCA | None
+
+    @classmethod
+    def fit(cls, X: NDArray[np.floating], n_components: int, *, random_state: int) -> Self:
+        """Fit to cells, shape (n, d).
+
+        Parameters
+        ----------
+        X
+            Cells that may be learnt from, their features in comparable units.
+        n_components
+            Number of components wanted.
+        random_state
+            Seed.
+        """
+        n_cells, n_features = X.shape
+        n_components = max(2, min(n_components, n_cells // _FEWEST_CELLS))
+        rotation = None
+        with threadpool_limits(limits=1):
+            if not _bears_full(n_cells, n_components, n_features):
+                n_axes = min(n_features, n_cells - 1, _MOST_AXES, max(2, n_cells // (2 * n_components)))
+                rotation = PCA(n_axes, svd_solver="full").fit(X)
+                X = rotation.transform(X)
+            kind = "full" if _bears_full(n_cells, n_components, X.shape[1]) else "diag"
+            mixture = GaussianMixture(
+                n_components,
+                covariance_type=kind,
+                reg_covar=_REGULARISATION * float(X.var(axis=0).mean()),
+                tol=1e-3,
+                n_init=2,
+                random_state=random_state,
+                progress=False,
+            )
+            return cls(mixture.fit(X), rotation)
+
+    @property
+    def n_components(self) -> int:
+        """Number of components fitted."""
+        return int(self.mixture.n_components)
+
+    def assign(self, X: NDArray[np.floating]) -> NDArray[np.int64]:
+        """Most probable component of each cell, shape (n,)."""
+        with threadpool_limits(limits=1):
+            if self.rotation is not None:
+                X = self.rotation.transform(X)
+            return self.mixture.predict(X).astype(np.int64)
+
+
+def _bears_full(n_cells: int, n_components: int, n_features: int) -> bool:
+    """Whether there are as many cells as parameters."""
+    return n_cells >= n_components * n_features * (n_features + 3) // 2

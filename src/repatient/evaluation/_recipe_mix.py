@@ -1,0 +1,117 @@
+"""RECIPE in a fold: fresh patients, a fixed set of them, and the null."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from repatient.evaluation._workshop import Workshop
+    from repatient.mil import Bags
+    from repatient.mixing import RecipeMix
+    from repatient.mixing._recipe_sampler import RecipeSampler
+
+KEEP = ("low", "high", "band", "correct", "random", "all")
+# Apart from the seed of the training.
+_STREAM = 1
+
+
+def recipe_mix(workshop: Workshop, settings: Mapping[str, Any]) -> RecipeMix:
+    """The generator of a fold; a missing class has the recipe of the external cohort's patients."""
+    from repatient.mixing import RecipeMix
+
+    settings = dict(settings)
+    n_components, align = settings.pop("n_components", None), settings.pop("align", "raw")
+    codes, number = workshop.components(n_components)
+    recipes = None
+    if len(workshop.external_patients):
+        of_recipes = {name: settings[name] for name in ("kind", "shrinkage") if name in settings}
+        missing = str(workshop.scenario.missing_class)
+        recipes = workshop.recipes(workshop.fold.external, n_components, align, **of_recipes).take([missing])
+    return RecipeMix(codes, number, recipes=recipes, **settings)
+
+
+@dataclass(frozen=True)
+class Null:
+    """The same generator with the recipes of wrong classes.
+
+    Parameters
+    ----------
+    mix
+        The generator.
+    missing_class
+        Class whose recipe becomes that of another; ``None``: all classes exchange theirs.
+    """
+
+    mix: RecipeMix
+    missing_class: int | None
+
+    def bind(self, bags: Bags, y: NDArray[np.int64], classes: NDArray[Any], groups: NDArray[Any]) -> RecipeSampler:
+        """Prepare for one training, see :class:`repatient.mil.Augmenter`."""
+        sampler = self.mix.bind(bags, y, classes, groups)
+        own = sampler.generator.recipes
+        wrong = own[1:] + own[:1]
+        if self.missing_class is not None:
+            wrong = [wrong[c] if c == self.missing_class else recipe for c, recipe in enumerate(own)]
+        return replace(sampler, generator=replace(sampler.generator, recipes=wrong))
+
+
+def draw_fixed(workshop: Workshop, mix: RecipeMix, n_generated: int | None) -> tuple[Bags, NDArray[np.int64]]:
+    """Generated patients with their classes, ``n_generated`` a class; ``None`` for the generator's share of all."""
+    patients = workshop.fold.train
+    y, n_classes = workshop.cohort.y[patients], workshop.n_classes
+    number = len(y) * mix.share / (1 - mix.share) if n_generated is None else n_generated * n_classes
+    # Nothing but generated patients.
+    sampler = replace(mix, share=1.0).bind(
+        workshop.bags.take(patients), y, np.arange(n_classes), workshop.cohort.donors[patients]
+    )
+    rng = np.random.default_rng([workshop.fold.seed, _STREAM])
+    bags, targets = sampler(np.zeros(max(n_classes, round(number)), dtype=np.int64), rng, _no_scores)
+    return bags, targets.argmax(axis=1)
+
+
+def _no_scores(bags: Bags) -> NDArray[np.float32]:
+    """Attention before any training: none."""
+    return np.zeros(len(bags.rows), dtype=np.float32)
+
+
+def select(
+    workshop: Workshop, bags: Bags, y: NDArray[np.int64], *, keep: str = "all", fraction: float = 0.5
+) -> tuple[Bags, NDArray[np.int64]]:
+    """Some of the generated patients of each class, by the entropy that a model trained on all has of them."""
+    if keep not in KEEP:
+        msg = f"`methods`: 'select' is one of {list(KEEP)}, not {keep!r}."
+        raise ValueError(msg)
+    if keep == "all":
+        return bags, y
+    if keep == "random":
+        values = np.random.default_rng([workshop.fold.seed, _STREAM + 1]).random(len(y))
+    else:
+        model = workshop.train(workshop.fold.train, generated=(bags, y))
+        passes = model.predict_proba_mc(bags)
+        if keep == "correct":
+            kept = np.flatnonzero(passes.mean(axis=0).argmax(axis=1) == y)
+            return bags.take(kept), y[kept]
+        values = _entropy(passes)
+    kept = np.sort(np.concatenate([_part(np.flatnonzero(y == c), values, keep, fraction) for c in np.unique(y)]))
+    return bags.take(kept), y[kept]
+
+
+def _entropy(passes: NDArray[np.float64]) -> NDArray[np.float64]:
+    from repatient.mil import total_entropy
+
+    return total_entropy(passes)
+
+
+def _part(members: NDArray[np.int64], values: NDArray[np.float64], keep: str, fraction: float) -> NDArray[np.int64]:
+    """A share of some patients, at one end of their values or in the middle."""
+    ranked = members[np.argsort(values[members], kind="stable")]
+    number = max(1, round(fraction * len(ranked)))
+    start = {"high": len(ranked) - number, "band": (len(ranked) - number) // 2}.get(keep, 0)
+    return ranked[start : start + number]

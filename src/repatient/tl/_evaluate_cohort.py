@@ -1,0 +1,130 @@
+"""The patients of an evaluation, read from one object or from two."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from repatient import _store
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+    from numpy.typing import NDArray
+
+    from repatient.evaluation import Cohort
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Columns of ``obs``."""
+
+    patient_key: str
+    label_key: str
+    donor_key: str | None
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Labelled patients of one cohort, with their cells in the whole array."""
+
+    X: NDArray[Any]
+    codes: NDArray[np.int64]
+    labels: NDArray[np.str_]
+    donors: NDArray[np.str_]
+    classes: list[str]
+
+
+def read_cohort(data: AnnData | MuData, keys: Keys, use_rep: str, mask: NDArray[np.bool_] | None) -> Cohort:
+    """The labelled patients of one cohort."""
+    return _joined(_part(data, keys, use_rep, mask), None)
+
+
+def read_cohorts(
+    data: AnnData | MuData,
+    keys: Keys,
+    use_rep: str,
+    mask: NDArray[np.bool_] | None,
+    *,
+    cohort_key: str | None,
+    target: str | None,
+    reference: AnnData | MuData | None,
+) -> Cohort:
+    """The labelled patients of a target cohort and of another one, in the same object or in ``reference``."""
+    if (cohort_key is None) == (reference is None):
+        msg = (
+            "`scenario='missing_class'` takes the recipe of the missing class from another cohort: pass either "
+            "`cohort_key`, a column that tells the cohorts apart, or `reference`, an object of its own."
+        )
+        raise ValueError(msg)
+    if reference is not None:
+        _store.check_data(reference)
+        own = _part(data, keys, use_rep, mask)
+        other = _part(reference, keys, _store.read_embedding(reference, use_rep)[1], None)
+        if other.X.shape[1] != own.X.shape[1]:
+            msg = (
+                f"`reference`: its embedding {use_rep!r} has {other.X.shape[1]} dimensions and that of `data` "
+                f"{own.X.shape[1]}; both cohorts need the embedding of one model."
+            )
+            raise ValueError(msg)
+        return _joined(own, other)
+    is_target = _is_target(data, str(cohort_key), target)
+    inside = np.ones(data.n_obs, dtype=bool) if mask is None else mask
+    if not (inside & ~is_target).any():
+        msg = f"`cohort_key`: all cells of {cohort_key!r} are of one cohort; there is none to learn the recipe from."
+        raise ValueError(msg)
+    return _joined(_part(data, keys, use_rep, inside & is_target), _part(data, keys, use_rep, inside & ~is_target))
+
+
+def _is_target(data: AnnData | MuData, cohort_key: str, target: str | None) -> NDArray[np.bool_]:
+    column = _store.obs_column(data, cohort_key, "cohort_key").astype("category")
+    cohorts = [str(name) for name in column.cat.categories]
+    if target is None:
+        target = cohorts[0]
+    if str(target) not in cohorts:
+        msg = f"`target`: no cohort {target!r} in {cohort_key!r}; there are {_store.listed(cohorts)}."
+        raise ValueError(msg)
+    return column.astype(str).to_numpy(dtype=str) == str(target)
+
+
+def _part(data: AnnData | MuData, keys: Keys, use_rep: str, mask: NDArray[np.bool_] | None) -> _Part:
+    patients = _store.read_patients(data, keys.patient_key, keys.label_key, keys.donor_key, mask)
+    X, _ = _store.read_embedding(data, use_rep, patient_key=keys.patient_key)
+    # The others are left out: nothing can be learnt from them, and nothing measured.
+    place = np.append(np.where(patients.labelled, np.cumsum(patients.labelled) - 1, -1), -1)
+    return _Part(
+        X=X,
+        codes=place[patients.codes],
+        labels=patients.labels[patients.labelled].astype(str),
+        donors=patients.donors[patients.labelled].astype(str),
+        classes=patients.classes,
+    )
+
+
+def _joined(own: _Part, other: _Part | None) -> Cohort:
+    """The patients of the own cohort, then those of the other of the same classes; donors are known by their names."""
+    from repatient.evaluation import Cohort
+
+    if len(own.classes) < 2:
+        msg = f"`label_key`: the classes of the patients to split are {_store.listed(own.classes)}; two are needed."
+        raise ValueError(msg)
+    X, codes, labels, donors = own.X, own.codes, own.labels, own.donors
+    if other is not None:
+        known = np.isin(other.labels, own.classes)
+        place = np.append(np.where(known, len(labels) + np.cumsum(known) - 1, -1), -1)
+        if other.X is own.X:
+            codes = np.where(other.codes >= 0, place[other.codes], codes)
+        else:
+            X, codes = np.concatenate([X, other.X]), np.concatenate([codes, place[other.codes]])
+        labels = np.concatenate([labels, other.labels[known]])
+        donors = np.concatenate([donors, other.donors[known]])
+    return Cohort(
+        X=X,
+        codes=codes,
+        y=np.array([own.classes.index(label) for label in labels]),
+        donors=np.unique(donors, return_inverse=True)[1],
+        classes=tuple(own.classes),
+        is_external=np.arange(len(labels)) >= len(own.labels),
+    )

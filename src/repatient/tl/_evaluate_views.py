@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from repatient import _store
+from repatient._docs import shared_docs
+from repatient._progress import progress_bar
+from repatient.tl._view_pair import ViewPair, read_rows
+from repatient.tl._view_partners import read_synthetic, to_comparable
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+    from repatient.views import Comparison, Translator
+
+
+@shared_docs
+def evaluate_views(
+    data: AnnData | MuData,
+    primary: str,
+    privileged: str,
+    *,
+    label_key: str,
+    translator: Translator | Sequence[Translator] | None = None,
+    synthetic_key: str | None = None,
+    pairs: Any = None,
+    primary_rep: str | None = None,
+    privileged_rep: str | None = None,
+    mask_obs: Any = None,
+    patient_key: str | None = None,
+    test_fraction: float = 0.3,
+    arms: Sequence[str] | None = None,
+    n_pairs: int = 100,
+    budgets: Sequence[float] = (0.1, 0.3, 1.0),
+    n_labels: int = 50,
+    n_seeds: int = 3,
+    encoder: Mapping[str, Any] | None = None,
+    key_added: str = _store.keys.VIEWS,
+    random_state: int = 0,
+    progress: bool | None = None,
+    copy: bool = False,
+) -> pd.DataFrame | tuple[pd.DataFrame, AnnData | MuData]:
+    """Measure what synthetic partners are worth, beside a single modality, measured partners and controls.
+
+    Every arm makes a representation of the primary modality, with encoders trained for the same number of steps on the
+    training observations; simple readers then learn labels on it from the training observations and are tested on the
+    others.
+
+    Parameters
+    ----------
+    data
+        MuData with both modalities, or the AnnData of the primary one.
+    primary, privileged
+        Modalities, as for :func:`repatient.tl.distill`.
+    label_key
+        Column of ``obs`` with what is to be read; observations without a label train encoders,
+        but no reader, and are not tested on.
+    translator
+        Makes the synthetic view: one, or one for every seed, so that intervals hold the chance in translators, too. It
+        must not have seen the test observations' partners. ``None``: the view is read from ``obsm``.
+    synthetic_key, primary_rep, privileged_rep
+        As for :func:`repatient.tl.distill`.
+    pairs
+        Observations that were measured in both modalities, as for :func:`repatient.tl.distill`; of a table, the first
+        ``n_pairs`` are the few pairs, of ``"obs_names"`` random ones. ``None``: the arms of measured pairs are left out.
+    mask_obs
+        Boolean column of ``obs``, or array over the observations of the primary modality: the training observations.
+        ``None``: a random part, of whole patients where ``patient_key`` is given, another one for every seed.
+    patient_key
+        Column of ``obs`` with the patients.
+    test_fraction
+        Share of the observations (or patients) that are held out where there is no ``mask_obs``.
+    arms
+        Some of ``"raw"`` (the primary view itself), ``"random"`` (an untrained encoder), ``"single"`` (no partner),
+        ``"authentic_few"`` (``n_pairs`` measured pairs at the best of ``budgets``, chosen on the test rows, which flatters
+        it), ``"shuffled"`` (partners of other observations), ``"translation"`` (the synthetic view as features),
+        ``"synthetic"`` and ``"authentic_all"``. ``None``: all of them.
+    n_pairs
+        Number of the few pairs.
+    budgets
+        Shares of the steps that ``"authentic_few"`` is trained for.
+    n_labels
+        Labelled observations of the reader with few labels.
+    n_seeds
+        Repetitions with other seeds.
+    encoder
+        Parameters of :class:`repatient.views.Encoder`.
+    key_added
+        Key under which the results are stored.
+    %(random_state)s
+    %(progress)s
+    copy
+        Write to a copy and return it, too.
+
+    Returns
+    -------
+    One row an arm, seed and metric, with the columns ``arm``, ``seed``, ``metric`` (``"linear"``: error of a linear reader
+    with all labels, ``"linear_few"``: with few, ``"knn"``: of 15 nearest neighbours) and ``value``; with ``copy=True``, this
+    table and the copy. Written are, in ``uns[key_added]`` of ``data``, ``results``, this table, ``ratios``, how many times
+    the error of ``"synthetic"`` every other arm has, geometric means over seeds with 95 %% intervals, and ``params``.
+
+    Raises
+    ------
+    KeyError
+        If a modality, a view, a column or the synthetic partner does not exist.
+    TypeError, ValueError
+        If a view is of a form that encoders do not take, there are fewer than two classes, or nothing is left to test on.
+
+    See Also
+    --------
+    repatient.views.compare_arms : The comparison of one seed, for arrays.
+    repatient.views.error_ratios : The ratios.
+    """
+    from repatient.views import ARMS, compare_arms, error_ratios
+
+    views = ViewPair.of(data, primary, privileged)
+    _store.check_key(key_added, "key_added")
+    for value, argument in ((n_pairs, "n_pairs"), (n_labels, "n_labels"), (n_seeds, "n_seeds")):
+        _store.check_integer(value, argument, minimum=2 if argument == "n_pairs" else 1)
+    _store.check_integer(random_state, "random_state", minimum=0)
+    chosen = list(ARMS if arms is None else arms)
+    for arm in chosen:
+        _store.check_option(arm, "arms", ARMS)
+    source = _Source(views, label_key, patient_key, translator, synthetic_key, pairs, primary_rep, privileged_rep)
+    mask = views.mask(mask_obs)
+    _store.check_share(test_fraction, "test_fraction")
+    records: list[dict[str, Any]] = []
+    with progress_bar(desc="arms", total=n_seeds * len(chosen), enabled=progress, unit="arm") as bar:
+        for seed in range(random_state, random_state + n_seeds):
+            training = source.split(test_fraction, seed) if mask is None else mask
+            comparison = source.comparison(training, seed, seed - random_state)
+            for arm, errors in compare_arms(
+                comparison,
+                arms=chosen,
+                n_pairs=n_pairs,
+                budgets=budgets,
+                n_labels=n_labels,
+                encoder={"progress": False, **(encoder or {})},
+                random_state=seed,
+            ):
+                records += [{"arm": arm, "seed": seed, "metric": m, "value": v} for m, v in errors.items()]
+                bar.update()
+    frame = pd.DataFrame(records)
+    params = _store.record(
+        primary=primary,
+        privileged=privileged,
+        label_key=label_key,
+        patient_key=patient_key,
+        synthetic_key=synthetic_key,
+        translator=translator is not None,
+        pairs=pairs if pairs is None or isinstance(pairs, str) else "table",
+        primary_rep=primary_rep,
+        privileged_rep=privileged_rep,
+        mask_obs=_store.storable_mask(mask_obs),
+        test_fraction=test_fraction,
+        arms=chosen,
+        n_pairs=n_pairs,
+        budgets=list(budgets),
+        n_labels=n_labels,
+        n_seeds=n_seeds,
+        encoder=json.dumps(dict(encoder or {}), default=repr),
+        random_state=random_state,
+    )
+    entry: dict[str, Any] = {"results": frame.rename(index=str), "params": params}
+    if "synthetic" in chosen:
+        entry["ratios"] = error_ratios(frame).rename(index=str)
+    data = data.copy() if copy else data
+    data.uns[key_added] = entry
+    return (frame, data) if copy else frame
+
+
+class _Source:
+    """Reads the object once, and cuts it into training and test rows for every seed."""
+
+    def __init__(
+        self,
+        views: ViewPair,
+        label_key: str,
+        patient_key: str | None,
+        translator: Any,
+        synthetic_key: str | None,
+        pairs: Any,
+        primary_rep: str | None,
+        privileged_rep: str | None,
+    ) -> None:
+        column = views.column(label_key, "label_key")
+        self.labelled = column.notna().to_numpy()
+        self.labels = column.astype(str).to_numpy()
+        if len(np.unique(self.labels[self.labelled])) < 2:
+            msg = f"`label_key`: {label_key!r} has fewer than two classes; there is nothing to tell apart."
+            raise ValueError(msg)
+        n_obs = views.primary.n_obs
+        self.patients = views.patients(patient_key)
+        self.groups = np.arange(n_obs) if self.patients is None else self.patients
+        self.views, self.synthetic_key, self.privileged_rep = views, synthetic_key, privileged_rep
+        self.rows = read_rows(views.primary, primary_rep, "primary_rep")
+        self.translators = list(translator) if isinstance(translator, Sequence) else [translator]
+        self.shuffle_pairs = isinstance(pairs, str)
+        self.table = None if pairs is None else views.pairs(pairs, "`evaluate_views` with measured pairs")
+        self.measured = None if pairs is None else views.measured(privileged_rep, "`pairs`")
+
+    def split(self, test_fraction: float, seed: int) -> np.ndarray:
+        """Training rows, by whole patients where there are any."""
+        names = np.unique(self.groups)
+        n_test = max(round(test_fraction * len(names)), 1)
+        return ~np.isin(self.groups, np.random.default_rng(seed).permutation(names)[:n_test])
+
+    def comparison(self, training: np.ndarray, seed: int, number: int) -> Comparison:
+        """What the arms of a seed are trained and tested on."""
+        from repatient.views import Comparison, Side
+
+        translator = self.translators[number % len(self.translators)]
+        synthetic = read_synthetic(self.views, self.rows, translator, self.synthetic_key, self.privileged_rep)
+        test = ~training & self.labelled
+        if not test.any() or len(np.unique(self.labels[training & self.labelled])) < 2:
+            msg = (
+                f"`mask_obs`: of {training.sum()} training and {(~training).sum()} other observations, there must be a "
+                "label of the latter and two classes of the former."
+            )
+            raise ValueError(msg)
+        paired, authentic = self._pairs(training, seed, translator, synthetic)
+        of = np.flatnonzero(training)
+        return Comparison(
+            training=Side(self.rows[of], synthetic[of], self.labels[of], self.labelled[of]),
+            test=Side(self.rows[test], synthetic[test], self.labels[test], np.ones(test.sum(), dtype=bool)),
+            paired=np.searchsorted(of, paired),
+            authentic=authentic,
+            groups=None if self.patients is None else self.patients[of],
+        )
+
+    def _pairs(
+        self, training: np.ndarray, seed: int, translator: Translator | None, synthetic: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Training rows that were measured in both modalities, and their measured partners."""
+        if self.table is None or self.measured is None:
+            return np.empty(0, dtype=np.int64), synthetic[:0]
+        table = self.table[training[self.table[:, 0]]]
+        if self.shuffle_pairs:
+            table = np.random.default_rng(seed).permutation(table)
+        return table[:, 0], to_comparable(self.views, self.privileged_rep, translator, self.measured)[table[:, 1]]
