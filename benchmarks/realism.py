@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -19,9 +20,6 @@ import pandas as pd
 from cohorts import DEFAULT_FOLDER, read_cohort
 
 import repatient as rp
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "the default": ({}, {}),
@@ -35,15 +33,15 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 MEASURES = {
     "variance_ratio": "variance ratio",
     "generated_auroc": "real against generated, AUROC",
-    "largest_donor_share": "largest share of a donor",
-    "reidentified": "re-identified",
-    "reidentified_by_chance": "by chance",
+    "donor_share_median": "largest share of a donor",
+    "reidentification": "re-identified",
+    "reidentification_chance": "by chance",
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default=DEFAULT_FOLDER, metavar="FOLDER")
+    parser.add_argument("--data", type=Path, default=DEFAULT_FOLDER, metavar="FOLDER")
     parser.add_argument("--splits", type=int, default=20)
     parser.add_argument("--components", type=int, default=20)
     parser.add_argument("--cohorts", nargs="+", default=["melanoma", "igan"])

@@ -11,7 +11,7 @@ from repatient.recipe import Recipes, fit_recipes
 def generated(cohort, augment, n_steps=60, n=16, seed=0):
     """Generated bags of some steps, one after the other, with their targets; real ones come first in a step."""
     sampler, rng = cohort.bind(augment), np.random.default_rng(seed)
-    n_real = n - round(augment.share * n)
+    n_real = n - round(sampler.share * n)
     rows, targets = [], []
     for _ in range(n_steps):
         bags, soft = sampler(rng.permutation(20)[:n], rng, cohort.score)
@@ -37,6 +37,38 @@ def test_the_share_of_a_step_is_generated_and_the_rest_real(cohort, share, n, ex
         # A generated bag is of many donors' cells.
         sources = np.split(cohort.sources(bags), bags.indptr[1:-1])[len(real) :]
         assert all(len(set(source)) > 5 for source in sources)
+
+
+def test_only_generated_bags_where_a_class_has_no_real_one(cohort):
+    missing = Recipes("mean", ("z",), ({"mean": np.full(5, 0.2)},))
+    classes = np.array(["a", "b", "c", "z"])
+    for given, share in ((RecipeMix(cohort.components), 0.5), (RecipeMix(cohort.components, share=0.25), 0.25)):
+        assert cohort.bind(given).share == share
+    for share, expected in ((None, 1.0), (0.5, 0.5)):
+        augment = RecipeMix(cohort.components, share=share, recipes=missing)
+        assert augment.bind(cohort.bags, cohort.y, classes, cohort.groups).share == expected
+
+
+def test_offsets_of_real_bags_come_back_with_donor_effects(cohort):
+    rng = np.random.default_rng(0)
+    X = (np.eye(5)[cohort.components] * 8 + rng.normal(size=(len(cohort.components), 5))).astype(np.float32)
+    bag = np.repeat(np.arange(len(cohort.bags)), cohort.bags.sizes)
+    X[cohort.bags.rows] += rng.normal(size=(len(cohort.bags), 5))[bag].astype(np.float32)
+    bags = Bags(X, cohort.bags.rows, cohort.bags.indptr)
+
+    def variance(**settings):
+        augment = RecipeMix(cohort.components, share=1.0, kind="mean", **settings)
+        sampler = augment.bind(bags, cohort.y, np.array(["a", "b", "c"]), cohort.groups)
+        drawn, _ = sampler(np.zeros(60, dtype=np.int64), np.random.default_rng(1), cohort.score)
+        residual = X - np.stack([X[cohort.components == k].mean(axis=0) for k in range(5)])[cohort.components]
+        means = np.add.reduceat(residual[drawn.rows], drawn.indptr[:-1]) / drawn.sizes[:, None]
+        return means.var(axis=0).sum()
+
+    assert variance(donor_effects=True) > 3 * variance()
+    with pytest.raises(ValueError, match="n_donors"):
+        RecipeMix(cohort.components, donor_effects=True, n_donors=2)
+    with pytest.raises(TypeError, match="donor_effects"):
+        RecipeMix(cohort.components, donor_effects="all")
 
 
 def test_a_share_that_is_no_whole_number_is_met_on_average(cohort):

@@ -72,8 +72,26 @@ def test_table_names_the_reference(shifted):
     entry = shifted.uns["generated"]
     assert set(entry["patients"]["reference"]) <= set(shifted.obs["patient"])
     assert entry["params"]["donor_effects"] == 1.0
-    rp.tl.generate(shifted, 6)
+    rp.tl.generate(shifted, 6, donor_effects=False)
     assert "reference" not in shifted.uns["generated"]["patients"]
+
+
+def test_by_default_offsets_are_borrowed_where_they_can_be_measured(shifted):
+    def strength(adata, **settings):
+        rp.tl.generate(adata, 3, **settings)
+        return adata.uns["generated"]["params"]["donor_effects"]
+
+    assert strength(shifted) == 1.0
+    assert strength(shifted, n_donors=2) == 0.0
+    assert strength(shifted, method="oversampling") == 0.0
+    one = (shifted.obs["patient"] == shifted.obs["patient"].iloc[0]).to_numpy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        assert strength(shifted, mask_obs=one) == 0.0
+    del shifted.obsm[shifted.uns["gmm"]["params"]["use_rep"]]
+    assert strength(shifted) == 0.0
+    with pytest.raises(KeyError, match="use_rep"):
+        rp.tl.generate(shifted, 3, donor_effects=True)
 
 
 def test_references_are_patients_of_the_pool(shifted):

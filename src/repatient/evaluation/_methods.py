@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from repatient.evaluation._workshop import Workshop
 
 DEFAULTS = {
-    "full": ("none", "recipe", "recipe_fixed", "psemix", "same_class_mixing", "null", "size_only"),
-    "low_data": ("none", "recipe", "recipe_fixed", "psemix", "same_class_mixing", "null", "size_only"),
+    "full": ("none", "recipe+psemix", "recipe", "recipe_fixed", "psemix", "same_class_mixing", "null", "size_only"),
+    "low_data": ("none", "recipe+psemix", "recipe", "recipe_fixed", "psemix", "same_class_mixing", "null", "size_only"),
     "missing_class": ("full", "recipe", "recipe_fixed", "external", "null", "size_only"),
 }
 BASELINES = {"full": "none", "low_data": "none", "missing_class": "full"}

@@ -66,7 +66,11 @@ def draw_fixed(workshop: Workshop, mix: RecipeMix, n_generated: int | None) -> t
     """Generated patients with their classes, ``n_generated`` a class; ``None`` for the generator's share of all."""
     patients = workshop.fold.train
     y, n_classes = workshop.cohort.y[patients], workshop.n_classes
-    number = len(y) * mix.share / (1 - mix.share) if n_generated is None else n_generated * n_classes
+    share = 0.5 if mix.share is None else mix.share
+    if n_generated is None and share == 1:
+        msg = "`methods`: 'n_generated' says how many patients are generated once, where 'share' leaves no real ones."
+        raise ValueError(msg)
+    number = len(y) * share / (1 - share) if n_generated is None else n_generated * n_classes
     # Nothing but generated patients.
     sampler = replace(mix, share=1.0).bind(
         workshop.bags.take(patients), y, np.arange(n_classes), workshop.cohort.donors[patients]

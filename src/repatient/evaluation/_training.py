@@ -27,7 +27,8 @@ RIVALS = {
     "psemix": "PseMix",
     "insmix": "InsMix",
 }
-GENERATING = ("recipe", "null", "alternating")
+BOTH = "recipe+psemix"
+GENERATING = ("recipe", BOTH, "null", "alternating")
 FIXED = ("recipe_fixed", "random_selection")
 CONTROLS = ("size_only", "external", "full")
 METHODS = ("none", *GENERATING, *FIXED, *RIVALS, *CONTROLS)
@@ -35,6 +36,9 @@ FOR_ALL_CLASSES = tuple(name for name in METHODS if name not in ("external", "fu
 # What can make up for a class without a training patient.
 FOR_MISSING_CLASS = ("none", "recipe", "null", *FIXED, *CONTROLS)
 
+# Few patients bear few components; a coarse and a finer mixture err in different ways.
+_COARSE_AND_FINE = (3, 8)
+_LABEL_MIXING = 0.5
 _SELECTION = ("n_generated", "select", "fraction")
 
 
@@ -46,7 +50,7 @@ def settings_of(method: str) -> list[str]:
         return [field.name for field in fields(getattr(mixing, RIVALS[method]))]
     if method == "alternating":
         return ["of"]
-    if method not in ("recipe", "null", *FIXED):
+    if method not in ("recipe", BOTH, "null", *FIXED):
         return ["align"] if method == "external" else []
     of_fold = ["components", "n_components", "recipes"]
     # A patient that is kept has one label.
@@ -77,9 +81,23 @@ def augmenter(workshop: Workshop, method: str, settings: Mapping[str, Any]) -> A
 
     if method == "alternating":
         return mixing.Alternating(*(augmenter(workshop, one.method, one.settings) for one in settings["of"]))
+    if method == BOTH:
+        return _recipe_and_psemix(workshop, settings)
     if method == "null":
         return Null(recipe_mix(workshop, settings), workshop.scenario.missing_class)
     return recipe_mix(workshop, settings) if method == "recipe" else getattr(mixing, RIVALS[method])(**settings)
+
+
+def _recipe_and_psemix(workshop: Workshop, settings: Mapping[str, Any]) -> Augmenter:
+    """PseMix in turn with recipes over each of some numbers of components."""
+    from repatient import mixing
+
+    settings = {"label_mixing": _LABEL_MIXING, **settings}
+    numbers = settings.pop("n_components", _COARSE_AND_FINE)
+    turns: list[Augmenter] = []
+    for number in [numbers] if isinstance(numbers, int) else numbers:
+        turns += [mixing.PseMix(), recipe_mix(workshop, {**settings, "n_components": int(number)})]
+    return mixing.Alternating(*turns)
 
 
 def _real_patients(workshop: Workshop, method: str) -> NDArray[np.int64]:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repatient.sampling import draw_patients
+from repatient.sampling import Draw, draw_patients, draw_with_effects
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from repatient.recipe import Recipes
+    from repatient.sampling import DonorEffects
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,10 @@ class PatientGenerator:
         Sizes that patients may have.
     label_mixing
         Share of the patients that lie between two classes.
+    effects
+        Offsets of the real patients within components, or None where they are not borrowed.
+    strength
+        Part of these offsets that a patient gets.
     """
 
     recipes: list[Recipes]
@@ -44,6 +49,8 @@ class PatientGenerator:
     labels: NDArray[np.int64] | None
     sizes: NDArray[np.int64]
     label_mixing: float
+    effects: DonorEffects | None = None
+    strength: float = 1.0
 
     def generate(
         self, y: NDArray[np.int64], rng: np.random.Generator
@@ -105,11 +112,10 @@ class PatientGenerator:
         means = np.stack([recipe.mean[0] for recipe in self.recipes])[y]
         possible = np.where(there, compositions + 1e-9 * means, 0.0)
         possible /= possible.sum(axis=1, keepdims=True)
-        draw = draw_patients(
-            rng.multinomial(sizes, possible),
-            components,
-            self.donors,
-            n_donors=self.n_donors,
-            seed=int(rng.integers(2**63)),
-        )
+        draw = self._draw_rows(rng.multinomial(sizes, possible), components, int(rng.integers(2**63)))
         return draw.rows.astype(np.int64), draw.indptr.astype(np.int64)
+
+    def _draw_rows(self, counts: NDArray[np.int64], components: NDArray[np.int64], seed: int) -> Draw:
+        if self.effects is None:
+            return draw_patients(counts, components, self.donors, n_donors=self.n_donors, seed=seed)
+        return draw_with_effects(counts, components, self.effects, strength=self.strength, seed=seed)[0]

@@ -11,6 +11,7 @@ from repatient.mixing._checks import check_count, check_option, check_positive, 
 from repatient.mixing._generator import PatientGenerator
 from repatient.mixing._recipe_sampler import RecipeSampler
 from repatient.recipe import KINDS, Recipes, fit_recipes
+from repatient.sampling import fit_donor_effects
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -36,7 +37,8 @@ class RecipeMix:
     n_components
         Number of components; None for one more than the largest of ``components``.
     share
-        Share of the bags of a step that are generated, every class equally often; the others are real.
+        Share of the bags of a step that are generated, every class equally often; the others are real. None: half of
+        them, and all where a class has no bag, as real and generated would otherwise stand for the classes.
     kind, shrinkage
         Of the recipes, see :func:`repatient.recipe.fit_recipes`.
     recipes
@@ -45,6 +47,9 @@ class RecipeMix:
         ``"all"``: cells come from all bound bags. ``"same"``: from those of the class.
     n_donors
         Donors that give the cells of one generated patient; None for no limit.
+    donor_effects
+        Part of a real patient's offsets within components that a generated one gets, as in
+        :func:`repatient.tl.generate`: True for all, False for none. Not together with ``n_donors``.
     label_mixing
         Share of the generated patients whose composition lies between one of their class and one of another, at a
         uniformly drawn place that is also their label.
@@ -59,12 +64,13 @@ class RecipeMix:
 
     components: ArrayLike = field(repr=False)
     n_components: int | None = None
-    share: float = 0.5
+    share: float | None = None
     kind: str = "dirichlet_multinomial"
     shrinkage: float = 1.0
     recipes: Recipes | None = None
     pool: str = "all"
     n_donors: int | None = None
+    donor_effects: bool | float = False
     label_mixing: float = 0.0
 
     def __post_init__(self) -> None:
@@ -74,7 +80,8 @@ class RecipeMix:
             raise ValueError(msg)
         if self.n_components is not None:
             check_count(self.n_components, "n_components", minimum=2)
-        check_share(self.share, "share")
+        if self.share is not None:
+            check_share(self.share, "share")
         check_option(self.kind, "kind", KINDS)
         if self.shrinkage != 0:
             check_positive(self.shrinkage, "shrinkage")
@@ -84,6 +91,11 @@ class RecipeMix:
         check_option(self.pool, "pool", POOLS)
         if self.n_donors is not None:
             check_count(self.n_donors, "n_donors")
+        if not isinstance(self.donor_effects, bool):
+            check_share(self.donor_effects, "donor_effects")
+        if self.donor_effects and self.n_donors is not None:
+            msg = "`donor_effects` draws from all donors by weights; it cannot be joined with `n_donors`."
+            raise ValueError(msg)
         check_share(self.label_mixing, "label_mixing")
         if self.label_mixing > 0 and self.pool == "same":
             msg = (
@@ -109,8 +121,15 @@ class RecipeMix:
             labels=y[bag] if self.pool == "same" else None,
             sizes=bags.sizes,
             label_mixing=self.label_mixing,
+            effects=(
+                fit_donor_effects(bags.X[bags.rows], components, bag, n_components) if self.donor_effects else None
+            ),
+            strength=float(self.donor_effects),
         )
-        return RecipeSampler(bags, y, len(classes), self.share, generator)
+        share = self.share
+        if share is None:
+            share = 0.5 if len(np.unique(y)) == len(classes) else 1.0
+        return RecipeSampler(bags, y, len(classes), share, generator)
 
     def _components_of(self, bags: Bags) -> tuple[NDArray[np.int64], int]:
         """Component of each entry of the bags, and the number of components."""

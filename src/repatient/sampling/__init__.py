@@ -14,7 +14,7 @@ within patients.
 
 from repatient.sampling._alignment import AffineMap, Moments, class_moments, moment_map
 from repatient.sampling._coverage import held_out_log_density
-from repatient.sampling._donor_effects import DonorEffects, fit_donor_effects
+from repatient.sampling._donor_effects import DonorEffects, can_fit_donor_effects, fit_donor_effects
 from repatient.sampling._draw import Draw, draw_patients, most_per_donor
 from repatient.sampling._transport import TransportMap, transport_map
 from repatient.sampling._weighted import draw_with_effects
@@ -25,6 +25,7 @@ __all__ = [
     "Draw",
     "Moments",
     "TransportMap",
+    "can_fit_donor_effects",
     "class_moments",
     "draw_patients",
     "draw_with_effects",

@@ -102,12 +102,9 @@ def fit_donor_effects(X: np.ndarray, components: np.ndarray, patients: np.ndarra
     ValueError
         If fewer than two patients have cells, or no patient has several cells in one component.
     """
-    inside = np.flatnonzero((components >= 0) & (patients >= 0))
-    n_patients = int(patients.max(initial=-1)) + 1
-    groups = components[inside].astype(np.int64) * n_patients + patients[inside]
-    sizes = np.bincount(groups, minlength=n_components * n_patients)
+    inside, n_patients, groups, sizes = _groups(components, patients, n_components)
     degrees = len(inside) - int((sizes > 0).sum())
-    if (sizes.reshape(n_components, -1).sum(axis=0) > 0).sum() < 2 or degrees < _CELLS_AN_AXIS:
+    if not _suffice(inside, sizes, n_components):
         msg = (
             "`donor_effects`: offsets of patients need two patients or more, with several cells in a component each; "
             f"the pool has {len(inside)} cells of {len(np.unique(patients[inside]))} patients in "
@@ -130,6 +127,28 @@ def fit_donor_effects(X: np.ndarray, components: np.ndarray, patients: np.ndarra
     coordinates[inside] = z
     offsets = _shrunk(raw, counts, variances, _common(raw, counts, variances))
     return DonorEffects(coordinates, offsets, precision, gain, roots, bandwidth, variances)
+
+
+def can_fit_donor_effects(components: np.ndarray, patients: np.ndarray, n_components: int) -> bool:
+    """Whether there are cells enough for :func:`fit_donor_effects`, which takes the same arguments."""
+    inside, _, _, sizes = _groups(components, patients, n_components)
+    return _suffice(inside, sizes, n_components)
+
+
+def _groups(
+    components: np.ndarray, patients: np.ndarray, n_components: int
+) -> tuple[np.ndarray, int, np.ndarray, np.ndarray]:
+    """Rows of the pool, number of patients, and the group (component and patient) of each of these rows with its size."""
+    inside = np.flatnonzero((components >= 0) & (patients >= 0))
+    n_patients = int(patients.max(initial=-1)) + 1
+    groups = components[inside].astype(np.int64) * n_patients + patients[inside]
+    return inside, n_patients, groups, np.bincount(groups, minlength=n_components * n_patients)
+
+
+def _suffice(inside: np.ndarray, sizes: np.ndarray, n_components: int) -> bool:
+    """Whether two patients or more have cells, and several in a component."""
+    n_patients = int((sizes.reshape(n_components, -1).sum(axis=0) > 0).sum())
+    return n_patients >= 2 and len(inside) - int((sizes > 0).sum()) >= _CELLS_AN_AXIS
 
 
 def _group_means(z: np.ndarray, groups: np.ndarray, sizes: np.ndarray) -> np.ndarray:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from repatient.recipe import Recipes
 
 _RECIPE = "recipe"
+# Of generated patients that take turns with other ways of mixing, which have soft labels, too.
+_LABEL_MIXING_IN_TURNS = 0.5
 NAMES = (_RECIPE, "psemix", "rankmix", "remix", "mixup", "insmix", "same_class", "oversampling")
 
 
@@ -52,6 +54,7 @@ def read_augmentation(
     settings: dict[str, Any] = {}
     if _RECIPE in parts:
         recipes, settings = _stored_recipes(data, classes, gmm_key, recipes_key)
+        settings["label_mixing"] = _LABEL_MIXING_IN_TURNS if len(parts) > 1 else 0.0
     built = [_build(data, part, gmm_key, recipes, settings) if isinstance(part, str) else part for part in parts]
     return Augmentation(
         augmenter=built[0] if len(built) == 1 else _alternating(built),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from repatient.evaluation import Method, Scenario
 
-# What did best on the cohorts of the benchmarks: few patients bear few components.
+# Few patients bear few components, and a missing class wants many, see docs/benchmarks/low_data.md.
 _N_COMPONENTS = {"full": 10, "low_data": 5, "missing_class": 40}
 
 
@@ -72,9 +72,12 @@ def evaluate(
         ``"none"``
             The training patients as they are.
         ``"recipe"``
-            Half of the bags of each step are newly generated patients, :class:`repatient.mixing.RecipeMix`. Settings:
+            Half of the bags of each step (all, for a missing class) are newly generated patients, :class:`repatient.mixing.RecipeMix`. Settings:
             ``n_components``, ``share``, ``kind``, ``shrinkage``, ``pool``, ``n_donors`` and the others there; ``align``
             (``"raw"``, ``"moments"`` or ``"ot"``) for the cells of the other cohort, as in :func:`repatient.tl.assign`.
+        ``"recipe+psemix"``
+            PseMix and RECIPE in turn, with recipes over 3 and over 8 components (``n_components`` takes other numbers) and
+            half of the generated patients between two classes: what gains most from few patients.
         ``"recipe_fixed"``
             Patients generated once. Settings as above, and ``n_generated`` (a class), ``select`` (``"low"``, ``"high"``,
             ``"band"``, ``"correct"`` or ``"random"``: by the entropy that a model trained on all of them has) with

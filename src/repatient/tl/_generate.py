@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from repatient import _store
 from repatient._docs import shared_docs
 from repatient.tl._generate_covariates import covariate_values
-from repatient.tl._generate_plan import check_strength, number_of_patients
+from repatient.tl._generate_plan import check_strength, number_of_patients, strength_of_pool
 from repatient.tl._generate_pool import Pool, read_pool
 from repatient.tl._generate_rows import Drawn, RecipeRows, RivalRows, check_method, check_rival
 from repatient.tl._generate_warnings import warn_of_shortage
@@ -29,7 +29,7 @@ def generate(
     method: str = "recipe",
     pool: str = "all",
     n_donors: int | None = None,
-    donor_effects: bool | float = False,
+    donor_effects: bool | float | None = None,
     covariates: Mapping[str, Any] | None = None,
     n_cells: int | None = None,
     max_donor_share: float | None = None,
@@ -72,7 +72,9 @@ def generate(
         Give each patient, within components, the offsets of a real one: a real patient of similar composition is
         picked, and cells are drawn by weights from all donors such that they lie where, and as closely together as,
         its cells lie in each component, as far as its number of cells tells. A number up to 1 gives that part of the
-        offsets. Without them patients are more alike than real ones. Needs the embedding of the mixture.
+        offsets. Without them patients are more alike than real ones; with them they resemble the real patient more that
+        they borrow from (:func:`repatient.tl.audit` measures both). ``None``: where the object has the embedding of the
+        mixture and the pool two patients or more with several cells in a component, and ``n_donors`` is not given.
     covariates
         Values that the patients are to have, ``{"age": 60, "sex": "female"}``, of covariates that the recipes were
         learnt with. Those not named here are drawn, together, from the real patients of the class.
@@ -147,13 +149,17 @@ def generate(
         _store.check_integer(n_cells, "n_cells", minimum=1)
     source = read_pool(data, params, entry["patients"], mask_obs)
     source.check_option(pool)
+    embedding = _embedding_of_mixture(data, params["gmm_key"], required=strength is not None and strength > 0)
+    if strength is None:
+        enough = method == "recipe" and embedding is not None
+        strength = strength_of_pool(source, pool, numbers, recipes.mean.shape[1]) if enough else 0.0
 
     draw_class: Callable[[str, int, np.random.Generator], Drawn]
     if method == "recipe":
         draw_class = RecipeRows(
             recipes,
             source,
-            lambda: _store.read_embedding(data, _store.embedding_of_mixture(data.uns[params["gmm_key"]]))[0],
+            embedding,
             pool=pool,
             n_donors=n_donors,
             n_cells=n_cells,
@@ -195,6 +201,16 @@ def generate(
         ),
     }
     return data if copy else None
+
+
+def _embedding_of_mixture(data: AnnData | MuData, gmm_key: str, *, required: bool) -> np.ndarray | None:
+    """Embedding in which the cells were assigned; ``None`` where it is gone and not required."""
+    try:
+        return _store.read_embedding(data, _store.embedding_of_mixture(data.uns[gmm_key]))[0]
+    except KeyError:
+        if required:
+            raise
+        return None
 
 
 def _patients_table(

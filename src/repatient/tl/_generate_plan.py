@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repatient import _store
-from repatient.sampling import most_per_donor
+from repatient.sampling import can_fit_donor_effects, most_per_donor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import pandas as pd
 
     from repatient.recipe import Recipes
+    from repatient.tl._generate_pool import Pool
 
 _NEGLIGIBLE_SHARE = 1e-3
 _MOST_MISSING = 0.5
@@ -69,8 +70,10 @@ def check_donors(
     return at_disposal
 
 
-def check_strength(donor_effects: Any, n_donors: int | None) -> float:
-    """Part of a real patient's offsets that generated patients get, 0 for none."""
+def check_strength(donor_effects: Any, n_donors: int | None) -> float | None:
+    """Part of a real patient's offsets that generated patients get, 0 for none; ``None`` is left to the pool."""
+    if donor_effects is None:
+        return None if n_donors is None else 0.0
     if isinstance(donor_effects, bool | np.bool_):
         strength = float(donor_effects)
     else:
@@ -82,6 +85,12 @@ def check_strength(donor_effects: Any, n_donors: int | None) -> float:
         )
         raise ValueError(msg)
     return strength
+
+
+def strength_of_pool(source: Pool, pool: str, names: Iterable[str], n_components: int) -> float:
+    """All of the offsets where the pool of every class has the cells to measure them on, else none."""
+    pools = (source.components_of(pool, name) for name in names)
+    return float(all(can_fit_donor_effects(components, source.patients, n_components) for components in pools))
 
 
 def feasible_sizes(sizes: np.ndarray, n_donors: int, max_donor_share: float | None, *, exact: bool) -> np.ndarray:

@@ -39,7 +39,7 @@ class RecipeRows:
     recipes, source
         Recipes of all classes, and the cells that may be drawn.
     embedding
-        Reads the embedding of all cells; called where offsets of patients are borrowed.
+        Embedding of all cells, where offsets of patients are borrowed.
     pool, n_donors, n_cells, max_donor_share
         As in :func:`repatient.tl.generate`.
     strength
@@ -50,7 +50,7 @@ class RecipeRows:
 
     recipes: Recipes
     source: Pool
-    embedding: Callable[[], np.ndarray]
+    embedding: Any
     pool: str
     n_donors: int | None
     n_cells: int | None
@@ -94,7 +94,7 @@ class RecipeRows:
     def _effects(self, name: str, components: np.ndarray, n_components: int) -> DonorEffects:
         pool = name if self.pool == "same" else self.pool
         if pool not in self._fitted:
-            self._fitted[pool] = fit_donor_effects(self.embedding(), components, self.source.patients, n_components)
+            self._fitted[pool] = fit_donor_effects(self.embedding, components, self.source.patients, n_components)
         return self._fitted[pool]
 
 
