@@ -1,6 +1,6 @@
 """Few patients a class: every method against no augmentation, on the shared cohorts.
 
-python benchmarks/low_data.py [--data FOLDER] [--splits 30] [--jobs 2] [--methods none recipe psemix]
+python benchmarks/low_data.py [--data FOLDER] [--splits 30] [--jobs 2] [--methods none recipe+psemix]
 
 In every split a quarter of the donors is tested on, and n patients a class, drawn from the others, are trained on;
 everything is fitted on these n. All methods take the same gradient steps from the same weights, and no result decides
@@ -9,7 +9,7 @@ on how many.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from cohorts import FILES, Report, checkpoint, parser, read_cohort
@@ -21,14 +21,22 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-METHODS = ("none", "recipe", "psemix")
+METHODS = ("none", "recipe+psemix", "recipe", "psemix", "same_class_mixing", "oversampling")
+METHODS += ("remix", "rankmix", "mixup", "insmix", "null")
 NUMBERS = (3, 5, 10)
 
 
 def main() -> None:
-    arguments = parser(__doc__, METHODS, n_splits=30)
-    arguments.add_argument("--cohorts", nargs="+", choices=list(FILES), default=list(FILES))
-    arguments.add_argument("--numbers", type=int, nargs="+", default=NUMBERS, help="training patients a class")
+    compare(__doc__, METHODS, n_splits=30, cohorts=list(FILES), numbers=NUMBERS)
+
+
+def compare(
+    description: str | None, methods: tuple[Any, ...], *, n_splits: int, cohorts: list[str], numbers: tuple[int, ...]
+) -> None:
+    """Read the command line with these defaults, run what it asks for and print the tables."""
+    arguments = parser(description, methods, n_splits=n_splits)
+    arguments.add_argument("--cohorts", nargs="+", choices=list(FILES), default=cohorts)
+    arguments.add_argument("--numbers", type=int, nargs="+", default=numbers, help="training patients a class")
     arguments.add_argument("--test-fraction", type=float, default=0.25)
     arguments.add_argument("--components", type=int, default=5, help="for methods that do not set n_components")
     arguments.add_argument("--baseline", default="none")
