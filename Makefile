@@ -35,7 +35,7 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help venv demo test lint notebooks bench bench-mil clean
+.PHONY: help venv demo test lint notebooks bench bench-mil evidence clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s  %s\n", $$1, $$2 }' Makefile
@@ -70,7 +70,10 @@ bench-mil: $(READY) ## run the sanity benchmark of rp.tl.mil
 
 # Ratios against peers, which live in an environment of their own; a peer that does not install is left out with a word.
 bench: $(READY_BENCH) ## measure speed against peers and write docs/benchmarks: an hour, or NAME=draws for one
-	@$(VENV_BENCH)/bin/python benchmarks/performance.py $(NAME) -- $(ARGS)
+	@$(VENV_BENCH)/bin/python benchmarks/pages.py $(or $(NAME),speed) -- $(ARGS)
+
+evidence: $(READY_DEV) ## measure on real cohorts what the methods gain and write docs/benchmarks: hours, or NAME=realism for one
+	@$(PY) benchmarks/pages.py $(or $(NAME),evidence) -- $(ARGS)
 
 clean: ## remove demo/, caches and build products; .venv stays
 	@rm -rf demo build dist htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

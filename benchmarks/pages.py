@@ -1,6 +1,6 @@
-"""Measure speed, and write each benchmark's page of the documentation from what it prints.
+"""Run benchmarks, and write the page of each in the documentation from what it prints.
 
-python benchmarks/performance.py [NAME …] [-- ARGUMENT …]
+python benchmarks/pages.py NAME … [-- ARGUMENT …]
 
 A page is replaced only if its benchmark ran to its end. It opens with what the benchmark says of itself.
 """
@@ -16,17 +16,22 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PAGES = HERE.parent / "docs" / "benchmarks"
-NAMES = ("mixture_speed", "mixture_out_of_core", "draws", "mil_speed")
+SPEED = ("mixture_speed", "mixture_out_of_core", "draws", "mil_speed")
+EVIDENCE = ("low_data", "missing_class", "transfer", "realism", "ablation")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(NAMES)} (default all)")
+    known = ", ".join((*SPEED, *EVIDENCE))
+    parser.add_argument(
+        "names", nargs="+", metavar="NAME", help=f"some of {known}; or speed, or evidence, for all of one kind"
+    )
     given, arguments = split(sys.argv[1:])
-    names = parser.parse_args(given).names or NAMES
-    unknown = [name for name in names if name not in NAMES]
+    kinds = {"speed": SPEED, "evidence": EVIDENCE}
+    names = [name for word in parser.parse_args(given).names for name in kinds.get(word, (word,))]
+    unknown = [name for name in names if name not in (*SPEED, *EVIDENCE)]
     if unknown:
-        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}")
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {known}")
     for name in names:
         measure(name, arguments)
 
@@ -61,7 +66,8 @@ def heading(script: Path, name: str, arguments: list[str]) -> str:
     title, *paragraphs = (ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or name).split("\n\n")
     explanation = "\n\n".join(part for part in paragraphs if not part.startswith(("python ", "OMP_NUM_THREADS")))
     wanted = f' ARGS="{" ".join(arguments)}"' if arguments else ""
-    return f"# {title.rstrip('.')}\n\n```\nmake bench NAME={name}{wanted}\n```\n\n{explanation}\n\n"
+    target = "bench" if name in SPEED else "evidence"
+    return f"# {title.rstrip('.')}\n\n```\nmake {target} NAME={name}{wanted}\n```\n\n{explanation}\n\n"
 
 
 if __name__ == "__main__":
