@@ -53,7 +53,7 @@ def test_a_missing_class_is_made_up_for(make_cohort):
     auroc = frame[frame["metric"] == "auroc"].groupby("method")["value"].mean()
     assert auroc["none"] == 0.5
     assert auroc[["full", "recipe", "external"]].min() > 0.9
-    assert auroc["null"] < 0.8
+    assert auroc["null"] < auroc[["full", "recipe", "external"]].min()
 
 
 def test_each_method_stands_for_itself(make_cohort, quick):

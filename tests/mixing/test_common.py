@@ -145,5 +145,5 @@ def test_bad_settings_name_the_argument(make, error, message):
 
 def test_settings_are_part_of_the_name():
     assert repr(Alternating(PseMix(), Oversampling())) == f"Alternating({PseMix()!r}, Oversampling())"
-    assert repr(RecipeMix(np.zeros(5, int))).startswith("RecipeMix(n_components=None, share=0.5, kind=")
+    assert repr(RecipeMix(np.zeros(5, int))).startswith("RecipeMix(n_components=None, share=None, kind=")
     assert SameClassMixing() == SameClassMixing()

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from repatient import _store
 from repatient._docs import shared_docs
 from repatient.tl._generate_covariates import covariate_values
-from repatient.tl._generate_plan import check_strength, number_of_patients, strength_of_pool
+from repatient.tl._generate_plan import check_strength, number_of_patients, strengths_of_pool
 from repatient.tl._generate_pool import Pool, read_pool
 from repatient.tl._generate_rows import Drawn, RecipeRows, RivalRows, check_method, check_rival
 from repatient.tl._generate_warnings import warn_of_shortage
@@ -74,7 +74,8 @@ def generate(
         its cells lie in each component, as far as its number of cells tells. A number up to 1 gives that part of the
         offsets. Without them patients are more alike than real ones; with them they resemble the real patient more that
         they borrow from (:func:`repatient.tl.audit` measures both). ``None``: where the object has the embedding of the
-        mixture and the pool two patients or more with several cells in a component, and ``n_donors`` is not given.
+        mixture and the pool two patients or more with several cells in a component, and ``n_donors`` is not given; not
+        for a class without a real patient, whose offsets are not known.
     covariates
         Values that the patients are to have, ``{"age": 60, "sex": "female"}``, of covariates that the recipes were
         learnt with. Those not named here are drawn, together, from the real patients of the class.
@@ -150,9 +151,9 @@ def generate(
     source = read_pool(data, params, entry["patients"], mask_obs)
     source.check_option(pool)
     embedding = _embedding_of_mixture(data, params["gmm_key"], required=strength is not None and strength > 0)
-    if strength is None:
-        enough = method == "recipe" and embedding is not None
-        strength = strength_of_pool(source, pool, numbers, recipes.mean.shape[1]) if enough else 0.0
+    strengths = dict.fromkeys(numbers, strength or 0.0)
+    if strength is None and method == "recipe" and embedding is not None:
+        strengths = strengths_of_pool(source, pool, numbers, recipes.mean.shape[1])
 
     draw_class: Callable[[str, int, np.random.Generator], Drawn]
     if method == "recipe":
@@ -164,7 +165,7 @@ def generate(
             n_donors=n_donors,
             n_cells=n_cells,
             max_donor_share=max_donor_share,
-            strength=strength,
+            strengths=strengths,
             values=covariate_values(recipes, entry["patients"], covariates),
         )
     else:
@@ -186,7 +187,7 @@ def generate(
             method=method,
             pool=pool,
             n_donors=n_donors,
-            donor_effects=strength,
+            donor_effects=max(strengths.values()),
             covariates=None if covariates is None else dict(covariates),
             n_cells=n_cells,
             max_donor_share=max_donor_share,
@@ -227,6 +228,9 @@ def _patients_table(
     donors = np.unique(np.stack([entries.col, source.donors[entries.row]]), axis=1)[0]
     draws = [part.draw for part in drawn.values()]
     columns = pd.concat([pd.DataFrame(part.columns, index=range(len(part.draw.indptr) - 1)) for part in drawn.values()])
+    if "reference" in columns:
+        # Classes without offsets have none.
+        columns["reference"] = pd.Categorical(columns["reference"])
     return pd.DataFrame(
         {
             "label": pd.Categorical(labels, categories=list(dict.fromkeys(labels))),
@@ -235,7 +239,7 @@ def _patients_table(
             "recipe": pd.Categorical([f"{kind} ({origin[label]})" for label in labels]),
             "n_moved": np.concatenate([draw.moved.sum(axis=1) for draw in draws]),
             "n_repeated": np.concatenate([draw.repeated.sum(axis=1) for draw in draws]),
-            **{name: columns[name].to_numpy() for name in columns},
+            **{name: columns[name].array for name in columns},
         },
         index=pd.Index(names, name="patient"),
     )

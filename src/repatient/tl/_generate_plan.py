@@ -87,10 +87,16 @@ def check_strength(donor_effects: Any, n_donors: int | None) -> float | None:
     return strength
 
 
-def strength_of_pool(source: Pool, pool: str, names: Iterable[str], n_components: int) -> float:
-    """All of the offsets where the pool of every class has the cells to measure them on, else none."""
+def strengths_of_pool(source: Pool, pool: str, names: Iterable[str], n_components: int) -> dict[str, float]:
+    """All of the offsets where the pool of every class has the cells to measure them on, else none.
+
+    None either for a class without a patient: those of other classes would come with its recipe.
+    """
+    names = list(names)
     pools = (source.components_of(pool, name) for name in names)
-    return float(all(can_fit_donor_effects(components, source.patients, n_components) for components in pools))
+    enough = all(can_fit_donor_effects(components, source.patients, n_components) for components in pools)
+    present = {source.classes[code] for code in np.unique(source.labels[source.labels >= 0])}
+    return {name: float(enough and name in present) for name in names}
 
 
 def feasible_sizes(sizes: np.ndarray, n_donors: int, max_donor_share: float | None, *, exact: bool) -> np.ndarray:

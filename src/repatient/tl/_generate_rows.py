@@ -12,7 +12,7 @@ from repatient.sampling import Draw, draw_patients, draw_with_effects, fit_donor
 from repatient.tl._generate_plan import check_donors, feasible_sizes, renormalise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import pandas as pd
 
@@ -42,8 +42,8 @@ class RecipeRows:
         Embedding of all cells, where offsets of patients are borrowed.
     pool, n_donors, n_cells, max_donor_share
         As in :func:`repatient.tl.generate`.
-    strength
-        Part of a real patient's offsets that a generated one gets; 0 for none.
+    strengths
+        Part of a real patient's offsets that a generated one of each class gets; 0 for none.
     values
         Draws the covariates of a number of patients of a class: a table, or ``None`` where recipes have none.
     """
@@ -55,7 +55,7 @@ class RecipeRows:
     n_donors: int | None
     n_cells: int | None
     max_donor_share: float | None
-    strength: float
+    strengths: Mapping[str, float]
     values: Callable[[str, int, np.random.Generator], pd.DataFrame | None]
     _fitted: dict[str, DonorEffects] = field(default_factory=dict, repr=False)
 
@@ -70,7 +70,7 @@ class RecipeRows:
         compositions = self.recipes.sample(name, number, rng, values)
         compositions = renormalise(compositions, components, self.recipes.take([name]))
         counts, seed = rng.multinomial(sizes, compositions), int(rng.integers(2**63))
-        if not self.strength:
+        if not self.strengths[name]:
             draw = draw_patients(
                 counts,
                 components,
@@ -86,7 +86,7 @@ class RecipeRows:
             self._effects(name, components, counts.shape[1]),
             self.source.donors,
             max_donor_share=self.max_donor_share,
-            strength=self.strength,
+            strength=self.strengths[name],
             seed=seed,
         )
         return Drawn(draw, {**columns, "reference": self.source.patient_names[references]})
