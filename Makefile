@@ -72,7 +72,7 @@ bench-mil: $(READY) ## run the sanity benchmark of rp.tl.mil
 bench: $(READY_BENCH) ## measure speed against peers and write docs/benchmarks: an hour, or NAME=draws for one
 	@$(VENV_BENCH)/bin/python benchmarks/pages.py $(or $(NAME),speed) -- $(ARGS)
 
-evidence: $(READY_DEV) ## measure on real cohorts what the methods gain and write docs/benchmarks: hours, or NAME=realism for one
+evidence: $(READY) ## measure on real cohorts what the methods gain and write docs/benchmarks: hours, or NAME=realism for one
 	@$(PY) benchmarks/pages.py $(or $(NAME),evidence) -- $(ARGS)
 
 clean: ## remove demo/, caches and build products; .venv stays

@@ -6,6 +6,8 @@ GENERATED = "generated"
 MIL = "mil"
 EVALUATION = "evaluation"
 AUDIT = "audit"
+SPI = "X_spi"
+VIEWS = "views"
 
 DEFAULT_EMBEDDINGS = ("X_pca",)
 
@@ -23,3 +25,8 @@ def responsibilities(key: str) -> str:
 def attention(key: str) -> str:
     """Column of ``obs`` with the attention of each cell within its patient."""
     return f"{key}_attention"
+
+
+def synthetic(target: str) -> str:
+    """Key of ``obsm`` and ``uns`` with the synthetic view of a modality."""
+    return f"X_{target}_synthetic"

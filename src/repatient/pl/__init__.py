@@ -8,5 +8,16 @@ from repatient.pl._evaluation import evaluation
 from repatient.pl._history import history
 from repatient.pl._recipes import recipes
 from repatient.pl._uncertainty import uncertainty
+from repatient.pl._views import views
 
-__all__ = ["attention", "audit", "compositions", "embedding", "evaluation", "history", "recipes", "uncertainty"]
+__all__ = [
+    "attention",
+    "audit",
+    "compositions",
+    "embedding",
+    "evaluation",
+    "history",
+    "recipes",
+    "uncertainty",
+    "views",
+]

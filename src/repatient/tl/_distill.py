@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from repatient import _store
+from repatient._docs import shared_docs
+from repatient.tl._view_encoder import ViewEncoder
+from repatient.tl._view_pair import ViewPair, feature_names, read_rows
+from repatient.tl._view_partners import read_synthetic, to_comparable
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from anndata import AnnData
+    from mudata import MuData
+
+    from repatient.views import Translator
+
+PARTNERS = ("synthetic", "authentic", "both", "none")
+# Above this FOSCTTM (0 is perfect, .5 is chance) partners are too often those of other rows to be trusted alone.
+_TRUSTED = 0.2
+
+
+@shared_docs
+def distill(
+    data: AnnData | MuData,
+    primary: str,
+    privileged: str,
+    *,
+    partner: str = "synthetic",
+    translator: Translator | None = None,
+    synthetic_key: str | None = None,
+    pairs: Any = None,
+    primary_rep: str | None = None,
+    privileged_rep: str | None = None,
+    mask_obs: Any = None,
+    patient_key: str | None = None,
+    objective: str = "infonce",
+    branches: int | None = None,
+    distill: float = 1.0,
+    dim: int = 128,
+    n_steps: int = 2000,
+    batch_size: int = 128,
+    learning_rate: float = 2e-3,
+    encoder: Mapping[str, Any] | None = None,
+    checkpoint: str | PathLike[str] | None = None,
+    device: str = "auto",
+    key_added: str = _store.keys.SPI,
+    random_state: int = 0,
+    progress: bool | None = None,
+    copy: bool = False,
+) -> ViewEncoder | tuple[ViewEncoder, AnnData | MuData]:
+    """Train an encoder of one modality against another, synthetic one :cite:p:`Farndale2024`, and embed it.
+
+    The encoder learns an embedding of the primary modality that agrees with the privileged one. New observations need
+    the primary modality alone.
+
+    Parameters
+    ----------
+    data
+        MuData with both modalities, or the AnnData of the primary one, where its synthetic partner is stored or a
+        ``translator`` makes it.
+    primary
+        Modality to embed.
+    privileged
+        Modality to learn from.
+    partner
+        ``"synthetic"``: the view that :func:`repatient.tl.synthesize` made of every observation. ``"authentic"``: the
+        measured view of ``pairs``, on these alone. ``"both"``: the measured view of ``pairs``, and the synthetic view of
+        all others. ``"none"``: no partner, the baseline of a single modality.
+    translator
+        Makes the synthetic view on the fly. ``None``: it is read from ``obsm``.
+    synthetic_key
+        Key of ``obsm`` of the primary modality with the synthetic view. ``None``: ``f"X_{privileged}_synthetic"``.
+    pairs
+        ``"obs_names"`` where equal names mean the same observation, or a table (n_pairs, 2) of row numbers of both
+        modalities.
+    primary_rep, privileged_rep
+        View of each modality: a key of ``obsm``, vectors (n, d) or images (n, channels, height, width). ``None``: ``X``.
+    mask_obs
+        Boolean column of ``obs`` (of the primary modality or of the MuData), or array over the observations of the
+        primary modality: train on these alone. All are embedded.
+    patient_key
+        Column of ``obs`` with the patient: rows that stop the training are of whole patients.
+    objective
+        ``"infonce"``, ``"vicreg"`` or ``"barlow"``; see :class:`repatient.views.Encoder`.
+    branches
+        2 or 3; 3 depends less on the partner. ``None``: 2 where partners are measured, or synthetic with a FOSCTTM of .2
+        or less on held-out pairs, and 3 elsewhere; a warning says so where nothing is known of them.
+    distill
+        Weight of heads that predict the partner from the encoder, beside the objective; 0 for none.
+    dim
+        Dimensions of the embedding.
+    n_steps, batch_size, learning_rate
+        Of the training.
+    encoder
+        Other parameters of :class:`repatient.views.Encoder`, such as ``augmentation``.
+    checkpoint
+        File in which training is kept, from which the same call goes on after an interruption.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``. Equal bits are promised for the CPU.
+    key_added
+        Key under which the results are stored.
+    %(random_state)s
+    %(progress)s
+    copy
+        Write to a copy and return it, too.
+
+    Returns
+    -------
+    The encoder, whose ``embed`` takes new data; with ``copy=True``, the encoder and the copy. Written are, in the primary
+    modality,
+
+    ``obsm[key_added]``
+        Embedding (n_obs, dim), float32. Every dimension has mean 0 and variance 1 over the training rows, so that
+        ``rp.tl.gmm(use_rep=...)`` takes it as it is.
+    ``uns[key_added]``
+        ``params``, and ``history``, a table with the losses.
+
+    Raises
+    ------
+    KeyError
+        If a modality, a view or the synthetic partner does not exist.
+    TypeError, ValueError
+        If a view is neither vectors nor images with channels first, has NaN, infinity or fewer than two rows, or an
+        argument is none of those above.
+
+    Warns
+    -----
+    UserWarning
+        If nothing is known of how good synthetic partners are, or too few rows are left to stop the training by.
+
+    See Also
+    --------
+    repatient.tl.synthesize : Make the synthetic view.
+    repatient.tl.evaluate_views : Whether it helps, beside baselines and controls.
+    repatient.views.Encoder : The estimator, for arrays.
+    """
+    from repatient.views import Encoder
+
+    views = ViewPair.of(data, primary, privileged)
+    _store.check_key(key_added, "key_added")
+    _store.check_option(partner, "partner", PARTNERS)
+    _store.check_integer(random_state, "random_state", minimum=0)
+    mask = views.mask(mask_obs)
+    patients = views.patients(patient_key)
+    rows = read_rows(views.primary, primary_rep, "primary_rep")
+    of, partners = _partners(views, rows, partner, translator, synthetic_key, pairs, privileged_rep, mask)
+    chosen = _branches(views, partner, synthetic_key) if branches is None else branches
+    settings: dict[str, Any] = {
+        "objective": objective,
+        "branches": chosen,
+        "distill": distill,
+        "dim": dim,
+        "n_steps": n_steps,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "random_state": random_state,
+    }
+    others = dict(encoder or {})
+    _refuse_twice(settings, others)
+    model = Encoder(**settings, **others, device=device, progress=progress)
+    model.fit(rows[of], partners, groups=None if patients is None else patients[of], checkpoint=checkpoint)
+    params = _store.record(
+        primary=primary,
+        privileged=privileged,
+        partner=partner,
+        synthetic_key=synthetic_key,
+        translator=translator is not None,
+        pairs=pairs if pairs is None or isinstance(pairs, str) else "table",
+        primary_rep=primary_rep,
+        privileged_rep=privileged_rep,
+        mask_obs=_store.storable_mask(mask_obs),
+        patient_key=patient_key,
+        encoder=json.dumps(others, default=repr),
+        device=device,
+        n_trained=len(of),
+        n_held_out=len(model.held_out_),
+        best_step=model.best_step_,
+        **settings,
+    )
+    embedding = model.embed(rows)
+    data = data.copy() if copy else data
+    target = ViewPair.of(data, primary, privileged).primary
+    target.obsm[key_added] = embedding
+    target.uns[key_added] = {"params": params, "history": pd.DataFrame(model.history_).rename(index=str)}
+    features = feature_names(views.primary, primary_rep)
+    result = ViewEncoder(model, primary=primary, use_rep=primary_rep, features=features)
+    return (result, data) if copy else result
+
+
+def _partners(
+    views: ViewPair,
+    rows: np.ndarray,
+    partner: str,
+    translator: Translator | None,
+    synthetic_key: str | None,
+    pairs: Any,
+    privileged_rep: str | None,
+    mask: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Rows to train on, rising, and their partners."""
+    inside = np.ones(len(rows), dtype=bool) if mask is None else mask
+    everything = np.flatnonzero(inside)
+    if partner == "none":
+        return everything, None
+    if partner == "synthetic":
+        return everything, read_synthetic(views, rows, translator, synthetic_key, privileged_rep)[everything]
+    purpose = f"`partner={partner!r}`"
+    table = views.pairs(pairs, purpose)
+    table = table[inside[table[:, 0]]]
+    measured = to_comparable(views, privileged_rep, translator, views.measured(privileged_rep, purpose))[table[:, 1]]
+    if partner == "authentic":
+        order = np.argsort(table[:, 0])
+        return table[order, 0], measured[order]
+    partners = read_synthetic(views, rows, translator, synthetic_key, privileged_rep).copy()
+    partners[table[:, 0]] = measured
+    return everything, partners[everything]
+
+
+def _branches(views: ViewPair, partner: str, synthetic_key: str | None) -> int:
+    """Two where partners can be trusted, three where they cannot, with a word where nobody knows."""
+    if partner in ("authentic", "none"):
+        return 2
+    entry = views.primary.uns.get(synthetic_key or _store.keys.synthetic(views.names[1]))
+    fidelity = entry.get("fidelity") if isinstance(entry, Mapping) else None
+    foscttm = fidelity.get("foscttm") if isinstance(fidelity, Mapping) else None
+    if foscttm is None or not np.isfinite(foscttm):
+        msg = (
+            "`branches`: nothing is known of how good the synthetic partners are (no FOSCTTM on held-out pairs), so that "
+            "three branches are trained, which depend less on them. Pass `branches` to decide yourself."
+        )
+        warnings.warn(msg, UserWarning, stacklevel=3)
+        return 3
+    return 2 if float(foscttm) <= _TRUSTED else 3
+
+
+def _refuse_twice(settings: dict[str, Any], others: dict[str, Any]) -> None:
+    twice = sorted((settings.keys() | {"device", "progress"}) & others.keys())
+    if twice:
+        msg = f"`encoder` names {_store.listed(twice)}, which are arguments of their own; pass them as such."
+        raise ValueError(msg)

@@ -1,0 +1,75 @@
+"""A fitted translator on other observations of its source."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mudata import MuData
+
+from repatient import _store
+from repatient.tl._view_pair import feature_names, read_rows
+
+if TYPE_CHECKING:
+    import numpy as np
+    from anndata import AnnData
+
+    from repatient.views import Translator
+
+
+def apply_translator(
+    data: AnnData | MuData,
+    source: Any,
+    target: Any,
+    translator: Translator,
+    source_rep: str | None,
+    key: str,
+    *,
+    store: bool | None,
+    copy: bool,
+) -> Any:
+    """Write the synthetic view of observations that the translator need not know."""
+    _store.check_data(data)
+    for name, argument in ((source, "source"), (target, "target")):
+        _store.check_key(name, argument)
+    view = translator.translate(_rows(source_of(data, source), translator, source_rep))
+    keep = view.ndim == 2 if store is None else store
+    params = _store.record(
+        source=source,
+        target=target,
+        generator=translator.generator_,
+        reason="fitted elsewhere",
+        source_rep=source_rep,
+        n_source=translator.n_source_,
+        n_target=translator.n_target_,
+        stored=keep,
+    )
+    data = data.copy() if copy else data
+    written = source_of(data, source)
+    if keep:
+        written.obsm[key] = view
+    written.uns[key] = {"params": params}
+    return (translator, data) if copy else translator
+
+
+def source_of(data: AnnData | MuData, source: str) -> AnnData:
+    """The source modality, of a MuData or as it came."""
+    if not isinstance(data, MuData):
+        return data
+    if source not in data.mod:
+        msg = f"`source`: no modality {source!r}; there are {_store.listed(data.mod)}."
+        raise KeyError(msg)
+    _store.check_data(data.mod[source])
+    return data.mod[source]
+
+
+def _rows(adata: AnnData, translator: Translator, source_rep: str | None) -> np.ndarray:
+    """Rows of the view, columns of ``X`` in the order of training."""
+    names = translator.source_names_
+    if names is None or feature_names(adata, source_rep) is None:
+        return read_rows(adata, source_rep, "source_rep")
+    order = adata.var_names.get_indexer(names)
+    if (order < 0).any():
+        missing = [name for name, place in zip(names, order, strict=True) if place < 0]
+        msg = f"`data`: {len(missing)} of the {len(names)} features of training are not in it: {_store.listed(missing, 5)}."
+        raise KeyError(msg)
+    return read_rows(adata[:, order], source_rep, "source_rep")

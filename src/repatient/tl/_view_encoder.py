@@ -1,0 +1,161 @@
+"""The encoder of a modality: an array encoder that knows where its input is in the object."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from mudata import MuData
+
+from repatient import _store
+from repatient.tl._view_pair import feature_names, read_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
+
+    from anndata import AnnData
+
+    from repatient.views import Encoder
+
+_FILE = "modality.json"
+_FORMAT = "repatient view encoder"
+_VERSION = 1
+
+
+class ViewEncoder:
+    """Encoder of one modality that reads AnnData and MuData; :func:`repatient.tl.distill` returns one.
+
+    Parameters
+    ----------
+    encoder
+        The fitted array encoder.
+    primary
+        Name of the modality.
+    use_rep
+        Where its view is: a key of ``obsm``; ``None`` for ``X``.
+    features
+        Names of the columns of ``X``, which new data may have in another order; ``None`` for a key of ``obsm``.
+
+    Attributes
+    ----------
+    encoder, primary, use_rep, features
+        As passed.
+    """
+
+    def __init__(
+        self, encoder: Encoder, *, primary: str, use_rep: str | None, features: Sequence[str] | None = None
+    ) -> None:
+        self.encoder = encoder
+        self.primary = primary
+        self.use_rep = use_rep
+        self.features = None if features is None else list(features)
+
+    def __repr__(self) -> str:
+        return f"ViewEncoder({self.primary!r}, use_rep={self.use_rep!r}, dim={self.encoder.dim})"
+
+    def embed(self, data: AnnData | MuData, *, use_rep: str | None = None) -> np.ndarray:
+        """Embed new observations from their primary modality alone.
+
+        Parameters
+        ----------
+        data
+            AnnData of that modality, or a MuData that has it. Nothing is written.
+        use_rep
+            Where the view is. ``None``: under the name that it had in training.
+
+        Returns
+        -------
+        (n_obs, dim), float32, standardised by the training rows.
+
+        Raises
+        ------
+        KeyError
+            If modality, view or features are missing.
+        ValueError
+            If rows are of another shape than in training, or hold NaN or infinity.
+        """
+        _store.check_data(data)
+        if isinstance(data, MuData):
+            if self.primary not in data.mod:
+                msg = f"`data`: no modality {self.primary!r}; there are {_store.listed(data.mod)}."
+                raise KeyError(msg)
+            data = data.mod[self.primary]
+        return self.encoder.embed(self._rows(data, use_rep or self.use_rep))
+
+    def save(self, folder: str | PathLike[str]) -> None:
+        """Write the encoder to a folder: JSON and arrays without pickle.
+
+        Parameters
+        ----------
+        folder
+            A new folder, or that of a saved encoder, which is replaced.
+
+        Raises
+        ------
+        ValueError
+            If the folder exists and holds no encoder.
+        """
+        self.encoder.save(folder)
+        entry = {
+            "format": _FORMAT,
+            "format_version": _VERSION,
+            "primary": self.primary,
+            "use_rep": self.use_rep,
+            "features": self.features,
+        }
+        partial = Path(folder) / f"{_FILE}.partial"
+        partial.write_text(json.dumps(entry, indent=1), encoding="utf-8")
+        os.replace(partial, Path(folder) / _FILE)
+
+    @classmethod
+    def load(cls, folder: str | PathLike[str], *, device: str = "auto") -> ViewEncoder:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder or a file of it is missing.
+        ValueError
+            If what is there is no encoder of a modality, or damaged.
+        """
+        from repatient.views import Encoder
+
+        path = Path(folder) / _FILE
+        if not path.is_file():
+            msg = f"{path} is missing; `rp.tl.ViewEncoder.save` writes it."
+            raise FileNotFoundError(msg)
+        entry = _read(path)
+        encoder = Encoder.load(folder, device=device)
+        return cls(encoder, primary=entry["primary"], use_rep=entry["use_rep"], features=entry["features"])
+
+    def _rows(self, adata: AnnData, use_rep: str | None) -> np.ndarray:
+        """Rows of the view, columns of ``X`` in the order of training."""
+        if self.features is None or feature_names(adata, use_rep) is None:
+            return read_rows(adata, use_rep, "use_rep")
+        order = adata.var_names.get_indexer(self.features)
+        if (order < 0).any():
+            missing = np.asarray(self.features)[order < 0]
+            msg = f"`data`: {len(missing)} of the {len(order)} features of training are not in it: {_store.listed(missing, 5)}."
+            raise KeyError(msg)
+        return read_rows(adata[:, order], use_rep, "use_rep")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The description, if it is of a format that this version can read."""
+    try:
+        entry = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        msg = f"{path} is not valid JSON: {error}."
+        raise ValueError(msg) from error
+    known = {"primary", "use_rep", "features"}
+    if not isinstance(entry, dict) or entry.get("format") != _FORMAT or not known <= set(entry):
+        msg = f"{path} does not describe a {_FORMAT}."
+        raise ValueError(msg)
+    if not isinstance(entry.get("format_version"), int) or entry["format_version"] > _VERSION:
+        msg = f"{path} has format version {entry.get('format_version')!r}; this version reads up to {_VERSION}."
+        raise ValueError(msg)
+    return entry

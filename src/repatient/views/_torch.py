@@ -1,0 +1,52 @@
+"""Torch without traces: its threads, its random numbers and its devices."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from threadpoolctl import threadpool_limits
+from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import numpy as np
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """One thread, so that sums run in one order; the numbers of threads are put back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(limits=1):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def build(make: Callable[[], Network], generator: torch.Generator) -> Network:
+    """A network whose initial weights come from a generator; torch's own is left as it was."""
+    seed = int(torch.randint(2**62, (1,), generator=generator))
+    with torch.random.fork_rng(devices=[]):
+        # The generator of the CPU alone: `torch.manual_seed` would reach those of accelerators, too.
+        torch.default_generator.manual_seed(seed)
+        return make()
+
+
+def torch_generator(rng: np.random.Generator) -> torch.Generator:
+    """A generator of its own, seeded by another one."""
+    return torch.Generator().manual_seed(int(rng.integers(2**63)))
+
+
+def find_device(name: str) -> torch.device:
+    """The device of that name, or with "auto" the fastest kind there is."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

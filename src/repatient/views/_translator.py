@@ -1,0 +1,299 @@
+"""Translator from one view to another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from repatient.views import _translator_persistence
+from repatient.views._arrays import check_together, read_like, read_links, read_pairs, read_view
+from repatient.views._auto import choose
+from repatient.views._cyclegan import CycleNetworks
+from repatient.views._generators import Shapes, Views, forth_of, make_networks, train_networks
+from repatient.views._spaces import fit_space
+from repatient.views._torch import build, find_device, single_thread, torch_generator
+from repatient.views._translator_parameters import check_parameters
+from repatient.views._transport import linked_features
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from repatient.views._spaces import VectorSpace
+
+_ROWS_AT_A_TIME = 1024
+
+
+class Translator(BaseEstimator):
+    """Map from one view of observations to another, learnt from pairs, from linked features, or from neither.
+
+    Vectors that are counts (whole numbers from 0 on, some above 1) are taken as logarithms, after scaling to the median
+    depth where there are 200 features or more.
+
+    Parameters
+    ----------
+    generator
+        ``"cyclegan"``: two generators and two discriminators, for views without partners; few pairs and links add to its
+        losses. ``"ot"``: a network that follows the entropic optimal transport between linked features of vectors.
+        ``"regression"``: a network that follows pairs. ``"auto"``: regression from 100 pairs on; else ``"cyclegan"`` for
+        images and ``"ot"`` for vectors with links; ``generator_`` and ``reason_`` say which and why.
+    n_steps
+        Gradient steps; None: 2,000 for images and 1,000 for vectors.
+    batch_size
+        Rows a step; None: 16 images, 128 vectors.
+    learning_rate
+        None: 5e-4 for ``"cyclegan"``, 1e-3 for the others.
+    width
+        Channels of the networks of images at half resolution.
+    hidden
+        Width of the networks of vectors.
+    networks
+        ``"builtin"``, or ``"monai"`` for the U-Net and the discriminator of MONAI (images).
+    cycle_weights
+        Weights in ``"cyclegan"`` of the ways source → target → source and target → source → target. The first is low:
+        what the source alone has, the target does not keep.
+    identity_weight, pair_weight, link_weight
+        Weights in ``"cyclegan"`` of targets left as they are (images), of known pairs and of linked features.
+    noise_channels
+        Channels of noise that the way back of images reads, since one target has many sources.
+    n_neighbors
+        Neighbours that ``"ot"`` smooths linked features over, in views of 200 features or more; a third as many in others.
+    regularisation
+        Entropy of the plan of ``"ot"``, in mean costs.
+    max_rows
+        Rows of each view that the plan of ``"ot"`` is made for, drawn at random where there are more.
+    allow_unanchored
+        Whether to go on with vectors that have neither links nor pairs, between which nothing identifies a map.
+    device
+        Name of a torch device; ``"auto"`` takes CUDA, then MPS, then the CPU.
+    random_state
+        Seed. On the CPU the same seed gives the same bits.
+    progress
+        Whether to show a progress bar; None shows it where a person can see it.
+
+    Attributes
+    ----------
+    generator_, reason_
+        The generator that was taken, and why.
+    source_shape_, target_shape_
+        Shape of a row of each view.
+    n_source_, n_target_, n_pairs_
+        Rows and pairs that it was fitted on.
+    links_
+        Linked columns, (n_links, 2).
+    source_names_, target_names_
+        Names of the columns, where :func:`repatient.tl.synthesize` read them; else None.
+    history_
+        Lists of ``step`` and losses, one entry each 50 steps.
+
+    References
+    ----------
+    Zhu et al. (2017), Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks. Cuturi (2013),
+    Sinkhorn Distances. Farndale et al. (2024), arXiv:2403.05220.
+    """
+
+    def __init__(
+        self,
+        generator: Literal["auto", "cyclegan", "ot", "regression"] = "auto",
+        *,
+        n_steps: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        width: int = 16,
+        hidden: int = 128,
+        networks: Literal["builtin", "monai"] = "builtin",
+        cycle_weights: tuple[float, float] = (1.0, 10.0),
+        identity_weight: float = 5.0,
+        pair_weight: float = 10.0,
+        link_weight: float = 10.0,
+        noise_channels: int = 2,
+        n_neighbors: int = 30,
+        regularisation: float = 0.02,
+        max_rows: int = 3000,
+        allow_unanchored: bool = False,
+        device: str = "auto",
+        random_state: int | None = 0,
+        progress: bool | None = None,
+    ) -> None:
+        self.generator = generator
+        self.n_steps = n_steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.width = width
+        self.hidden = hidden
+        self.networks = networks
+        self.cycle_weights = cycle_weights
+        self.identity_weight = identity_weight
+        self.pair_weight = pair_weight
+        self.link_weight = link_weight
+        self.noise_channels = noise_channels
+        self.n_neighbors = n_neighbors
+        self.regularisation = regularisation
+        self.max_rows = max_rows
+        self.allow_unanchored = allow_unanchored
+        self.device = device
+        self.random_state = random_state
+        self.progress = progress
+
+    def fit(self, A: ArrayLike, B: ArrayLike, pairs: ArrayLike | None = None, links: ArrayLike | None = None) -> Self:
+        """Learn the map from rows of ``A`` to rows of ``B``, which need not be of the same observations.
+
+        Parameters
+        ----------
+        A, B
+            Source and target: vectors (n, d) and (m, e), or images (n, C, H, W) and (m, D, H, W) whose sides are divisible
+            by 4.
+        pairs
+            Rows of ``A`` and ``B`` that belong together, integers (n_pairs, 2). None: that rows are as many, or in one
+            order, says nothing.
+        links
+            Columns of ``A`` and ``B`` that rise together, integers (n_links, 2), each column as often as wanted.
+
+        Returns
+        -------
+        The fitted translator.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a view is neither vectors nor images with channels first, has sides that are not divisible by 4, values
+            that are not finite, fewer than two rows or no variation; if both are the same; if pairs or links point
+            outside; if a parameter is out of its range; or if vectors have neither links nor pairs.
+        ImportError
+            If the generator needs a package that is not installed.
+        FloatingPointError
+            If the loss does not stay finite.
+        """
+        check_parameters(self.get_params())
+        source, target = read_view(A, "A", fitting=True), read_view(B, "B", fitting=True)
+        check_together(source, target)
+        views = Views(source, target, read_pairs(pairs, len(source), len(target)), read_links(links, source, target))
+        choice = choose(
+            self.generator,
+            images=source.ndim == 4,
+            n_pairs=len(views.pairs),
+            n_links=len(views.links),
+            allow_unanchored=self.allow_unanchored,
+        )
+        rng = np.random.default_rng(self.random_state)
+        generator = torch_generator(rng)
+        with single_thread():
+            seed = int(rng.integers(2**31))
+            self._spaces = fit_space(source, seed), fit_space(target, seed)
+            inputs, outputs = self._spaces[0].inputs(source[:1]), self._spaces[1].features(target[:1])
+            self._shapes = Shapes(inputs.shape[1:], outputs.shape[1:])
+            settings = self.get_params()
+            networks = build(lambda: make_networks(choice.generator, self._shapes, settings), generator)
+            networks = networks.to(find_device(self.device)).train()
+            self.history_ = train_networks(choice.generator, networks, views, self._spaces, settings, generator)
+        self._networks = networks.eval()
+        self.generator_, self.reason_ = choice
+        self.source_shape_, self.target_shape_ = source.shape[1:], target.shape[1:]
+        self.n_source_, self.n_target_, self.n_pairs_ = len(source), len(target), len(views.pairs)
+        self.links_ = views.links
+        self.source_names_: list[str] | None = None
+        self.target_names_: list[str] | None = None
+        return self
+
+    def translate(self, A: ArrayLike) -> NDArray[np.float32]:
+        """The view that rows of the source would have, in the units of the target.
+
+        Parameters
+        ----------
+        A
+            Rows of the form that was fitted on.
+
+        Returns
+        -------
+        Shape (n, e) or (n, D, H, W); counts of 200 features or more at the median depth of the target.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If rows are of another shape or hold values that are not finite.
+        """
+        return self._spaces[1].restore(self.predict_features(A)).astype(np.float32)
+
+    def predict_features(self, A: ArrayLike) -> NDArray[np.float32]:
+        """Translated rows in the standardised features of the target, where distances mean something."""
+        check_is_fitted(self)
+        source = read_like(A, self.source_shape_, "A")
+        return self._run(forth_of(self._networks), self._spaces[0].inputs, source, self._shapes.target)
+
+    def target_features(self, B: ArrayLike) -> NDArray[np.float32]:
+        """Measured rows of the target in the same features."""
+        check_is_fitted(self)
+        target = read_like(B, self.target_shape_, "B")
+        return self._spaces[1].features(target).astype(np.float32)
+
+    def linked_features(
+        self, A: ArrayLike, B: ArrayLike, links: ArrayLike
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Features that rows of both views share through links, smoothed and standardised in each, for comparing them."""
+        check_is_fitted(self)
+        source = read_like(A, self.source_shape_, "A")
+        target = read_like(B, self.target_shape_, "B")
+        spaces = cast("tuple[VectorSpace, VectorSpace]", self._spaces)
+        with single_thread():
+            linked = linked_features(source, target, read_links(links, source, target), spaces, self.n_neighbors)
+        return linked.source, linked.target
+
+    def cycle_error(self, A: ArrayLike) -> float:
+        """Mean absolute error of source → target → source in the networks' units; NaN without a way back.
+
+        Weak evidence: a map that confuses everything consistently has a low one, too.
+        """
+        check_is_fitted(self)
+        if not isinstance(self._networks, CycleNetworks):
+            return float("nan")
+        source = read_like(A, self.source_shape_, "A")
+        noise = torch.Generator().manual_seed(0)
+        networks = self._networks
+
+        def there_and_back(x: torch.Tensor) -> torch.Tensor:
+            return networks.go_back(networks.forth(x), noise)
+
+        again = self._run(there_and_back, self._spaces[0].inputs, source, self._shapes.source)
+        return float(np.abs(again - self._spaces[0].inputs(source)).mean())
+
+    def save(self, folder: str | PathLike[str]) -> None:
+        """Write the fitted translator to a folder of ``translator.json`` and ``weights.npz``, without pickle.
+
+        The folder is a new one, or that of a saved translator, which is replaced.
+
+        Raises
+        ------
+        ValueError
+            If the folder exists and holds no translator.
+        """
+        check_is_fitted(self)
+        _translator_persistence.save(self, folder)
+
+    @classmethod
+    def load(cls, folder: str | PathLike[str], *, device: str = "auto") -> Self:
+        """Read a translator that :meth:`save` wrote to a folder, onto a device.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder or one of its files is missing.
+        ValueError
+            If what is there is no translator, of a newer format, or damaged.
+        """
+        return _translator_persistence.load(cls, folder, device)
+
+    @torch.no_grad()
+    def _run(self, network: Any, inputs: Any, rows: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Pass rows through a network, some at a time."""
+        device = next(self._networks.parameters()).device
+        result = np.empty((len(rows), *shape), dtype=np.float32)
+        with single_thread():
+            for start in range(0, len(rows), _ROWS_AT_A_TIME):
+                block = slice(start, start + _ROWS_AT_A_TIME)
+                result[block] = network(torch.from_numpy(inputs(rows[block])).to(device)).cpu().numpy()
+        return result

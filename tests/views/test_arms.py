@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from repatient.views import ARMS, Comparison, Encoder, Side, compare_arms
+
+QUICK = {"dim": 4, "width": 16, "projection": 8, "n_steps": 10, "evaluate_every": 5, "device": "cpu", "progress": False}
+
+
+@pytest.fixture(scope="module")
+def comparison():
+    rng = np.random.default_rng(0)
+    y = np.arange(120) % 3
+    b = (4 * np.eye(3)[y] + 0.5 * rng.standard_normal((120, 3))).astype(np.float32)
+    a = np.column_stack([b, 3 * rng.standard_normal((120, 6))]).astype(np.float32)
+    sides = [Side(a[of], b[of], y[of], np.ones(60, dtype=bool)) for of in (slice(60), slice(60, 120))]
+    return Comparison(*sides, paired=np.arange(20, 60), authentic=b[20:60])
+
+
+@pytest.fixture
+def fits(monkeypatch):
+    """What encoders were trained on, call by call."""
+    calls = []
+    fit = Encoder.fit
+
+    def note(self, X, partner=None, **kwargs):
+        calls.append((self.n_steps, X, partner, kwargs))
+        return fit(self, X, partner, **kwargs)
+
+    monkeypatch.setattr(Encoder, "fit", note)
+    return calls
+
+
+def test_every_arm_gets_what_it_is_called_after(comparison, fits):
+    settings = {"encoder": QUICK, "n_pairs": 12, "budgets": (0.5, 1.0)}
+    with pytest.warns(UserWarning, match="No rows are held out"):
+        errors = dict(compare_arms(comparison, **settings))
+    assert tuple(errors) == ARMS
+    assert all(set(metrics) == {"linear", "linear_few", "knn"} for metrics in errors.values())
+    assert errors["translation"]["linear"] == 0
+    a, b = comparison.training.rows, comparison.training.synthetic
+    random, single, half, few, shuffled, synthetic, everything = fits
+    assert [call[0] for call in fits] == [0, 10, 5, 10, 10, 10, 10]
+    assert random[2] is None
+    assert single[2] is None
+    for call in (half, few):
+        np.testing.assert_array_equal(call[1], a[20:32])
+        np.testing.assert_array_equal(call[2], b[20:32])
+    assert sorted(map(tuple, shuffled[2])) == sorted(map(tuple, b))
+    assert not np.array_equal(shuffled[2], b)
+    assert synthetic[2] is b
+    np.testing.assert_array_equal(everything[1], a[20:])
+
+
+def test_arms_of_measured_pairs_need_pairs(comparison):
+    without = Comparison(comparison.training, comparison.test, np.arange(0), comparison.authentic[:0])
+    assert [arm for arm, _ in compare_arms(without, arms=["raw", "authentic_few", "authentic_all"])] == ["raw"]
+
+
+def test_rows_without_a_label_train_no_probe(comparison):
+    side = comparison.training
+    labels = side.labels.copy()
+    labels[:30] = 7
+    labelled = np.arange(60) >= 30
+    hidden = Comparison(
+        Side(side.rows, side.synthetic, labels, labelled), comparison.test, comparison.paired, comparison.authentic
+    )
+    assert dict(compare_arms(hidden, arms=["translation"]))["translation"]["linear"] < 0.1

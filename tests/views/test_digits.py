@@ -1,0 +1,47 @@
+"""The claim at the size of a test: synthetic partners from unpaired tiles against a single modality."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from repatient.views import Encoder, Translator, probe_errors
+
+BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "views_digits.py"
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    if not BENCHMARK.is_file():
+        pytest.skip(f"the benchmark {BENCHMARK} is not there")
+    spec = importlib.util.spec_from_file_location("views_digits", BENCHMARK)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_synthetic_partners_teach_an_encoder_to_see_digits_in_clutter(benchmark):
+    tiles = benchmark.make_tiles(0)
+    training, others, test = slice(400), slice(400, 800), slice(1200, None)
+    translator = Translator("cyclegan", n_steps=500, device="cpu", progress=False)
+    translator.fit(tiles.a[training], tiles.b[others])
+    settings = benchmark.ENCODER | {"n_steps": 250, "device": "cpu"}
+    errors = []
+    for partner in (translator.predict_features(tiles.a[training]), None):
+        encoder = Encoder(**settings).fit(tiles.a[training], partner)
+        embeddings = [encoder.embed(tiles.a[of]) for of in (training, test)]
+        errors.append(probe_errors(embeddings[0], tiles.y[training], embeddings[1], tiles.y[test])["linear"])
+    assert errors[0] < 0.85 * errors[1]
+
+
+def test_tiles_are_the_same_digits_in_both_views(benchmark):
+    tiles = benchmark.make_tiles(3)
+    assert tiles.a.shape == (1797, 3, 16, 16)
+    assert tiles.b.shape == (1797, 1, 16, 16)
+    grey, clean = (images.mean(axis=1).reshape(1797, -1) for images in (tiles.a, tiles.b))
+    own = [np.corrcoef(a, b)[0, 1] for a, b in zip(grey, clean, strict=True)]
+    other = [np.corrcoef(a, b)[0, 1] for a, b in zip(grey, np.roll(clean, 1, axis=0), strict=True)]
+    assert np.mean(own) > np.mean(other) + 0.3
