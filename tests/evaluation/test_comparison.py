@@ -71,6 +71,14 @@ def test_holm_by_hand():
     np.testing.assert_allclose(holm(np.array([0.9, 0.8])), [1.0, 1.0])
 
 
+def test_the_stored_entry_serves_as_well(values):
+    frame = frame_of(values)
+    frame.attrs.clear()
+    entry = {"results": frame, "params": {"test_fraction": 0.25}}
+    pd.testing.assert_frame_equal(compare(entry), compare(frame, test_fraction=0.25))
+    assert not compare(entry, test_fraction=0.5)["lower"].equals(compare(entry)["lower"])
+
+
 def test_p_values_are_adjusted_for_the_methods_compared(values):
     result = compare(frame_of(values))
     assert result["p_holm"].min() == pytest.approx(3 * result["p_value"].min())

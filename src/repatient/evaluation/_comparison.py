@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -90,7 +91,7 @@ def average_interval(intervals: list[Interval]) -> Interval:
 
 
 def compare(
-    frame: pd.DataFrame,
+    frame: pd.DataFrame | Mapping[str, Any],
     *,
     baseline: str = "none",
     metric: str = "auroc",
@@ -102,13 +103,15 @@ def compare(
     Parameters
     ----------
     frame
-        What :func:`repatient.tl.evaluate` returned or stored: columns ``method``, ``split``, ``metric``, ``value``.
+        What :func:`repatient.tl.evaluate` returned, with columns ``method``, ``split``, ``metric`` and ``value``, or the
+        entry of ``uns`` that it wrote.
     baseline
         Method to compare with.
     metric
         Metric to compare by.
     test_fraction
-        Share of the patients in the test sets. ``None``: that in ``frame.attrs``, where ``evaluate`` leaves it.
+        Share of the patients in the test sets. ``None``: that in the entry, or in ``frame.attrs``, where ``evaluate``
+        leaves it.
     confidence
         Of the intervals.
 
@@ -132,6 +135,9 @@ def compare(
     differences times (1/J + n_test/n_train) for J splits. For a metric where less is better, such as ``brier``, an
     improvement is negative.
     """
+    if isinstance(frame, Mapping):
+        frame, params = frame["results"], frame["params"]
+        test_fraction = float(params["test_fraction"]) if test_fraction is None else test_fraction
     fraction = _check_fraction(frame, test_fraction)
     table = by_split(frame, metric)
     if baseline not in table:

@@ -72,8 +72,9 @@ def generate(
         Give each patient, within components, the offsets of a real one: a real patient of similar composition is
         picked, and cells are drawn by weights from all donors such that they lie where, and as closely together as,
         its cells lie in each component, as far as its number of cells tells. A number up to 1 gives that part of the
-        offsets. Without them patients are more alike than real ones; with them they resemble the real patient more that
-        they borrow from (:func:`repatient.tl.audit` measures both). ``None``: where the object has the embedding of the
+        offsets. Without them patients are more alike than real ones. With them each resembles the real patient that it
+        borrows from, and with few donors can be traced to it: turn them off where that must not be
+        (:func:`repatient.tl.audit` measures both). ``None``: where the object has the embedding of the
         mixture and the pool two patients or more with several cells in a component, and ``n_donors`` is not given; not
         for a class without a real patient, whose offsets are not known.
     covariates
