@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from repatient.evaluation import Cohort
 
-METHODS = ("full", "recipe", "recipe_fixed", "external", "null", "size_only")
+WITH_EFFECTS = {"method": "recipe", "name": "recipe, donor effects", "donor_effects": True}
+METHODS = ("full", "recipe", WITH_EFFECTS, "external", "null", "size_only")
 COHORTS = ("igan", "melanoma")
 SHIFTS = ("none", "affine", "nonlinear")
 
