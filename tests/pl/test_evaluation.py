@@ -34,7 +34,7 @@ def test_a_row_for_each_method(evaluated):
     ax = rp.pl.evaluation(evaluated)
     assert [label.get_text() for label in ax.get_yticklabels()] == [
         "RECIPE",
-        "same class mixing",
+        "same-class mixing",
         "null: wrong recipes",
     ]
     assert "AUROC from no augmentation" in ax.get_xlabel()
@@ -74,7 +74,7 @@ def test_another_baseline_and_own_axes(evaluated):
     assert rp.pl.evaluation(evaluated, baseline="recipe", confidence=0.9, ax=ax) is ax
     assert [label.get_text() for label in ax.get_yticklabels()] == [
         "no augmentation",
-        "same class mixing",
+        "same-class mixing",
         "null: wrong recipes",
     ]
     assert "90% interval" in ax.get_xlabel()
