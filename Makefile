@@ -53,8 +53,10 @@ else
 	    --patient-key "$$PATIENT" --label-key "$$LABEL" $(if $(REP),--use-rep "$$REP") --figures demo $(ARGS)
 endif
 
+# A process a core, each with one thread: more threads than cores make every test slower.
 test: $(READY) ## run the tests with their coverage: ARGS="-k mixture --no-cov" for some of them
-	@MPLBACKEND=Agg $(PY) -m pytest --cov=repatient --cov-report=term --cov-fail-under=90 $(ARGS)
+	@MPLBACKEND=Agg OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile \
+	    --cov=repatient --cov-report=term --cov-fail-under=90 $(ARGS)
 
 lint: $(READY_DEV) ## check style, format and types
 	@$(PY) -m ruff check
