@@ -10,7 +10,7 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from repatient.evaluation import DEFAULTS, METHODS, Method, Scenario, make_folds, score
+from repatient.evaluation import DEFAULTS, METHODS, Method, Scenario, _training, make_folds, score
 from repatient.evaluation._training import FOR_ALL_CLASSES, FOR_MISSING_CLASS
 from repatient.evaluation._workshop import Workshop
 from repatient.mil import MILClassifier
@@ -121,6 +121,30 @@ def test_rows_of_a_missing_class(make_cohort, quick, monkeypatch, method):
             one = Method(method, settings=settings)
             one.predict(Workshop(cohort, scenario, fold, quick))
         check_rows(cohort, scenario, one, fold, used)
+
+
+@pytest.mark.parametrize("missing_class", [None, 1])
+def test_sizes_of_test_patients_are_not_fitted_on(make_cohort, quick, monkeypatch, missing_class):
+    cohort = make_cohort(n_patients=24, n_cells=60, external=10)
+    scenario = Scenario() if missing_class is None else Scenario("missing_class", missing_class=missing_class)
+    for fold in make_folds(cohort, scenario, **SPLITS):
+        seen = []
+
+        class Watching(_training.LogisticRegression):
+            def fit(self, X, y, seen=seen):
+                seen.append((X, y))
+                return super().fit(X, y)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(_training, "LogisticRegression", Watching)
+            workshop = Workshop(cohort, scenario, fold, quick)
+            Method("size_only").predict(workshop)
+        patients = np.concatenate([fold.train, workshop.external_patients])
+        sizes = np.log(cohort.bags.sizes[patients])
+        ((X, y),) = seen
+        np.testing.assert_allclose(X[:, 0], sizes - sizes.mean())
+        np.testing.assert_array_equal(y, cohort.y[patients])
+        assert not set(cohort.donors[patients]) & set(cohort.donors[fold.test])
 
 
 def test_predictions_do_not_depend_on_the_labels_of_test_patients(make_cohort, quick):

@@ -67,6 +67,34 @@ def test_the_recipe_of_a_fold(workshop):
     assert set(np.asarray(mix.components)[outside]) == {-1}
 
 
+@pytest.fixture
+def missing(make_cohort, quick):
+    cohort, scenario = make_cohort(n_patients=24, n_cells=60, external=12), Scenario("missing_class", missing_class=1)
+    fold = make_folds(cohort, scenario, n_splits=1, test_fraction=0.25, random_state=0)[0]
+    return Workshop(cohort, scenario, fold, quick)
+
+
+def test_the_recipe_of_a_missing_class_relative_to_the_shared_one(missing):
+    raw, moved = (recipe_mix(missing, {"transfer": how}).recipes for how in ("raw", "log_ratio"))
+    assert raw.classes == moved.classes == ("1",)
+    external, own = (missing.recipes(some, None, "raw") for some in (missing.fold.external, missing.fold.train))
+    ratio = (0.99 * own.take(["0"]).mean + 0.01 / 3) / (0.99 * external.take(["0"]).mean + 0.01 / 3)
+    np.testing.assert_allclose(moved.mean, (raw.mean * ratio) / (raw.mean * ratio).sum(), rtol=1e-6)
+    assert np.abs(moved.mean - raw.mean).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"transfer": "ratio"}, "'transfer' is one of .*, not 'ratio'"),
+        ({"transfer": "log_ratio", "shared_class": "b"}, r"one of the classes of both cohorts, \['a'\], not 'b'"),
+    ],
+)
+def test_transfers_that_cannot_be(missing, settings, message):
+    with pytest.raises(ValueError, match=message):
+        recipe_mix(missing, settings)
+
+
 def test_the_null_exchanges_recipes(workshop):
     mix = recipe_mix(workshop, {})
     patients = workshop.fold.train

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import repatient as rp
-from repatient.recipe import KINDS, Recipes
-from repatient.tl._transfer import log_ratio_transfer
+from repatient.recipe import KINDS, Recipes, log_ratio_transfer
 
 
 @pytest.fixture

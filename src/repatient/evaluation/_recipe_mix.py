@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from repatient.evaluation._workshop import Workshop
     from repatient.mil import Bags
-    from repatient.mixing import RecipeMix
-    from repatient.mixing._recipe_sampler import RecipeSampler
+    from repatient.mixing import RecipeMix, RecipeSampler
 
 KEEP = ("low", "high", "band", "correct", "random", "all")
+TRANSFERS = ("raw", "log_ratio")
 # Apart from the seed of the training.
 _STREAM = 1
 
@@ -25,16 +25,39 @@ _STREAM = 1
 def recipe_mix(workshop: Workshop, settings: Mapping[str, Any]) -> RecipeMix:
     """The generator of a fold; a missing class has the recipe of the external cohort's patients."""
     from repatient.mixing import RecipeMix
+    from repatient.recipe import log_ratio_transfer
 
     settings = dict(settings)
     n_components, align = settings.pop("n_components", None), settings.pop("align", "raw")
+    transfer, shared_class = settings.pop("transfer", "raw"), settings.pop("shared_class", None)
     codes, number = workshop.components(n_components)
     recipes = None
     if len(workshop.external_patients):
         of_recipes = {name: settings[name] for name in ("kind", "shrinkage") if name in settings}
         missing = str(workshop.scenario.missing_class)
-        recipes = workshop.recipes(workshop.fold.external, n_components, align, **of_recipes).take([missing])
+        external = workshop.recipes(workshop.fold.external, n_components, align, **of_recipes)
+        if transfer == "raw":
+            recipes = external.take([missing])
+        else:
+            own = workshop.recipes(workshop.fold.train, n_components, "raw", **of_recipes)
+            shared = _shared(workshop, transfer, shared_class)
+            recipes = log_ratio_transfer(external, own.take([shared]), [missing])
     return RecipeMix(codes, number, recipes=recipes, **settings)
+
+
+def _shared(workshop: Workshop, transfer: str, shared_class: str | None) -> str:
+    """Code of the class that the cohorts are compared on."""
+    if transfer not in TRANSFERS:
+        msg = f"`methods`: 'transfer' is one of {list(TRANSFERS)}, not {transfer!r}."
+        raise ValueError(msg)
+    y, classes = workshop.cohort.y, workshop.cohort.classes
+    common = {classes[code]: str(code) for code in np.intersect1d(y[workshop.fold.train], y[workshop.fold.external])}
+    if shared_class is None and len(common) == 1:
+        return next(iter(common.values()))
+    if shared_class not in common:
+        msg = f"`methods`: 'shared_class' is one of the classes of both cohorts, {list(common)}, not {shared_class!r}."
+        raise ValueError(msg)
+    return common[shared_class]
 
 
 @dataclass(frozen=True)

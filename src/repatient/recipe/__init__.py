@@ -27,10 +27,44 @@ concentration around the sub-types.
 where all classes share the slopes B, numeric covariates have unit variance, categorical ones a column a level, and
 :math:`\tau^2` maximises the marginal likelihood (ridge regression by empirical Bayes). Recipes are fitted to the counts
 without this effect and stand at the mean covariates of their class.
+
+*Classes are compared* by the posterior of their mean compositions. Each component of a Dirichlet-multinomial is
+beta-binomial: of the :math:`N_i` cells of patient i,
+
+.. math::
+
+    y_{ik} \sim \operatorname{BetaBinomial}\bigl(N_i,\; s_k m_k,\; s_k (1 - m_k)\bigr)
+
+are of component k. With one concentration s for all components, those that vary much between patients would have
+intervals that are too short, so each component of each class has its own, drawn towards what they have in common:
+
+.. math::
+
+    m_k \sim \operatorname{Beta}(\tfrac12, \tfrac12), \qquad \log s_k \sim N(\mu, \tau^2), \qquad
+    \mu \sim N(\log 50, 2^2), \qquad \log \tau \sim N(\log 0.6, 0.7^2).
+
+The posterior of :math:`(\mu, \tau)`, given all components of all classes with the means integrated out by Laplace's
+approximation, is summed over a grid and gives the prior of :math:`\log s_k`; that of :math:`(m_k, \log s_k)` is summed
+over a grid of its own. With two unknowns a component there is no need of a sampler, whose convergence would have to be
+judged.
 """
 
 from repatient.recipe._composition import proportions
+from repatient.recipe._contrast import Contrast, contrast
 from repatient.recipe._covariates import Design
+from repatient.recipe._log_ratio import log_ratio_transfer
+from repatient.recipe._posterior import MeanPosterior, mean_posteriors
 from repatient.recipe._recipes import KINDS, Recipes, fit_recipes
 
-__all__ = ["KINDS", "Design", "Recipes", "fit_recipes", "proportions"]
+__all__ = [
+    "KINDS",
+    "Contrast",
+    "Design",
+    "MeanPosterior",
+    "Recipes",
+    "contrast",
+    "fit_recipes",
+    "log_ratio_transfer",
+    "mean_posteriors",
+    "proportions",
+]

@@ -74,7 +74,9 @@ def evaluate(
         ``"recipe"``
             Half of the bags of each step (all, for a missing class) are newly generated patients, :class:`repatient.mixing.RecipeMix`. Settings:
             ``n_components``, ``share``, ``kind``, ``shrinkage``, ``pool``, ``n_donors`` and the others there; ``align``
-            (``"raw"``, ``"moments"`` or ``"ot"``) for the cells of the other cohort, as in :func:`repatient.tl.assign`.
+            (``"raw"``, ``"moments"`` or ``"ot"``) for the cells of the other cohort, as in :func:`repatient.tl.assign`;
+            ``transfer`` (``"raw"`` or ``"log_ratio"``) and ``shared_class`` for its recipe, as in
+            :func:`repatient.tl.recipes`.
         ``"recipe+psemix"``
             PseMix and RECIPE in turn, with recipes over 3 and over 8 components (``n_components`` takes other numbers) and
             half of the generated patients between two classes: what gains most from few patients.
