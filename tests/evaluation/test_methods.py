@@ -6,6 +6,7 @@ import pytest
 from repatient import mixing
 from repatient.evaluation import BASELINES, DEFAULTS, METHODS, SCENARIOS, Method, Scenario, check_methods, make_folds
 from repatient.evaluation._recipe_mix import Null, draw_fixed, recipe_mix, select
+from repatient.evaluation._training import augmenter
 from repatient.evaluation._workshop import Workshop
 
 
@@ -65,6 +66,17 @@ def test_the_recipe_of_a_fold(workshop):
     outside = np.setdiff1d(np.arange(len(workshop.bags.X)), rows)
     assert set(np.asarray(mix.components)[rows]) == {0, 1, 2, 3}
     assert set(np.asarray(mix.components)[outside]) == {-1}
+
+
+@pytest.mark.parametrize("name", ["recipe+psemix", "recipe+psemix+insmix"])
+def test_recipes_over_few_and_more_components_come_after_rivals(workshop, name):
+    turns = augmenter(workshop, name, {}).augmenters
+    rivals = [mixing.PseMix, mixing.InsMix if name.endswith("insmix") else mixing.PseMix]
+    assert [type(turn) for turn in turns] == [rivals[0], mixing.RecipeMix, rivals[1], mixing.RecipeMix]
+    assert [(turn.n_components, turn.label_mixing) for turn in turns[1::2]] == [(3, 0.5), (8, 0.5)]
+    one = augmenter(workshop, name, {"n_components": 4, "label_mixing": 0.0}).augmenters
+    assert [type(turn) for turn in one] == [mixing.PseMix, mixing.RecipeMix]
+    assert (one[1].n_components, one[1].label_mixing) == (4, 0.0)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,8 +28,9 @@ RIVALS = {
     "psemix": "PseMix",
     "insmix": "InsMix",
 }
-BOTH = "recipe+psemix"
-GENERATING = ("recipe", BOTH, "null", "alternating")
+# RECIPE in turn with rivals.
+IN_TURN = {"recipe+psemix": ("psemix",), "recipe+psemix+insmix": ("psemix", "insmix")}
+GENERATING = ("recipe", *IN_TURN, "null", "alternating")
 FIXED = ("recipe_fixed", "random_selection")
 CONTROLS = ("size_only", "external", "full")
 METHODS = ("none", *GENERATING, *FIXED, *RIVALS, *CONTROLS)
@@ -50,7 +52,7 @@ def settings_of(method: str) -> list[str]:
         return [field.name for field in fields(getattr(mixing, RIVALS[method]))]
     if method == "alternating":
         return ["of"]
-    if method not in ("recipe", BOTH, "null", *FIXED):
+    if method not in ("recipe", *IN_TURN, "null", *FIXED):
         return ["align"] if method == "external" else []
     of_fold = ["components", "n_components", "recipes"]
     # A patient that is kept has one label.
@@ -81,22 +83,25 @@ def augmenter(workshop: Workshop, method: str, settings: Mapping[str, Any]) -> A
 
     if method == "alternating":
         return mixing.Alternating(*(augmenter(workshop, one.method, one.settings) for one in settings["of"]))
-    if method == BOTH:
-        return _recipe_and_psemix(workshop, settings)
+    if method in IN_TURN:
+        return _in_turn(workshop, IN_TURN[method], settings)
     if method == "null":
         return Null(recipe_mix(workshop, settings), workshop.scenario.missing_class)
     return recipe_mix(workshop, settings) if method == "recipe" else getattr(mixing, RIVALS[method])(**settings)
 
 
-def _recipe_and_psemix(workshop: Workshop, settings: Mapping[str, Any]) -> Augmenter:
-    """PseMix in turn with recipes over each of some numbers of components."""
+def _in_turn(workshop: Workshop, rivals: tuple[str, ...], settings: Mapping[str, Any]) -> Augmenter:
+    """Recipes over each of some numbers of components, each after a rival: every other step is one of a recipe."""
     from repatient import mixing
 
     settings = {"label_mixing": _LABEL_MIXING, **settings}
     numbers = settings.pop("n_components", _COARSE_AND_FINE)
     turns: list[Augmenter] = []
-    for number in [numbers] if isinstance(numbers, int) else numbers:
-        turns += [mixing.PseMix(), recipe_mix(workshop, {**settings, "n_components": int(number)})]
+    for number, rival in zip([numbers] if isinstance(numbers, int) else numbers, cycle(rivals), strict=False):
+        turns += [
+            getattr(mixing, RIVALS[rival])(),
+            recipe_mix(workshop, {**settings, "n_components": int(number)}),
+        ]
     return mixing.Alternating(*turns)
 
 

@@ -27,6 +27,7 @@ _METHODS = {
     "full": "all classes present",
     "recipe": "RECIPE",
     "recipe+psemix": "RECIPE and PseMix in turn",
+    "recipe+psemix+insmix": "RECIPE, PseMix and InsMix in turn",
     "recipe_fixed": "RECIPE, fixed patients",
     "random_selection": "fixed patients, as many at random",
     "same_class_mixing": "same-class mixing",

@@ -79,7 +79,8 @@ def evaluate(
             :func:`repatient.tl.recipes`.
         ``"recipe+psemix"``
             PseMix and RECIPE in turn, with recipes over 3 and over 8 components (``n_components`` takes other numbers) and
-            half of the generated patients between two classes: what gains most from few patients.
+            half of the generated patients between two classes. ``"recipe+psemix+insmix"``: the same with PseMix and
+            InsMix before one each.
         ``"recipe_fixed"``
             Patients generated once. Settings as above, and ``n_generated`` (a class), ``select`` (``"low"``, ``"high"``,
             ``"band"``, ``"correct"`` or ``"random"``: by the entropy that a model trained on all of them has) with
