@@ -108,6 +108,12 @@ def content(data: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
+def same():
+    """Assert that two parts of objects hold the same."""
+    return assert_same
+
+
+@pytest.fixture(scope="session")
 def same_content():
     """Assert that two objects hold the same."""
 

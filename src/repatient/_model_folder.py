@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
-import os
 import shutil
-import tempfile
 import zipfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,21 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from repatient._atomic import replace_when_whole, restore
+from repatient._sealed_json import checked, plain, read_json, write_sealed
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    import os
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
-FORMAT_VERSION = 1
+# 2 added the checksum of the description.
+FORMAT_VERSION = 2
+# What parts of a wrong type, length or size raise where a model is rebuilt of them.
+UNFITTING = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 WEIGHTS = "weights.npz"
-
-
-def plain(value: Any) -> Any:
-    """Numpy scalars, of which users make parameters, as JSON."""
-    if isinstance(value, np.generic):
-        return value.item()
-    msg = f"{value!r} cannot be saved in a model."
-    raise TypeError(msg)
 
 
 def without_nan(history: Mapping[str, list[float]]) -> dict[str, list[float | None]]:
@@ -68,6 +65,24 @@ class ModelFolder:
             msg = f"{target} exists and holds no {self.what} of this package; choose a new folder."
             raise ValueError(msg)
 
+    @contextmanager
+    def replacing(self, folder: str | os.PathLike[str]) -> Iterator[Path]:
+        """A place to write a folder that takes the place of ``folder`` when it is whole.
+
+        Files of other names that an earlier folder holds are kept.
+
+        Parameters
+        ----------
+        folder
+            A new folder, or one of a model of this kind.
+        """
+        self.check_target(folder)
+        Path(folder).parent.mkdir(parents=True, exist_ok=True)
+        with replace_when_whole(folder) as new:
+            yield new
+            if Path(folder).is_dir():
+                _keep_others(Path(folder), new)
+
     def write(
         self,
         folder: str | os.PathLike[str],
@@ -88,8 +103,7 @@ class ModelFolder:
         default
             Turns values that JSON does not know into those that it does.
         """
-        self.check_target(folder)
-        target, buffer = Path(folder), io.BytesIO()
+        buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **arrays)
         description = {
             "format": self.format,
@@ -99,22 +113,15 @@ class ModelFolder:
             "shapes": {name: list(array.shape) for name, array in arrays.items()},
             "weights_sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
         }
-        target.parent.mkdir(parents=True, exist_ok=True)
-        written = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        try:
-            (written / WEIGHTS).write_bytes(buffer.getvalue())
-            (written / self.description).write_text(
-                json.dumps(description, indent=1, default=default), encoding="utf-8"
-            )
-            target.mkdir(exist_ok=True)
-            # Weights first: a description is never there before what it describes, and its digest tells the two apart.
-            for name in (WEIGHTS, self.description):
-                os.replace(written / name, target / name)
-        finally:
-            shutil.rmtree(written)
+        with self.replacing(folder) as new:
+            new.mkdir()
+            (new / WEIGHTS).write_bytes(buffer.getvalue())
+            write_sealed(new / self.description, description, default)
 
     def read(self, folder: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """The description and the arrays, if they are whole and of a format that this version reads."""
+        if not Path(folder).exists():
+            restore(folder)
         description = self._read_description(Path(folder))
         return description, self._read_arrays(Path(folder), description)
 
@@ -124,42 +131,38 @@ class ModelFolder:
 
     def _read_description(self, folder: Path) -> dict[str, Any]:
         path = folder / self.description
-        try:
-            description = json.loads(self._read_bytes(path))
-        except ValueError as error:
-            msg = f"{path} is not valid JSON: {error}."
-            raise ValueError(msg) from error
-        if not isinstance(description, dict) or description.get("format") != self.format:
+        self._check_file(path)
+        description = read_json(path)
+        if description.get("format") != self.format:
             msg = f"{path} does not describe a {self.format} model."
             raise ValueError(msg)
-        found = description.get("format_version")
-        if not isinstance(found, int) or found > FORMAT_VERSION:
-            msg = f"{path} has format version {found!r}; this version reads up to {FORMAT_VERSION}. Update repatient."
-            raise ValueError(msg)
-        return description
+        return checked(description, path, "format_version", FORMAT_VERSION)
 
     def _read_arrays(self, folder: Path, description: dict[str, Any]) -> dict[str, NDArray[Any]]:
         path = folder / WEIGHTS
-        content = self._read_bytes(path)
+        self._check_file(path)
+        content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != description.get("weights_sha256"):
-            msg = f"{path} is damaged or belongs to another {self.description}: its digest does not fit."
+            msg = (
+                f"{path} is damaged or belongs to another {self.description}: its digest does not fit. Copy the folder "
+                "again from where it came from, or save the model anew."
+            )
             raise ValueError(msg)
-        try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-        except (zipfile.BadZipFile, ValueError) as error:
-            msg = f"{path} is no numpy archive without pickled objects: {error}."
-            raise ValueError(msg) from error
+        arrays = _read_archive(content, path)
         if {name: list(array.shape) for name, array in arrays.items()} != description.get("shapes"):
             msg = f"The arrays of {path} do not have the shapes that {self.description} gives."
             raise ValueError(msg)
+        for name, array in arrays.items():
+            # Numbers alone may say by NaN that they are not set.
+            if array.ndim and array.dtype.kind == "f" and not np.isfinite(array).all():
+                msg = f"{path}: the array {name!r} has NaN or infinity, with which nothing can be predicted."
+                raise ValueError(msg)
         return arrays
 
-    def _read_bytes(self, path: Path) -> bytes:
+    def _check_file(self, path: Path) -> None:
         if not path.is_file():
             msg = f"{path} is missing; a saved {self.what} is a folder of {self.description} and {WEIGHTS}."
             raise FileNotFoundError(msg)
-        return path.read_bytes()
 
     def _holds_one(self, folder: Path) -> bool:
         """Whether a folder may be overwritten."""
@@ -167,7 +170,37 @@ class ModelFolder:
         if not path.is_file():
             return False
         try:
-            description = json.loads(path.read_bytes())
+            return bool(read_json(path).get("format") == self.format)
         except ValueError:
             return False
-        return isinstance(description, dict) and description.get("format") == self.format
+
+
+CLASSIFIER = ModelFolder("model", "repatient-mil", "model.json")
+ENCODER = ModelFolder("encoder", "repatient-encoder", "encoder.json")
+TRANSLATOR = ModelFolder("translator", "repatient-translator", "translator.json")
+
+
+def _read_archive(content: bytes, path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > len(content):
+            msg = "it claims to be larger than it is"
+            raise ValueError(msg)
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (zipfile.BadZipFile, ValueError, RuntimeError, EOFError, OSError, MemoryError) as error:
+        msg = f"{path} is no numpy archive without pickled objects: {error}."
+        raise ValueError(msg) from error
+
+
+def _keep_others(earlier: Path, new: Path) -> None:
+    """Copy what a folder holds and its successor does not."""
+    for entry in earlier.iterdir():
+        target = new / entry.name
+        if target.exists():
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.copytree(entry, target, symlinks=True)
+        else:
+            shutil.copy2(entry, target, follow_symlinks=False)

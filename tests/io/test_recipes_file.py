@@ -1,12 +1,32 @@
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
 
 import repatient as rp
+from repatient.io._seal import seal
 from repatient.recipe import KINDS
+
+
+@contextmanager
+def edited(path):
+    """The file, open for changes that its checksum is made to fit afterwards."""
+    with h5py.File(path, "r+") as file:
+        yield file
+    seal(path)
+
+
+def as_version(path, version, parts):
+    """Write the file as an earlier version of the package did."""
+    with h5py.File(path) as new, h5py.File(path.with_name(f"version-{version}.h5"), "w") as old:
+        for name in parts:
+            new.copy(name, old)
+        old.attrs["format"], old.attrs["version"] = "repatient recipes", version
+    return path.with_name(f"version-{version}.h5")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -68,7 +88,7 @@ def test_round_trip(generated, tmp_path):
 
 
 def damage(path, how):
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         if how == "future":
             file.attrs["version"] = 99
         elif how == "foreign":
@@ -132,13 +152,23 @@ def test_moments_of_the_classes_travel_too(generated, tmp_path):
     assert quantiles["value"][0] < generated.uns["gmm"]["log_density_quantiles"]["value"][0]
 
 
-def test_files_of_the_first_version_are_read(generated, tmp_path):
+@pytest.mark.parametrize(("version", "parts"), [(1, ("gmm", "recipes")), (2, ("gmm", "recipes", "cohort"))])
+def test_files_of_earlier_versions_are_read(generated, same, tmp_path, version, parts):
     rp.io.write_recipes(generated, tmp_path / "a.h5")
-    with h5py.File(tmp_path / "a.h5", "r+") as file:
-        del file["cohort"]
-        file.attrs["version"] = 1
-    content = rp.io.read_recipes(tmp_path / "a.h5")
-    assert set(content) == {"gmm", "recipes"}
+    old = as_version(tmp_path / "a.h5", version, parts)
+    content, expected = rp.io.read_recipes(old), rp.io.read_recipes(tmp_path / "a.h5")
+    same(content, {name: expected[name] for name in parts})
+    damaged = old.read_bytes()[:3000]
+    old.write_bytes(damaged)
+    with pytest.raises(ValueError, match="damaged"):
+        rp.io.read_recipes(old)
+
+
+def test_a_file_without_its_checksum_is_refused(generated, tmp_path):
+    rp.io.write_recipes(generated, tmp_path / "a.h5")
+    old = as_version(tmp_path / "a.h5", 3, ("gmm", "recipes", "cohort"))
+    with pytest.raises(ValueError, match="version 3 begins with its checksum"):
+        rp.io.read_recipes(old)
 
 
 def test_without_the_embedding_the_file_says_less(generated, tmp_path):
@@ -167,11 +197,90 @@ def test_moments_are_those_of_the_mask(plain, keys, tmp_path):
 def test_damaged_moments(generated, tmp_path, part):
     path = tmp_path / "a.h5"
     rp.io.write_recipes(generated, path)
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         del file[f"cohort/{part}"]
     with pytest.raises(ValueError, match="damaged"):
         rp.io.read_recipes(path)
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         file[f"cohort/{part}"] = np.zeros((3, 3))
     with pytest.raises(ValueError, match="moments|damaged"):
         rp.io.read_recipes(path)
+
+
+def test_one_changed_byte_is_noticed_before_hdf5_reads_it(generated, tmp_path, monkeypatch):
+    path = tmp_path / "a.h5"
+    rp.io.write_recipes(generated, path)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    monkeypatch.setattr("repatient.io._read_recipes.h5py.File", None)
+    with pytest.raises(ValueError, match=r"a\.h5' is damaged or incomplete: its checksum.*Copy it again"):
+        rp.io.read_recipes(path)
+
+
+def test_a_file_of_a_later_version_says_so(generated, tmp_path):
+    path = tmp_path / "a.h5"
+    rp.io.write_recipes(generated, path)
+    path.write_bytes(path.read_bytes().replace(b"version 3\n", b"version 4\n", 1))
+    with pytest.raises(ValueError, match=r"a\.h5' has format version 4.*reads up to 3\. Update repatient"):
+        rp.io.read_recipes(path)
+
+
+@pytest.mark.parametrize("what", ["soft", "external link", "external array", "virtual", "huge", "itself"])
+def test_nothing_outside_the_file_is_read_and_nothing_larger_than_it(generated, tmp_path, what):
+    path, other = tmp_path / "a.h5", tmp_path / "secret.h5"
+    rp.io.write_recipes(generated, path)
+    with h5py.File(other, "w") as file:
+        file["x"] = np.zeros(3)
+    with edited(path) as file:
+        params = file["recipes/params"]
+        if what == "soft":
+            params["extra"] = h5py.SoftLink("/gmm")
+        elif what == "external link":
+            params["extra"] = h5py.ExternalLink(str(other), "x")
+        elif what == "external array":
+            params.create_dataset("extra", (3,), "f8", external=[(str(other), 0, 24)])
+        elif what == "virtual":
+            layout = h5py.VirtualLayout((3,), "f8")
+            layout[:] = h5py.VirtualSource(str(other), "x", (3,))
+            params.create_virtual_dataset("extra", layout)
+        elif what == "huge":
+            params.create_dataset("extra", (10**15,), "f8", chunks=(1024,))
+        else:
+            params["extra"] = file["recipes"]
+    with pytest.raises(ValueError, match=r"a\.h5' is no recipes file.*: it holds .*'extra'|deeper than"):
+        rp.io.read_recipes(path)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "match"),
+    [
+        ("concentration", np.array([np.nan, 1.0]), "'concentration' has NaN"),
+        ("concentration", np.array([-1.0, 1.0]), "not above 0"),
+        ("concentration", np.ones(3), r"shape \(3,\); \(C\) = \(2,\)"),
+        ("origin", np.array(["cohort"], dtype=object), "'origin' of the recipes has shape"),
+    ],
+)
+def test_recipes_edited_into_none_are_not_written(generated, tmp_path, part, value, match):
+    generated.uns["recipes"][part] = value
+    with pytest.raises(ValueError, match=match):
+        rp.io.write_recipes(generated, tmp_path / "a.h5")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_nothing_can_be_written(generated, tmp_path):
+    with pytest.raises(IsADirectoryError, match="`path`.*is a folder"):
+        rp.io.write_recipes(generated, tmp_path)
+    with pytest.raises(FileNotFoundError, match="no folder.*nowhere' to write 'a.h5'"):
+        rp.io.write_recipes(generated, tmp_path / "nowhere" / "a.h5")
+
+
+def test_the_file_of_a_link_is_replaced_and_its_mode_kept(generated, tmp_path):
+    path, link = tmp_path / "a.h5", tmp_path / "link.h5"
+    path.write_text("old")
+    path.chmod(0o640)
+    link.symlink_to(path)
+    rp.io.write_recipes(generated, link)
+    assert link.is_symlink()
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert set(rp.io.read_recipes(path)) == {"gmm", "recipes", "cohort"}

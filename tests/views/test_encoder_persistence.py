@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 
+from repatient._sealed_json import SEAL, write_sealed
 from repatient.views import CountAugmentation, Encoder, ImageAugmentation
 
 QUICK = {"dim": 4, "width": 8, "projection": 8, "n_steps": np.int64(2), "evaluate_every": 1, "progress": False}
@@ -35,7 +36,7 @@ def saved(model, tmp_path):
 
 def edit(folder, **changes):
     description = json.loads((folder / "encoder.json").read_text())
-    (folder / "encoder.json").write_text(json.dumps(description | changes))
+    write_sealed(folder / "encoder.json", {name: v for name, v in description.items() if name != SEAL} | changes)
 
 
 @pytest.mark.parametrize("kind", ["images", "vectors", "counts"])

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from repatient._atomic import replace_when_whole
+from repatient._sealed_json import SEAL, checked, read_json, write_sealed
+
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
 
     Results: TypeAlias = "dict[int, dict[str, dict[str, float]]]"
+
+
+FORMAT = "repatient evaluation"
+# 2 added the format, the version and the checksum.
+VERSION = 2
 
 
 class Checkpoint:
@@ -28,7 +36,9 @@ class Checkpoint:
     Raises
     ------
     ValueError
-        If the file is none of these, or of an evaluation with other parameters.
+        If the file is none of these, damaged, or of an evaluation with other parameters.
+    FileNotFoundError, IsADirectoryError
+        If the file cannot be written, because its folder does not exist or it is one itself.
     """
 
     def __init__(
@@ -39,8 +49,10 @@ class Checkpoint:
         self.params, self.methods = json.loads(json.dumps([params, methods]))
         self.results: Results = {}
         self._known: dict[str, Any] = {}
-        if self.path is not None and self.path.exists():
-            self._read(self.path)
+        if self.path is not None:
+            self._check_target(self.path)
+            if self.path.exists():
+                self._read(self.path)
 
     def missing(self, split: int) -> list[str]:
         """Methods that have no values in a split yet."""
@@ -52,19 +64,26 @@ class Checkpoint:
         of_split.update({name: dict(metrics) for name, metrics in values.items()})
         if self.path is None:
             return
-        content = {"params": self.params, "methods": self._known | self.methods, "results": self.results}
-        # A file is replaced as a whole, so that an interruption leaves the old one or the new one.
-        partial = self.path.with_name(f"{self.path.name}.partial")
-        partial.write_text(json.dumps(content), encoding="utf-8")
-        os.replace(partial, self.path)
+        content = {
+            "format": FORMAT,
+            "version": VERSION,
+            "params": self.params,
+            "methods": self._known | self.methods,
+            "results": self.results,
+        }
+        with replace_when_whole(self.path) as new:
+            write_sealed(new, content)
+
+    def _check_target(self, path: Path) -> None:
+        if path.is_dir():
+            msg = f"`checkpoint`: {path} is a folder; name a file."
+            raise IsADirectoryError(msg)
+        if not path.absolute().parent.is_dir():
+            msg = f"`checkpoint`: there is no folder {path.absolute().parent}; make it first."
+            raise FileNotFoundError(msg)
 
     def _read(self, path: Path) -> None:
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            params, methods, results = content["params"], content["methods"], content["results"]
-        except (ValueError, KeyError, TypeError) as error:
-            msg = f"`checkpoint`: {path} is no file of an evaluation; name another one."
-            raise ValueError(msg) from error
+        params, methods, results = _parts(path)
         others = _differences(params, self.params)
         shared = {name: spec for name, spec in methods.items() if name in self.methods}
         others += _differences(shared, {name: self.methods[name] for name in shared})
@@ -74,8 +93,24 @@ class Checkpoint:
                 "file, or pass what it was made with."
             )
             raise ValueError(msg)
-        self._known = methods
-        self.results = {int(split): values for split, values in results.items()}
+        self._known, self.results = methods, results
+
+
+def _parts(path: Path) -> tuple[dict[str, Any], dict[str, Any], Results]:
+    """Parameters, methods and results of a file that is one of an evaluation, and whole."""
+    try:
+        content = read_json(path)
+        # The first version had none of these.
+        if {"format", "version", SEAL} & set(content):
+            content = checked(content, path, "version", VERSION)
+        params, methods, results = (dict(content[name]) for name in ("params", "methods", "results"))
+        read = {int(split): {name: dict(metrics) for name, metrics in of.items()} for split, of in results.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        msg = (
+            f"`checkpoint`: {path} is no file of an evaluation, or is damaged; name another one, or delete it. {error}"
+        )
+        raise ValueError(msg) from error
+    return params, methods, read
 
 
 def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 FORMAT = "repatient recipes"
-# 2 added the part "cohort", and sub-types and covariates of recipes.
-VERSION = 2
+# 2 added the part "cohort", and sub-types and covariates of recipes; 3 the checksum in front, see `_seal.py`.
+VERSION = 3
+FIRST_SEALED_VERSION = 3
 
 COHORT = "cohort"
 GMM_PARTS = ("weights", "means", "covariances", "log_density_quantiles", "params")
@@ -28,3 +29,7 @@ RECIPES_PARTS = (
     "covariate_high",
     "params",
 )
+
+
+class Refused(ValueError):
+    """What was read is no recipes file, or a damaged one; the message says so in full."""

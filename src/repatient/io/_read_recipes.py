@@ -8,8 +8,10 @@ import numpy as np
 from anndata.io import read_elem
 
 from repatient import _store
-from repatient.io._format import COHORT, FORMAT, VERSION
-from repatient.mixture import GaussianMixture
+from repatient.io._content import check_content
+from repatient.io._format import COHORT, FIRST_SEALED_VERSION, FORMAT, VERSION, Refused
+from repatient.io._seal import open_sealed
+from repatient.io._structure import check_structure
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -35,60 +37,51 @@ def read_recipes(path: str | PathLike[str]) -> dict[str, Any]:
         If there is no such file.
     ValueError
         If it is no recipes file, is damaged, or was written by a later version of the package.
+
+    Notes
+    -----
+    The file begins with the checksum of the rest, which is compared before anything else is read; files of earlier
+    versions of the package have none. Nothing in a file is ever run, and nothing outside it is read.
     """
     path = Path(path)
     if not path.is_file():
         msg = f"There is no recipes file {str(path)!r}."
         raise FileNotFoundError(msg)
+    source, version = open_sealed(path)
     try:
-        with h5py.File(path, "r") as file:
-            _check_format(file, path)
+        with h5py.File(source, "r") as file:
+            check_structure(file, path)
+            _check_format(file, path, version)
             content = {name: read_elem(file[name]) for name in (_store.keys.GMM, _store.keys.RECIPES)}
             if COHORT in file:
                 content[COHORT] = read_elem(file[COHORT])
-    except (OSError, KeyError, RuntimeError) as error:
-        msg = f"{str(path)!r} is no recipes file, or is damaged: {error}"
+        check_content(content)
+    except Refused:
+        raise
+    # What HDF5 and anndata raise at a file that is not as it should be has no common type.
+    except Exception as error:
+        msg = (
+            f"{str(path)!r} is no recipes file, or is damaged: {type(error).__name__}: {error} "
+            "Copy it again from where it came from, or write it anew with `rp.io.write_recipes`."
+        )
         raise ValueError(msg) from error
-    _check_content(content, path)
     return content
 
 
-def _check_format(file: h5py.File, path: Path) -> None:
-    if file.attrs.get("format") != FORMAT:
+def _check_format(file: h5py.File, path: Path, sealed: int | None) -> None:
+    found = file.attrs.get("format")
+    if not isinstance(found, str) or found != FORMAT:
         msg = f"{str(path)!r} is an HDF5 file, but not one of recipes; those are written by `rp.io.write_recipes`."
-        raise ValueError(msg)
+        raise Refused(msg)
     version = file.attrs.get("version")
     if not isinstance(version, int | np.integer) or not 1 <= version <= VERSION:
-        msg = f"{str(path)!r} has format version {version}; this version of the package reads up to {VERSION}."
-        raise ValueError(msg)
-
-
-def _check_content(content: dict[str, Any], path: Path) -> None:
-    """Rebuild everything once, so that what is wrong shows here and not in the middle of a later call."""
-    gmm, recipes = content[_store.keys.GMM], content[_store.keys.RECIPES]
-    try:
-        GaussianMixture.from_parameters(
-            gmm["weights"], gmm["means"], gmm["covariances"], covariance_type=str(gmm["params"]["covariance_type"])
-        )
-        fitted, _ = _store.read_recipes_entry(recipes, _store.keys.RECIPES)
-        if COHORT in content:
-            _check_cohort(content[COHORT], gmm["means"].shape[1])
-        same = recipes["params"]["mixture"] == _store.fingerprint(gmm)
-    except (KeyError, TypeError, IndexError) as error:
-        msg = f"{str(path)!r} is damaged: a part is missing or of the wrong type ({error})."
-        raise ValueError(msg) from error
-    if not same or fitted.mean.shape[1] != len(gmm["weights"]):
-        msg = f"{str(path)!r} is damaged: its recipes do not belong to its mixture."
-        raise ValueError(msg)
-
-
-def _check_cohort(cohort: dict[str, Any], n_dimensions: int) -> None:
-    moments = _store.read_moments(cohort)
-    if moments.means.shape[1] != n_dimensions:
         msg = (
-            f"The moments of the classes have {moments.means.shape[1]} dimensions and the mixture {n_dimensions}; "
-            "they are of different embeddings."
+            f"{str(path)!r} has format version {version}; this version of the package reads up to {VERSION}. "
+            "Update repatient, or have the file written with the version that you use."
         )
-        raise ValueError(msg)
-    if "log_density_quantiles" in cohort:
-        np.asarray(cohort["log_density_quantiles"]["value"], dtype=np.float64)[0]
+        raise Refused(msg)
+    if sealed is None and version < FIRST_SEALED_VERSION:
+        return
+    if sealed != version:
+        msg = f"{str(path)!r} is damaged: a file of version {version} begins with its checksum. Copy it again."
+        raise Refused(msg)

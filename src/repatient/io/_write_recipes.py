@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -11,8 +9,11 @@ import numpy as np
 from anndata.io import write_elem
 
 from repatient import _store
+from repatient._atomic import replace_when_whole
 from repatient._docs import shared_docs
+from repatient.io._content import check_content
 from repatient.io._format import COHORT, FORMAT, GMM_PARTS, RECIPES_PARTS, VERSION
+from repatient.io._seal import BLOCK_SIZE, seal
 from repatient.mixture import GaussianMixture
 
 if TYPE_CHECKING:
@@ -44,15 +45,20 @@ def write_recipes(
     ----------
     %(data)s
     path
-        File to write; an existing one is replaced once the new one is whole.
+        File to write. An existing one is replaced once the new one is whole and on the disk: a process that is killed
+        leaves the old one.
     %(recipes_key)s
 
     Raises
     ------
     KeyError
         If there are no recipes.
+    TypeError
+        If an argument, or what it names, is of a wrong type.
     ValueError
-        If they belong to a mixture that was refitted since.
+        If they belong to a mixture that was refitted since, or were edited into what is none.
+    FileNotFoundError, IsADirectoryError
+        If the folder of ``path`` does not exist, or ``path`` is a folder.
 
     Warns
     -----
@@ -64,30 +70,28 @@ def write_recipes(
     repatient.io.read_recipes, repatient.tl.assign
     """
     _store.check_data(data)
+    if os.path.isdir(path):
+        msg = f"`path`: {str(path)!r} is a folder; name a file to write."
+        raise IsADirectoryError(msg)
     entry = _store.uns_entry(data, recipes_key, "recipes_key", "recipes")
     params = entry["params"]
     _store.check_mixture(
         data, params["mixture"], params["gmm_key"], "The recipes", "Learn them again with `rp.tl.recipes`."
     )
-    _store.read_recipes_entry(entry, recipes_key)
     content = {
-        "gmm": _parts(data.uns[params["gmm_key"]], GMM_PARTS),
+        "gmm": _parts(_store.uns_entry(data, params["gmm_key"], "gmm_key", "gmm"), GMM_PARTS),
         "recipes": _parts(entry, RECIPES_PARTS),
     }
     if (cohort := _cohort_part(data, entry)) is not None:
         content[COHORT] = cohort
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    try:
-        with h5py.File(temporary, "w") as file:
+    check_content(content)
+    with replace_when_whole(path) as new:
+        with h5py.File(new, "w", userblock_size=BLOCK_SIZE) as file:
             file.attrs["format"] = FORMAT
             file.attrs["version"] = VERSION
             for name, part in content.items():
                 write_elem(file, name, part)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+        seal(new)
 
 
 def _parts(entry: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
@@ -97,7 +101,7 @@ def _parts(entry: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 def _cohort_part(data: AnnData | MuData, entry: dict[str, Any]) -> dict[str, Any] | None:
     """What another cohort is compared with and aligned to: statistics of the labelled cells, each class on its own."""
     params = entry["params"]
-    gmm = data.uns[params["gmm_key"]]
+    gmm = _store.uns_entry(data, params["gmm_key"], "gmm_key", "gmm")
     use_rep = _store.embedding_of_mixture(gmm)
     mask_obs = params["mask_obs"]
     if mask_obs == "array" or not _has_embedding(data, use_rep):
@@ -113,7 +117,8 @@ def _cohort_part(data: AnnData | MuData, entry: dict[str, Any]) -> dict[str, Any
         warnings.warn(msg, UserWarning, stacklevel=3)
         return None
     mask = _store.read_mask(data, mask_obs)
-    cohort = _store.read_cohort(data, use_rep, params["patient_key"], params["label_key"], mask)
+    of_values = _store.is_continuous(params)
+    cohort = _store.read_cohort(data, use_rep, params["patient_key"], params["label_key"], mask, of_values=of_values)
     part = _store.moments_entry(cohort.moments(cohort.classes))
     if len(np.unique(cohort.patients[cohort.patients >= 0])) > 1:
         mixture = GaussianMixture.from_parameters(

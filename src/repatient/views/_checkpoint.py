@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from repatient._atomic import replace_when_whole
 from repatient.views._training import State, optimiser_arrays, restore_optimiser
 
 if TYPE_CHECKING:
+    import os
+
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -58,10 +60,8 @@ class Checkpoint:
         }
         arrays: dict[str, Any] = {name: value.cpu().numpy() for name, value in tensors.items()}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(f"{self.path.name}.partial")
-        with partial.open("wb") as file:
+        with replace_when_whole(self.path) as new, new.open("wb") as file:
             np.savez(file, allow_pickle=False, header=np.array(json.dumps(header)), **arrays)
-        os.replace(partial, self.path)
 
     def restore(self, training: Training) -> None:
         """Bring a training to where the file left it; nothing without a file."""

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from repatient._model_folder import ModelFolder, plain, with_nan, without_nan
+from repatient._model_folder import ENCODER as FOLDER
+from repatient._model_folder import UNFITTING, with_nan, without_nan
+from repatient._sealed_json import plain
 from repatient.views._augmentations import CountAugmentation, ImageAugmentation, VectorAugmentation
 from repatient.views._encoder_networks import encoder
 from repatient.views._preparation import Preparation
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from repatient.views._encoder import Encoder
 
 Model = TypeVar("Model", bound="Encoder")
-FOLDER = ModelFolder("encoder", "repatient-encoder", "encoder.json")
 FITTED = ("n_steps_", "best_step_", "early_stopped_", "kind_", "partner_kind_")
 AUGMENTATIONS = {"augmentation", "partner_augmentation"}
 CLASSES = {cls.__name__: cls for cls in (ImageAugmentation, VectorAugmentation, CountAugmentation)}
@@ -56,7 +57,7 @@ def load(cls: type[Model], folder: str | PathLike[str], device: str) -> Model:
         network = build(lambda: encoder(model._primary.input_shape, model.width, model.dim), torch.Generator())
         # Torch itself compares the shapes with those that the parameters ask for.
         network.load_state_dict({name: torch.from_numpy(arrays[f"network.{name}"]) for name in network.state_dict()})
-    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except UNFITTING as error:
         raise FOLDER.incomplete(folder, error) from error
     model._network = network.to(find_device(device)).eval()
     return model

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from repatient._model_folder import ModelFolder, with_nan, without_nan
+from repatient._model_folder import TRANSLATOR as FOLDER
+from repatient._model_folder import UNFITTING, with_nan, without_nan
 from repatient.views._generators import Shapes, make_networks
 from repatient.views._spaces import ImageSpace, VectorSpace
 from repatient.views._torch import build, find_device
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from repatient.views._translator import Translator
 
 Model = TypeVar("Model", bound="Translator")
-FOLDER = ModelFolder("translator", "repatient-translator", "translator.json")
 FITTED = ("generator_", "reason_", "n_source_", "n_target_", "n_pairs_", "source_names_", "target_names_")
 SIDES = ("source", "target")
 
@@ -60,7 +60,7 @@ def load(cls: type[Model], folder: str | PathLike[str], device: str) -> Model:
         # Torch itself compares the shapes with those that the parameters ask for.
         weights = _part(arrays, "network.")
         networks.load_state_dict({name: torch.from_numpy(weights[name]) for name in networks.state_dict()})
-    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except UNFITTING as error:
         raise FOLDER.incomplete(folder, error) from error
     model._networks = networks.to(find_device(device)).eval()
     return model

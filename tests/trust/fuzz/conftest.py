@@ -1,0 +1,127 @@
+"""Damage to files, and reading what is left of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import traceback
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+CPU_SECONDS, BYTES = 60, 4 * 2**30
+MEMORY = Path("/proc/self/statm")
+
+
+def flip(content, rng):
+    where = rng.integers(len(content), size=rng.integers(1, 5))
+    content[where] ^= (1 << rng.integers(8, size=len(where))).astype(np.uint8)
+    return content
+
+
+def cut(content, rng):
+    return content[: rng.integers(len(content))]
+
+
+def behead(content, rng):
+    return content[rng.integers(1, len(content)) :]
+
+
+def insert(content, rng):
+    return np.insert(content, rng.integers(len(content)), rng.integers(256, size=rng.integers(1, 600), dtype=np.uint8))
+
+
+def remove(content, rng):
+    start = rng.integers(len(content))
+    return np.delete(content, slice(start, start + rng.integers(1, 600)))
+
+
+def swap(content, rng):
+    size = int(rng.integers(1, max(len(content) // 4, 2)))
+    first, second = np.sort(rng.integers(len(content) - size, size=2))
+    content[first : first + size], content[second : second + size] = (
+        content[second : second + size].copy(),
+        content[first : first + size].copy(),
+    )
+    return content
+
+
+def blank(content, rng):
+    start = rng.integers(len(content))
+    content[start : start + rng.choice([16, 512, 4096])] = rng.choice([0, 255])
+    return content
+
+
+def garble(content, rng):
+    start = rng.integers(len(content))
+    content[start : start + 64] = rng.integers(256, size=len(content[start : start + 64]), dtype=np.uint8)
+    return content
+
+
+DAMAGE = (flip, flip, cut, behead, insert, remove, swap, blank, garble)
+
+
+def damage_of(content, rng):
+    """Bytes after one kind of damage."""
+    return rng.choice(DAMAGE)(np.frombuffer(content, dtype=np.uint8).copy(), rng).tobytes()
+
+
+def attempt_in_a_child(cases, attempt, tmp_path):
+    """Attempt each case in a child, so that a crash, a hang or a flood of memory is seen, too."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system has no fork")
+    resource = pytest.importorskip("resource")
+    log = tmp_path / "log"
+    child = os.fork()
+    if child == 0:
+        try:
+            used = resource.getrusage(resource.RUSAGE_SELF)
+            limit = int(used.ru_utime + used.ru_stime) + CPU_SECONDS
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+            if MEMORY.exists():
+                most = int(MEMORY.read_text().split()[0]) * resource.getpagesize() + BYTES
+                resource.setrlimit(resource.RLIMIT_AS, (most, most))
+            for case in cases:
+                log.write_text(f"killed at {case}")
+                attempt(case)
+            log.write_text("done")
+        except BaseException:
+            log.write_text(f"{case}: {traceback.format_exc()}")
+            raise
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    ending = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else ""
+    assert log.read_text() == "done", f"{log.read_text()} {ending}"
+
+
+def try_to_read(read, name, check):
+    """Whether reading succeeded; what it gives is checked, and an error must name the file."""
+    try:
+        content = read()
+    except (ValueError, FileNotFoundError) as error:
+        if name not in str(error):
+            msg = "the error does not name the file"
+            raise AssertionError(msg) from error
+        return False
+    check(content)
+    return True
+
+
+@pytest.fixture(scope="session")
+def damaged():
+    """See :func:`damage_of`."""
+    return damage_of
+
+
+@pytest.fixture(scope="session")
+def fuzz():
+    """See :func:`attempt_in_a_child`."""
+    return attempt_in_a_child
+
+
+@pytest.fixture(scope="session")
+def read_or_refuse():
+    """See :func:`try_to_read`."""
+    return try_to_read

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+
+import pytest
+
+from repatient import _atomic
+from repatient._atomic import replace_when_whole, restore
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+
+
+def write_file(path, text):
+    with replace_when_whole(path) as new:
+        new.write_text(text)
+
+
+def write_folder(path, text):
+    with replace_when_whole(path) as new:
+        (new / "inner").mkdir(parents=True)
+        for name in ("a", "inner/b"):
+            (new / name).write_text(text)
+
+
+def read_folder(path):
+    found = {name: (path / name).read_text() for name in ("a", "inner/b")}
+    assert len(set(found.values())) == 1
+    assert sorted(entry.name for entry in path.iterdir()) == ["a", "inner"]
+    return found["a"]
+
+
+WRITE = {"file": (write_file, lambda path: path.read_text()), "folder": (write_folder, read_folder)}
+
+
+def names(folder):
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+@pytest.mark.parametrize("kind", WRITE)
+def test_what_is_written_takes_the_place_of_what_was_there(tmp_path, kind):
+    write, read = WRITE[kind]
+    for text in ("first", "second", "third"):
+        write(tmp_path / "target", text)
+        assert read(tmp_path / "target") == text
+        assert names(tmp_path) == ["target"]
+
+
+@pytest.mark.parametrize("kind", WRITE)
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_error_leaves_what_was_there(tmp_path, kind, error):
+    write, read = WRITE[kind]
+    write(tmp_path / "target", "first")
+
+    def fail_to_write(path):
+        with replace_when_whole(path) as new:
+            write(new, "second")
+            raise error
+
+    for name in ("target", "other"):
+        with pytest.raises(error):
+            fail_to_write(tmp_path / name)
+        assert names(tmp_path) == ["target"]
+    assert read(tmp_path / "target") == "first"
+
+
+def test_nothing_written_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError), replace_when_whole(tmp_path / "target"):
+        pass
+    assert names(tmp_path) == []
+
+
+def test_kinds_do_not_replace_each_other(tmp_path):
+    write_file(tmp_path / "file", "kept")
+    write_folder(tmp_path / "folder", "kept")
+    with pytest.raises(NotADirectoryError, match="is a file; name a folder"):
+        write_folder(tmp_path / "file", "new")
+    with pytest.raises(IsADirectoryError, match="is a folder; name a file"):
+        write_file(tmp_path / "folder", "new")
+    assert (tmp_path / "file").read_text() == read_folder(tmp_path / "folder") == "kept"
+    assert names(tmp_path) == ["file", "folder"]
+
+
+@pytest.mark.parametrize("kind", WRITE)
+@pytest.mark.parametrize("exchange", [True, False])
+def test_killed_at_any_line(tmp_path, monkeypatch, kind, exchange):
+    """The process is killed before each line of the write in turn."""
+    if not exchange:
+        monkeypatch.setattr(_atomic, "_exchange", lambda *_: False)
+    write, read = WRITE[kind]
+    target = tmp_path / "target"
+    write(target, "old")
+    found = []
+    for line in range(10_000):
+        if not killed_at(line, lambda: write(target, "new")):
+            break
+        if not exchange and kind == "folder" and not target.exists():
+            restore(target)
+            found.append("set aside")
+        found.append(read(target))
+        write(target, "old")
+        assert names(tmp_path) == ["target"]
+    assert read(target) == "new"
+    texts = [text for text in found if text != "set aside"]
+    assert texts == sorted(texts, reverse=True)
+    assert set(texts) == {"old", "new"}
+    assert ("set aside" in found) == (kind == "folder" and not exchange)
+
+
+def killed_at(line, work):
+    """Do some work in a child that is killed before the given line of `_atomic.py`; whether it came to that."""
+    child = os.fork()
+    if child == 0:
+        count = 0
+
+        def trace(frame, event, _):
+            nonlocal count
+            if frame.f_code.co_filename != _atomic.__file__:
+                return None
+            if event == "line":
+                if count == line:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                count += 1
+            return trace
+
+        try:
+            sys.settrace(trace)
+            work()
+            sys.settrace(None)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        return True
+    assert os.waitstatus_to_exitcode(status) == 0
+    return False
+
+
+def test_leftovers_are_removed_and_the_work_of_others_is_not(tmp_path):
+    target = tmp_path / "target"
+    assert killed_at(40, lambda: write_folder(target, "never"))
+    (leftover,) = names(tmp_path)
+    (tmp_path / ".target.mine.partial").mkdir()
+    with replace_when_whole(tmp_path / "target.b") as other:
+        other.write_text("other")
+        with replace_when_whole(target) as first:
+            first.write_text("first")
+            assert leftover not in names(tmp_path)
+            write_file(target, "second")
+            assert other.read_text() == "other"
+        assert target.read_text() == "first"
+    assert names(tmp_path) == [".target.mine.partial", "target", "target.b"]
+
+
+def test_many_writers_of_one_path(tmp_path):
+    failures = []
+
+    def write_often(text):
+        try:
+            for _ in range(10):
+                write_folder(tmp_path / "target", text)
+        except OSError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=write_often, args=(text,)) for text in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert read_folder(tmp_path / "target") in "abc"
+    assert names(tmp_path) == ["target"]
+
+
+def test_links_are_followed(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "target")
+    write_file(tmp_path / "link", "text")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "deep" / "target").read_text() == "text"
+
+
+def test_without_locks_leftovers_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(_atomic, "fcntl", None)
+    assert killed_at(20, lambda: write_file(tmp_path / "target", "never"))
+    write_file(tmp_path / "target", "text")
+    assert len(names(tmp_path)) == 2
+    assert (tmp_path / "target").read_text() == "text"
