@@ -41,6 +41,28 @@ recipes_key
     "generated_key": """\
 generated_key
     Where :func:`repatient.tl.generate` stored the generated patients.""",
+    "model": """\
+model
+    Trained model of scvi-tools with the network of SCVI, in whose latent space (``model.get_latent_representation()`` in
+    ``obsm``) the patients were generated. It serves to decode.""",
+    "decode": """\
+decode
+    Give the cells of generated patients expression of their own: counts drawn from the model's likelihood at their latent
+    points, and the expression that it expects. ``"counts"`` leaves out the latter, which is dense.""",
+    "batch": """\
+batch
+    Batch, as the model was set up with, that cells are decoded as. ``None``: that of a cell's source; for points of
+    Gaussians, the most frequent one of the real cells that they get their numbers of counts from.""",
+    "library_size": """\
+library_size
+    Counts that a decoded cell is to have on average. ``None``: as many as its source has; for points of Gaussians, as
+    many as a random real cell of their component, whatever its class.""",
+    "memory_budget": """\
+memory_budget
+    Bytes up to which an embedding that is not in memory (of :func:`anndata.experimental.read_lazy`, of a backed object)
+    is read into it. A larger one is copied to a temporary file, of which the cells of a patient are read when they
+    are needed; it is gone with the call. The folder of temporary files (``TMPDIR``) needs room for it, twice in
+    training. Results are the same.""",
     "random_state": """\
 random_state
     Seed. The same seed gives the same result to the bit on one machine, on the CPU, whatever the number of threads.""",
@@ -49,10 +71,58 @@ progress
     Show a progress bar. ``None``: where a person can see it.""",
     "copy": """\
 copy
-    Return a copy with the results instead of writing to ``data``.""",
+    Return a copy with the results instead of writing to ``data``. An object that lies in an HDF5 file (backed, or read
+    lazily) cannot be copied, and a view of it not be written to.""",
     "ax": """\
 ax
     Axes to draw on. ``None`` makes a figure.""",
+    "mil_parameters": """\
+hidden
+    Width of the cell encoder and of the head.
+attention_hidden
+    Width of the attention branch.
+n_layers
+    Layers of the cell encoder.
+dropout
+    Share of units dropped from the bag embedding and inside the head, in training and in Monte-Carlo passes.
+learning_rate, weight_decay
+    Of AdamW.
+batch_size
+    Bags a gradient step.
+max_epochs
+    Passes over all training bags, real and generated together; exactly as many without a validation set.
+steps_per_epoch
+    Gradient steps an epoch, each of ``batch_size`` bags (all, where there are fewer), so that methods with different
+    numbers of bags take equally many steps. None: what it takes to see every bag once.
+patience
+    Epochs without a lower validation loss after which training stops.
+validation_fraction
+    Share of the real bags held out, by whole groups and in proportion to the classes (grades, ranges of values); 0 for none.
+class_weight
+    ``"balanced"`` weighs bags inversely to the frequency of their class or grade among the training bags; values have
+    none.
+standardize
+    Whether to give each feature mean 0 and variance 1 over the cells of the real training bags. Values more than 10
+    standard deviations away are then clipped, so that a feature that hardly varies in training cannot decide alone.
+n_passes
+    Monte-Carlo dropout passes behind the uncertainty.
+device
+    Name of a torch device; ``"auto"`` takes CUDA, then MPS, then the CPU.
+random_state
+    Seed. On the CPU the same seed gives the same bits. None draws another one at every call.
+progress
+    Whether to show a progress bar; None shows it where a person can see it.""",
+    "mil_attributes": """\
+n_features_in_
+    Features of a cell.
+validation_bags_
+    Indices of the real bags that were held out; empty if there were none.
+n_epochs_
+    Epochs run.
+best_epoch_
+    Epoch (from 1) whose weights were kept.
+early_stopped_
+    Whether the patience ran out.""",
 }
 
 

@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scipy.special import log_softmax
 
 from repatient.mil import Bags, MILClassifier, _augment, _train
 from repatient.mil._augment import Augmented, weights_of_classes
-from repatient.mil._batches import Batch, orders_of_epoch
+from repatient.mil._batches import orders_of_epoch
 from repatient.mil._embedding import SegmentEmbedding
 from repatient.mil._network import GatedAttentionNetwork
 from repatient.mil._pooling import softmax_within
@@ -82,17 +81,6 @@ def test_cells_of_other_bags_are_refused(planted):
     outside = bags.take(np.arange(50))
     with pytest.raises(ValueError, match="rows of X that are in no training bag"):
         MILClassifier(**QUICK).fit(outside, y[:50], augment=Identity(rows=bags.rows[-5:]))
-
-
-def test_losses_are_the_weighted_cross_entropy_with_soft_targets():
-    rng = np.random.default_rng(0)
-    logits = rng.normal(size=(5, 3)).astype(np.float32)
-    targets = rng.dirichlet(np.ones(3), size=5).astype(np.float32)
-    weights = rng.random(5).astype(np.float32)
-    arrays = [torch.from_numpy(array) for array in (targets, weights)]
-    batch = Batch(None, np.arange(5), np.arange(6), *arrays)
-    expected = -weights * (targets * log_softmax(logits, axis=1)).sum(axis=1)
-    np.testing.assert_allclose(batch.losses(torch.from_numpy(logits)).numpy(), expected, rtol=1e-5)
 
 
 def test_soft_targets_are_learnt(planted):

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from repatient._sealed_json import SEAL, write_sealed
 from repatient.mil import MILClassifier
 
 QUICK = {"max_epochs": 2, "hidden": 8, "attention_hidden": 4, "random_state": np.int64(3)}
@@ -24,7 +25,7 @@ def saved(model, tmp_path):
 
 def edit(folder, **changes) -> None:
     description = json.loads((folder / "model.json").read_text())
-    (folder / "model.json").write_text(json.dumps(description | changes))
+    write_sealed(folder / "model.json", {name: v for name, v in description.items() if name != SEAL} | changes)
 
 
 @pytest.mark.parametrize(

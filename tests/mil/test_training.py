@@ -5,9 +5,10 @@ import pytest
 import torch
 from scipy.special import log_softmax
 
-from repatient.mil import Bags, MILClassifier, _classifier, _train
+from repatient.mil import Bags, MILClassifier, _model, _train
 from repatient.mil._batches import LabelledBags
 from repatient.mil._embedding import PieceEmbedding, SegmentEmbedding, embedding_of
+from repatient.mil._outcomes import ClassOutcome
 from repatient.mil._train import evaluate, fit_temperature
 
 QUICK = {"max_epochs": 3, "hidden": 16, "attention_hidden": 8}
@@ -22,7 +23,7 @@ def spied(monkeypatch) -> dict:
         seen.update(training=training, validation=validation, network=network, threads=torch.get_num_threads())
         return _train.train(network, training, validation, plan, generator)
 
-    monkeypatch.setattr(_classifier, "train", spy)
+    monkeypatch.setattr(_model, "train", spy)
     return seen
 
 
@@ -158,12 +159,12 @@ def test_temperature_minimises_the_loss_within_bounds():
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(4000, 3)) * 2
     y = np.array([rng.choice(3, p=p) for p in np.exp(log_softmax(logits / 1.7, axis=1))])
-    assert fit_temperature(logits, y) == pytest.approx(1.7, rel=0.1)
+    assert fit_temperature(ClassOutcome(3), logits, y) == pytest.approx(1.7, rel=0.1)
     grid = np.linspace(0.5, 3, 200)
     losses = [-log_softmax(logits / t, axis=1)[np.arange(4000), y].mean() for t in grid]
-    assert fit_temperature(logits, y) == pytest.approx(grid[np.argmin(losses)], abs=0.02)
-    assert fit_temperature(logits, logits.argmax(axis=1)) == pytest.approx(0.25, rel=1e-3)
-    assert fit_temperature(logits, logits.argmin(axis=1)) == pytest.approx(4.0, rel=1e-3)
+    assert fit_temperature(ClassOutcome(3), logits, y) == pytest.approx(grid[np.argmin(losses)], abs=0.02)
+    assert fit_temperature(ClassOutcome(3), logits, logits.argmax(axis=1)) == pytest.approx(0.25, rel=1e-3)
+    assert fit_temperature(ClassOutcome(3), logits, logits.argmin(axis=1)) == pytest.approx(4.0, rel=1e-3)
 
 
 def test_a_diverging_loss_is_an_error(planted):
@@ -173,4 +174,4 @@ def test_a_diverging_loss_is_an_error(planted):
 
 def test_ten_right_answers_do_not_ask_for_the_lowest_temperature():
     logits = np.tile([[1.0, -1.0]], (10, 1))
-    assert 0.5 < fit_temperature(logits, np.zeros(10, int)) < 1.0
+    assert 0.5 < fit_temperature(ClassOutcome(3), logits, np.zeros(10, int)) < 1.0

@@ -164,8 +164,9 @@ def test_model_on_a_new_cohort_and_from_disk(trained, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "damaged"),
-        ("[]", "not of a patient classifier"),
+        ("{", "not valid JSON"),
+        ("[]", "JSON of something else"),
+        ("{}", "not of a patient classifier"),
         ('{"format": "repatient patient classifier", "version": 99}', "version 99"),
         ('{"format": "repatient patient classifier", "version": 1, "use_rep": 3}', "missing"),
     ],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repatient._store._embedding import read_embedding
+from repatient._store._outcomes import of_one_class, read_valued_patients
 from repatient._store._patients import read_patients
 from repatient.sampling import Moments, class_moments, held_out_log_density
 
@@ -63,11 +64,20 @@ class Cohort:
 
 
 def read_cohort(
-    data: AnnData | MuData, use_rep: str, patient_key: str, label_key: str, mask: NDArray[np.bool_] | None
+    data: AnnData | MuData,
+    use_rep: str,
+    patient_key: str,
+    label_key: str,
+    mask: NDArray[np.bool_] | None,
+    *,
+    of_values: bool = False,
 ) -> Cohort:
-    """Read the cells of the labelled patients in ``mask``."""
+    """Read the cells of the labelled patients in ``mask``; those that have values are of one class."""
     embedding, _ = read_embedding(data, use_rep, patient_key=patient_key, lazy=True)
-    patients = read_patients(data, patient_key, label_key, mask=mask)
+    if of_values:
+        patients = of_one_class(read_valued_patients(data, patient_key, label_key, mask=mask), label_key)
+    else:
+        patients = read_patients(data, patient_key, label_key, mask=mask)
     codes = np.array([patients.classes.index(label) if label is not None else -1 for label in patients.labels] + [-1])
     return Cohort(embedding, patients.classes, codes[patients.codes], patients.codes)
 

@@ -10,8 +10,10 @@ import scipy.sparse as sp
 from anndata.abc import CSCDataset, CSRDataset
 from mudata import MuData
 
+from repatient._scratch import MEMORY_BUDGET, filled
 from repatient._store._keys import DEFAULT_EMBEDDINGS
-from repatient._store._validate import listed
+from repatient._store._lazy import column, is_lazy
+from repatient._store._validate import check_integer, listed
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -21,19 +23,26 @@ _PATIENT_COLUMNS = ("patient", "sample", "donor")
 
 
 def read_embedding(
-    data: AnnData | MuData, use_rep: str | None = None, *, patient_key: str | None = None, lazy: bool = False
+    data: AnnData | MuData,
+    use_rep: str | None = None,
+    *,
+    patient_key: str | None = None,
+    lazy: bool = False,
+    memory_budget: int = MEMORY_BUDGET,
 ) -> tuple[Any, str]:
     """Embedding as a finite floating-point array (n_obs, d), and its name.
 
     ``None`` is ``X_pca`` where there is one; ``"X"`` the matrix; ``"modality:X_pca"`` an embedding of one
     modality of a MuData. ``patient_key`` serves to say whose cells are not finite. What is not in memory (a dask
-    or zarr array, an HDF5 dataset) is read into it, unless ``lazy`` asks for it as it is, checked piece by piece.
+    or zarr array, an HDF5 dataset) is read piece by piece: into memory where it takes up to ``memory_budget`` bytes, else
+    into a temporary file of which any rows can be read. ``lazy`` asks for it as it is.
     """
+    check_integer(memory_budget, "memory_budget", minimum=0)
     if use_rep is None:
         use_rep = _default(data)
     name = use_rep
     values = _dense(_look_up(data, use_rep), name)
-    if not (lazy and _is_lazy(values)):
+    if not is_lazy(values):
         values = np.asarray(values)
     if values.dtype.kind != "f":
         msg = (
@@ -44,8 +53,21 @@ def read_embedding(
     if values.ndim != 2 or values.shape[1] == 0:
         msg = f"The embedding {name!r} has shape {values.shape}; (n_obs, dimensions) is needed."
         raise ValueError(msg)
+    if is_lazy(values) and not lazy:
+        values = _within_reach(values, memory_budget)
     _check_finite(data, values, name, patient_key)
     return values, name
+
+
+def _within_reach(values: Any, memory_budget: int) -> np.ndarray:
+    """What is not in memory, as an array of which any rows can be read."""
+    return filled(
+        lambda part: np.asarray(values[part]),
+        values.shape,
+        values.dtype,
+        in_file=values.shape[0] * values.shape[1] * values.dtype.itemsize > memory_budget,
+        rows_of_a_block=_rows_of_a_read(values),
+    )
 
 
 def _embeddings(data: AnnData | MuData) -> list[str]:
@@ -110,17 +132,12 @@ def _dense(values: Any, name: str) -> Any:
     return values.to_numpy() if isinstance(values, pd.DataFrame) else values
 
 
-def _is_lazy(values: Any) -> bool:
-    """Whether the values lie in chunks that are not in memory: dask, zarr, HDF5."""
-    return not isinstance(values, np.ndarray) and all(hasattr(values, name) for name in ("shape", "dtype", "chunks"))
-
-
 def _check_finite(data: AnnData | MuData, values: Any, name: str, patient_key: str | None) -> None:
     bad = _not_finite(values)
     if not bad.any():
         return
     keys = [key for key in (patient_key, *_PATIENT_COLUMNS) if key is not None and key in data.obs]
-    where = f", of {pd.Series(data.obs[keys[0]])[bad].nunique()} patients (`obs[{keys[0]!r}]`)" if keys else ""
+    where = f", of {column(data, keys[0])[bad].nunique()} patients (`obs[{keys[0]!r}]`)" if keys else ""
     msg = (
         f"The embedding {name!r} has NaN or infinity in {int(bad.sum())} of {len(bad)} cells{where}: "
         f"{listed(data.obs_names[bad], 3)}. Leave these cells out, or recompute the embedding."
@@ -147,4 +164,5 @@ def _not_finite(values: Any) -> np.ndarray:
 def _rows_of_a_read(values: Any) -> int:
     """Rows of about ``_READ_BYTES``, in whole chunks."""
     chunk = values.chunks[0] if values.chunks else 1
+    chunk = max(chunk) if isinstance(chunk, tuple) else chunk
     return max(_READ_BYTES // (values.shape[1] * values.dtype.itemsize * chunk), 1) * chunk

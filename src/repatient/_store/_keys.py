@@ -6,6 +6,7 @@ GENERATED = "generated"
 MIL = "mil"
 EVALUATION = "evaluation"
 AUDIT = "audit"
+COMPARISON = "compare_recipes"
 SPI = "X_spi"
 VIEWS = "views"
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from repatient._store._lazy import in_memory
 from repatient._store._validate import listed
 from repatient.recipe import Design, Recipes
 
@@ -51,6 +52,7 @@ def recipes_entry(recipes: Recipes, origin: Sequence[str]) -> dict[str, Any]:
 
 def read_recipes_entry(entry: dict[str, Any], key: str) -> tuple[Recipes, list[str]]:
     """Rebuild the recipes, as fitted or as edited since, and where each came from."""
+    entry = in_memory(entry)
     kind = str(entry["params"]["kind"])
     classes = [str(name) for name in entry["classes"]]
     mean = np.asarray(entry["mean"], dtype=np.float64)

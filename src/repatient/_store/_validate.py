@@ -10,6 +10,8 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from repatient._store._lazy import column, in_memory
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -21,8 +23,11 @@ def listed(names: Iterable[Any], most: int = 12) -> str:
     return f"[{shown}, … ({len(names)} in all)]" if len(names) > most else f"[{shown}]"
 
 
-def check_data(data: Any) -> None:
-    """Accept AnnData and MuData with distinct names of their observations."""
+def check_data(data: Any, *, copy: bool | None = None) -> None:
+    """Accept AnnData and MuData with distinct names of their observations.
+
+    ``copy`` is given by functions that write: whether they write to a copy.
+    """
     if not isinstance(data, AnnData | MuData):
         msg = f"`data` is an AnnData or a MuData, not {type(data).__name__}."
         raise TypeError(msg)
@@ -34,6 +39,13 @@ def check_data(data: Any) -> None:
         msg = (
             f"`obs_names` are not unique: {len(twice)} names occur more than once, {listed(twice, 5)}. "
             "Call `data.obs_names_make_unique()` first."
+        )
+        raise ValueError(msg)
+    if copy is not None and isinstance(data, AnnData) and data.filename is not None and (copy or data.is_view):
+        what = "`copy=True`" if copy else "`data` is a view, and writing to it makes a copy"
+        msg = (
+            f"{what}: an object that lies in {str(data.filename)!r} cannot be copied without being read. Pass the object "
+            "as it was opened (results are kept in memory, the file stays as it is), or `data.to_memory()`."
         )
         raise ValueError(msg)
 
@@ -83,10 +95,10 @@ def obs_column(data: AnnData | MuData, key: Any, argument: str) -> pd.Series:
         msg = f"`{argument}` is the name of a column of `obs`, not {type(key).__name__}."
         raise TypeError(msg)
     if key in data.obs:
-        return data.obs[key]
+        return column(data, key)
     modality, _, name = key.partition(":")
     if isinstance(data, MuData) and modality in data.mod and name in data.mod[modality].obs:
-        return data.mod[modality].obs[name].reindex(data.obs_names)
+        return column(data.mod[modality], name).reindex(data.obs_names)
     msg = f"`{argument}`: no column {key!r} in `obs`; there are {listed(data.obs.columns, 40)}."
     raise KeyError(msg)
 
@@ -118,9 +130,9 @@ def read_mask(data: AnnData | MuData, mask_obs: Any, argument: str = "mask_obs")
 
 
 def uns_entry(data: AnnData | MuData, key: Any, argument: str, written_by: str) -> dict[str, Any]:
-    """Result of an earlier function in ``uns``."""
+    """Result of an earlier function in ``uns``, in memory."""
     check_key(key, argument)
     if key not in data.uns:
         msg = f"`{argument}`: no {key!r} in `uns`; it is written by `rp.tl.{written_by}`. There are {listed(data.uns)}."
         raise KeyError(msg)
-    return data.uns[key]
+    return in_memory(data.uns[key])

@@ -1,8 +1,10 @@
 """Multiple-instance learning: a patient is a bag of cells.
 
 A :class:`Bags` is a set of slices of one array of cells. A :class:`MILClassifier` learns from such bags, real and
-generated, and predicts patients; an :class:`Augmenter` makes the bags of every gradient step anew, through its
-:class:`Sampler`. :func:`total_entropy`, :func:`epistemic` and :func:`margin` say how unsure its Monte-Carlo passes are.
+generated, and predicts the class of patients; a :class:`MILOrdinalClassifier` predicts an ordered grade and a
+:class:`MILRegressor` a value. An :class:`Augmenter` makes the bags of every gradient step anew, through its
+:class:`Sampler`. :func:`total_entropy`, :func:`epistemic` and :func:`margin` of classes and grades, and
+:func:`predictive_sd` of values, say how unsure Monte-Carlo passes are. :func:`load_model` reads what was saved.
 """
 
 from __future__ import annotations
@@ -10,6 +12,22 @@ from __future__ import annotations
 from repatient.mil._augment import Augmenter, Sampler
 from repatient.mil._bags import Bags
 from repatient.mil._classifier import MILClassifier
-from repatient.mil._uncertainty import epistemic, margin, total_entropy
+from repatient.mil._load import load_model
+from repatient.mil._ordinal import MILOrdinalClassifier
+from repatient.mil._regressor import MILRegressor
+from repatient.mil._uncertainty import PredictiveSD, epistemic, margin, predictive_sd, total_entropy
 
-__all__ = ["Augmenter", "Bags", "MILClassifier", "Sampler", "epistemic", "margin", "total_entropy"]
+__all__ = [
+    "Augmenter",
+    "Bags",
+    "MILClassifier",
+    "MILOrdinalClassifier",
+    "MILRegressor",
+    "PredictiveSD",
+    "Sampler",
+    "epistemic",
+    "load_model",
+    "margin",
+    "predictive_sd",
+    "total_entropy",
+]

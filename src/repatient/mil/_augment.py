@@ -65,7 +65,10 @@ class Sampler(Protocol):
 
 
 class Augmenter(Protocol):
-    """What :meth:`repatient.mil.MILClassifier.fit` takes as ``augment``."""
+    """What :meth:`repatient.mil.MILClassifier.fit` takes as ``augment``.
+
+    One that needs several bags of a class says so by an attribute ``needs_classes``; values have none to give.
+    """
 
     def bind(self, bags: Bags, y: NDArray[np.int64], classes: NDArray[Any], groups: NDArray[Any]) -> Sampler:
         """Prepare for one training.

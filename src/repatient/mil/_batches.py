@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,10 +50,6 @@ class Batch:
         start, stop, _ = some.indices(len(self))
         indptr = self.indptr[start : stop + 1]
         return self.embed(self.rows[indptr[0] : indptr[-1]], indptr - indptr[0])
-
-    def losses(self, logits: Tensor) -> Tensor:
-        """Weighted cross-entropy of each bag, (bags,)."""
-        return self.weights * F.cross_entropy(logits, self.targets, reduction="none")
 
 
 class Training(Protocol):

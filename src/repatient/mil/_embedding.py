@@ -60,7 +60,8 @@ class PieceEmbedding:
         gates, score = self.network.gates, self.network.score
         encoder = [parameter for layer in self.network.encoder for parameter in (layer.weight, layer.bias)]
         # The bias of the score is left out: a softmax does not see it.
-        return _Embed.apply(self, rows, indptr, *encoder, gates.weight, gates.bias, score.weight)
+        apply: Callable[..., Tensor] = _Embed.apply
+        return apply(self, rows, indptr, *encoder, gates.weight, gates.bias, score.weight)
 
     def matrix(self, name: str, n_rows: int, n_columns: int) -> Tensor:
         """A matrix of undefined content in memory that grows but is never given back."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
+from repatient._scratch import blocks, filled, is_in_file
 from repatient.mil._bags import Bags, used_rows
 
 if TYPE_CHECKING:
@@ -33,19 +34,23 @@ def check_bags(bags: Any, name: str, *, n_features: int | None = None) -> Bags:
         msg = f"{name} has {bags.X.shape[1]} features, the model was fitted on {n_features}."
         raise ValueError(msg)
     used, _ = used_rows(bags)
-    finite = _finite_rows(bags.X if len(used) == len(bags.X) else bags.X[used])
+    finite = _finite_rows(bags.X, used)
     if not finite.all():
         msg = f"X of {name} has NaN or infinite values in {np.count_nonzero(~finite)} rows, the first is row {used[~finite][0]}."
         raise ValueError(msg)
     return bags
 
 
-def _finite_rows(X: NDArray[Any]) -> NDArray[np.bool_]:
-    """Whether all values of a row are finite: only then do they give 0 times 0."""
-    if X.dtype.kind != "f":
-        return np.ones(len(X), dtype=bool)
-    with np.errstate(invalid="ignore"):
-        return X @ np.zeros(X.shape[1], dtype=X.dtype) == 0.0
+def _finite_rows(X: NDArray[Any], used: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether all values of the used rows are finite: only then do they give 0 times 0."""
+    finite = np.ones(len(used), dtype=bool)
+    if X.dtype.kind == "f":
+        nothing = np.zeros(X.shape[1], dtype=X.dtype)
+        with np.errstate(invalid="ignore"):
+            for part in blocks(len(used)):
+                rows = X[part] if len(used) == len(X) else X[used[part]]
+                finite[part] = rows @ nothing == 0.0
+    return finite
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ def read_cohort(
     if len(real) < 2:
         msg = f"bags must hold at least two bags to learn from, found {len(real)}."
         raise ValueError(msg)
-    labels = _check_labels(y, len(real), "y")
+    labels = check_labels(y, len(real), "y")
     if (generated is None) != (generated_y is None):
         msg = "generated and generated_y must be given together."
         raise ValueError(msg)
@@ -105,7 +110,7 @@ def read_cohort(
     if drawn.X is not real.X:
         msg = "generated must be bags over the same array X as bags, found a different array."
         raise ValueError(msg)
-    drawn_labels = labels[:0] if generated_y is None else _check_labels(generated_y, len(drawn), "generated_y")
+    drawn_labels = labels[:0] if generated_y is None else check_labels(generated_y, len(drawn), "generated_y")
     if drawn_labels.dtype.kind != labels.dtype.kind:
         msg = f"y and generated_y must be of one type, found {labels.dtype} and {drawn_labels.dtype}."
         raise ValueError(msg)
@@ -138,7 +143,7 @@ def _encode_labels(labels: NDArray[Any], classes: ArrayLike | None) -> tuple[NDA
     """Names of the classes, rising, and the class of each label."""
     if classes is None:
         return np.unique(labels, return_inverse=True)
-    names = np.unique(_check_labels(classes, np.size(classes), "classes"))
+    names = np.unique(check_labels(classes, np.size(classes), "classes"))
     if names.dtype.kind != labels.dtype.kind or not np.isin(labels, names).all():
         msg = f"classes must hold all labels of the bags, found {names} for the labels {np.unique(labels)}."
         raise ValueError(msg)
@@ -170,7 +175,7 @@ def check_count(name: str, value: Any) -> None:
         raise ValueError(msg)
 
 
-def _check_labels(values: ArrayLike, n: int, name: str) -> NDArray[Any]:
+def check_labels(values: ArrayLike, n: int, name: str) -> NDArray[Any]:
     """One label a bag, as an array of strings, integers, booleans or floats."""
     labels = _check_vector(values, n, name, "bags")
     if labels.dtype == object:
@@ -195,7 +200,9 @@ def fit_scaler(bags: Bags, *, standardize: bool) -> tuple[NDArray[np.float64], N
     """Mean and scale of each feature over the entries of some bags; the scale of a constant feature is 1."""
     if not standardize:
         return np.zeros(bags.X.shape[1]), np.ones(bags.X.shape[1])
-    scaler = StandardScaler().fit(bags.X[bags.rows])
+    scaler = StandardScaler()
+    for part in blocks(len(bags.rows)):
+        scaler.partial_fit(bags.X[bags.rows[part]])
     return scaler.mean_.astype(np.float64), scaler.scale_.astype(np.float64)
 
 
@@ -218,15 +225,18 @@ def compact(parts: list[Bags], standardize: Callable[[NDArray[Any]], NDArray[np.
     """The same bags over one standardised array that holds only the cells that they use.
 
     Cells stand in the order in which the bags name them, so that those of a bag that comes first stand beside each other.
+    The array lies in memory where that of the bags does, else in a temporary file.
     """
+    X = parts[0].X
     named = np.concatenate([part.rows for part in parts])
-    first = np.full(len(parts[0].X), len(named))
+    first = np.full(len(X), len(named))
     np.minimum.at(first, named, np.arange(len(named)))
     order = np.sort(first[first < len(named)])
     used = named[order]
-    place = np.empty(len(parts[0].X), dtype=np.int64)
+    place = np.empty(len(X), dtype=np.int64)
     place[used] = np.arange(len(used))
-    cells = standardize(parts[0].X[used])
+    shape = (len(used), X.shape[1])
+    cells = filled(lambda part: standardize(X[used[part]]), shape, np.float32, in_file=is_in_file(X))
     return [Bags(cells, place[part.rows], part.indptr) for part in parts]
 
 

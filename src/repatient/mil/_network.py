@@ -9,22 +9,26 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from repatient.mil._outcomes import ClassOutcome
+
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
+
+    from repatient.mil._outcomes import Outcome
 
 Masks: TypeAlias = "tuple[Tensor, Tensor]"
 
 
 class GatedAttentionNetwork(nn.Module):
-    """Shared instance encoder, gated attention pooling, and a classifying head.
+    """Shared instance encoder, gated attention pooling, and a head that predicts the outcome.
 
     Parameters
     ----------
     n_features
         Features of an instance.
-    n_classes
-        Classes to tell apart.
+    n_outputs
+        Outputs of the last layer: as many as classes to tell apart.
     hidden
         Width of the encoder and of the head.
     attention_hidden
@@ -36,6 +40,8 @@ class GatedAttentionNetwork(nn.Module):
         are encoded once for any number of Monte-Carlo passes.
     generator
         Source of the initial weights.
+    outcome
+        What the outputs say, and the loss; None for classes.
 
     References
     ----------
@@ -45,13 +51,14 @@ class GatedAttentionNetwork(nn.Module):
     def __init__(
         self,
         n_features: int,
-        n_classes: int,
+        n_outputs: int,
         *,
         hidden: int,
         attention_hidden: int,
         n_layers: int,
         dropout: float,
         generator: torch.Generator,
+        outcome: Outcome | None = None,
     ) -> None:
         super().__init__()
         self.dropout = dropout
@@ -62,7 +69,8 @@ class GatedAttentionNetwork(nn.Module):
         # Pooling starts as the plain mean: attention moves away from it only as far as the bags ask for.
         nn.init.zeros_(self.score.weight)
         self.head = _linear(hidden, hidden, generator)
-        self.classifier = _linear(hidden, n_classes, generator)
+        self.classifier = _linear(hidden, n_outputs, generator)
+        self.outcome = ClassOutcome(n_outputs) if outcome is None else outcome
 
     def encode(self, instances: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings (n, hidden) and attention scores before the softmax (n,) of instances (n, d)."""
@@ -76,17 +84,17 @@ class GatedAttentionNetwork(nn.Module):
         return instances, self.score(gated).squeeze(1)
 
     def classify(self, embeddings: Tensor, masks: Masks | None = None) -> Tensor:
-        """Logits (..., classes) of bag embeddings (..., hidden), without the units that ``masks`` drops."""
+        """Outputs, such as logits (..., classes), of bag embeddings (..., hidden), without the units that ``masks`` drops."""
         if masks is None:
-            return self.classifier(torch.relu(self.head(embeddings)))
-        return self.classifier(torch.relu(self.head(embeddings * masks[0])) * masks[1])
+            return self.outcome(self.classifier(torch.relu(self.head(embeddings))))
+        return self.outcome(self.classifier(torch.relu(self.head(embeddings * masks[0])) * masks[1]))
 
     def embed(self, instances: Tensor, sizes: Tensor) -> Tensor:
         """Embeddings (B, hidden) of bags whose instances stand one bag after the other, ``sizes`` (B,) in each."""
         return pool_segments(*self.encode(instances), sizes)
 
     def forward(self, instances: Tensor, sizes: Tensor, masks: Masks | None = None) -> Tensor:
-        """Logits (B, classes) of such bags."""
+        """Outputs (B, outputs) for such bags."""
         return self.classify(self.embed(instances, sizes), masks)
 
     def draw_masks(self, n: int, generator: torch.Generator) -> Masks | None:

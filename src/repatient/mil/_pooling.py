@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from repatient._scratch import filled, is_in_file
 from repatient.mil._bags import used_rows
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ CLASSIFIED_AT_ONCE = 65_536
 def embed_bags(
     network: GatedAttentionNetwork,
     bags: Bags,
-    standardize: Callable[[NDArray], NDArray[np.float32]],
+    standardize: Callable[[NDArray[Any]], NDArray[np.float32]],
     *,
     chunk_size: int | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -59,7 +60,7 @@ def embed_bags(
     used, place = used_rows(bags)
     encode = partial(_encode, network, bags.X, standardize=standardize, chunk_size=chunk_size)
     if len(bags.rows) >= SHARING * len(used):
-        hidden, scores = encode(used)
+        hidden, scores = encode(used, in_file=is_in_file(bags.X))
         return _pool(hidden, scores, place[bags.rows], bags.indptr)
     # Few cells are in several bags: encode bag after bag and keep no cell's embedding.
     groups = [
@@ -123,23 +124,28 @@ def predict_logits_of_passes(
 @torch.no_grad()
 def _encode(
     network: GatedAttentionNetwork,
-    X: NDArray,
+    X: NDArray[Any],
     rows: NDArray[np.int64],
-    standardize: Callable[[NDArray], NDArray[np.float32]],
+    standardize: Callable[[NDArray[Any]], NDArray[np.float32]],
     chunk_size: int,
+    *,
+    in_file: bool = False,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Embeddings and scores of some rows, chunk by chunk."""
-    hidden = np.empty((len(rows), network.head.in_features), dtype=np.float32)
+    """Embeddings, in memory or a temporary file, and scores of some rows, chunk by chunk."""
     scores = np.empty(len(rows), dtype=np.float32)
     device = network.head.weight.device
-    for start in range(0, len(rows), chunk_size):
-        part = slice(start, start + chunk_size)
+
+    def encode_chunk(part: slice) -> NDArray[np.float32]:
         encoded, scored = network.encode(torch.from_numpy(standardize(_read(X, rows[part]))).to(device))
-        hidden[part], scores[part] = encoded.cpu().numpy(), scored.cpu().numpy()
+        scores[part] = scored.cpu().numpy()
+        return encoded.cpu().numpy()
+
+    shape = (len(rows), network.head.in_features)
+    hidden = filled(encode_chunk, shape, np.float32, in_file=in_file, rows_of_a_block=chunk_size)
     return hidden, scores
 
 
-def _read(X: NDArray, rows: NDArray[np.int64]) -> NDArray:
+def _read(X: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
     """Some rows, without a copy if they follow each other."""
     first = rows[0]
     in_order = rows[-1] - first == len(rows) - 1 and np.all(rows[1:] - rows[:-1] == 1)

@@ -21,17 +21,19 @@ if TYPE_CHECKING:
     from repatient.mil._augment import Augmenter
     from repatient.mil._batches import Training
     from repatient.mil._inputs import Cohort
+    from repatient.mil._split import Strata
 
 
-def hold_out(cohort: Cohort, fraction: float, max_epochs: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def hold_out(
+    strata: Strata, groups: NDArray[Any], fraction: float, max_epochs: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
     """Indices of the validation bags; a warning where they were wanted and cannot be had."""
     if fraction == 0.0:
         return np.empty(0, dtype=np.int64)
-    held_out = validation_split(cohort.y, cohort.groups, fraction, rng, len(cohort.classes))
+    held_out = validation_split(strata.codes, groups, fraction, rng, len(strata.names))
     if len(held_out) == 0:
-        msg = no_validation_message(cohort.y, cohort.classes, fraction, max_epochs)
-        # Two levels up is the call of the classifier's fit.
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        # Three levels up is the call of the model's fit.
+        warnings.warn(no_validation_message(strata, fraction, max_epochs), UserWarning, stacklevel=4)
     return held_out
 
 

@@ -3,12 +3,51 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
+
+
+MOST_RANGES = 5
+
+
+@dataclass(frozen=True)
+class Strata:
+    """What a validation set takes its share of.
+
+    Parameters
+    ----------
+    codes
+        Stratum of each bag, (bags,).
+    names
+        What the strata are called, some of which may have no bag.
+    what
+        What a stratum is.
+    """
+
+    codes: NDArray[np.int64]
+    names: Sequence[Any] | NDArray[Any]
+    what: str = "class"
+
+
+def ranges_of_values(values: NDArray[np.float64], groups: ArrayLike, fraction: float) -> Strata:
+    """Ranges between quantiles of the values: the most, up to 5, that each have a group to spare."""
+    _, group_codes = np.unique(np.asarray(groups), return_inverse=True)
+    # Ranks, as rounding must not move a value over a quantile when the target is measured in another unit.
+    _, ranks = np.unique(values, return_inverse=True)
+    for n_ranges in range(MOST_RANGES, 0, -1):
+        codes = np.searchsorted(np.quantile(ranks, np.arange(1, n_ranges) / n_ranges), ranks)
+        pairs = np.unique(np.stack([codes, group_codes]), axis=1)
+        if np.bincount(pairs[0], minlength=n_ranges).min() >= groups_needed(fraction):
+            break
+    inside = [values[codes == code] for code in range(n_ranges)]
+    return Strata(codes, [f"{some.min():g} to {some.max():g}" for some in inside], "range of values")
 
 
 def groups_needed(fraction: float) -> int:
@@ -67,12 +106,12 @@ def _choose_groups(counts: NDArray[np.int64], fraction: float, order: NDArray[np
     return held_out
 
 
-def no_validation_message(y: NDArray[np.int64], classes: NDArray[Any], fraction: float, max_epochs: int) -> str:
+def no_validation_message(strata: Strata, fraction: float, max_epochs: int) -> str:
     """Why there is no validation set, and what happens instead."""
-    counts = np.bincount(y, minlength=len(classes))
-    found = ", ".join(f"{label}: {n}" for label, n in zip(classes, counts, strict=True))
+    counts = np.bincount(strata.codes, minlength=len(strata.names))
+    found = ", ".join(f"{label}: {n}" for label, n in zip(strata.names, counts, strict=True))
     return (
-        f"No validation set: every class needs real bags of at least {groups_needed(fraction)} groups that can be held "
-        f"out without emptying a class (bags found: {found}). Training runs for max_epochs={max_epochs} epochs without "
-        "early stopping."
+        f"No validation set: every {strata.what} needs real bags of at least {groups_needed(fraction)} groups that can "
+        f"be held out without emptying a {strata.what} (bags found: {found}). Training runs for max_epochs={max_epochs} "
+        "epochs without early stopping."
     )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 
 from repatient._progress import progress_bar
 from repatient.mil._adamw import FlatAdamW
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from repatient.mil._batches import Batch, LabelledBags, Training
     from repatient.mil._embedding import Embedding
     from repatient.mil._network import GatedAttentionNetwork
+    from repatient.mil._outcomes import Outcome
 
 TEMPERATURE_BOUNDS = (0.25, 4.0)
 PRIOR_SD = 0.5
@@ -46,19 +46,17 @@ class Plan:
 class Record:
     """What happened in each epoch, and which epoch was kept."""
 
-    history: dict[str, list[float]] = field(
-        default_factory=lambda: {
-            "epoch": [],
-            "train_loss": [],
-            "validation_loss": [],
-            "validation_balanced_accuracy": [],
-        }
-    )
+    history: dict[str, list[float]]
     best_epoch: int = 0
     early_stopped: bool = False
 
-    def add(self, epoch: int, train_loss: float, validation_loss: float, accuracy: float) -> None:
-        for name, value in zip(self.history, (epoch, train_loss, validation_loss, accuracy), strict=True):
+    @classmethod
+    def of(cls, outcome: Outcome) -> Self:
+        """Nothing yet; an outcome has a score of its own."""
+        return cls({name: [] for name in ("epoch", "train_loss", "validation_loss", outcome.score_name)})
+
+    def add(self, epoch: int, train_loss: float, validation_loss: float, score: float) -> None:
+        for name, value in zip(self.history, (epoch, train_loss, validation_loss, score), strict=True):
             self.history[name].append(value)
 
 
@@ -84,16 +82,16 @@ def train(
     device = network.head.weight.device
     embed = embedding_of(network, torch.from_numpy(training.cells).to(device))
     optimiser = FlatAdamW(network, learning_rate=plan.learning_rate, weight_decay=plan.weight_decay)
-    record, best_loss, best_weights = Record(), np.inf, None
+    record, best_loss, best_weights = Record.of(network.outcome), np.inf, None
     with progress_bar(desc="training", total=plan.max_epochs, enabled=plan.progress, unit="epoch") as bar:
         for epoch in range(1, plan.max_epochs + 1):
             batches = training.batches(network, embed, plan.batch_size, plan.steps_per_epoch, generator)
             loss = _train_epoch(network, optimiser, batches, generator)
-            validation_loss, accuracy = (np.nan, np.nan) if validation is None else evaluate(network, embed, validation)
+            validation_loss, score = (np.nan, np.nan) if validation is None else evaluate(network, embed, validation)
             if not np.isfinite(loss):
                 msg = f"The loss became {loss} in epoch {epoch}; a lower learning_rate than {plan.learning_rate} helps."
                 raise FloatingPointError(msg)
-            record.add(epoch, loss, validation_loss, accuracy)
+            record.add(epoch, loss, validation_loss, score)
             bar.update()
             if validation is None or validation_loss < best_loss:
                 best_loss, record.best_epoch = validation_loss, epoch
@@ -113,7 +111,7 @@ def _train_epoch(
     total, n_bags = 0.0, 0
     for batch in batches:
         masks = network.draw_masks(len(batch), generator)
-        losses = batch.losses(network.classify(batch.embeddings(), masks))
+        losses = batch.weights * network.outcome.losses(network.classify(batch.embeddings(), masks), batch.targets)
         optimiser.step(losses.mean())
         total += float(losses.detach().sum())
         n_bags += len(batch)
@@ -122,28 +120,27 @@ def _train_epoch(
 
 @torch.no_grad()
 def evaluate(network: GatedAttentionNetwork, embed: Embedding, labelled: LabelledBags) -> tuple[float, float]:
-    """Weighted mean loss and balanced accuracy, without dropout."""
+    """Weighted mean loss, and the score of the outcome, without dropout."""
     n_bags = len(labelled.bags)
     everything = labelled.batch(np.arange(n_bags), embed, network.head.weight.device)
     # A few bags at a time, so that the memory of training is large enough.
     starts = range(0, n_bags, BAGS_AT_A_TIME)
     embeddings = [everything.embeddings(slice(start, start + BAGS_AT_A_TIME)) for start in starts]
-    logits = network.classify(torch.cat(embeddings))
-    loss = everything.losses(logits).mean()
-    correct = (logits.argmax(dim=1) == everything.targets).cpu().numpy()
-    return float(loss), float(np.mean([correct[labelled.y == c].mean() for c in np.unique(labelled.y)]))
+    outputs = network.classify(torch.cat(embeddings))
+    loss = (everything.weights * network.outcome.losses(outputs, everything.targets)).mean()
+    return float(loss), network.outcome.score(outputs.cpu().numpy().astype(np.float64), labelled.y)
 
 
-def fit_temperature(logits: NDArray[np.float64], y: NDArray[np.int64]) -> float:
-    """Temperature within ``TEMPERATURE_BOUNDS`` under which the labels are most probable (Guo et al. 2017).
+def fit_temperature(outcome: Outcome, outputs: NDArray[np.float64], y: NDArray[np.int64]) -> float:
+    """Temperature within ``TEMPERATURE_BOUNDS`` under which the targets are most probable (Guo et al. 2017).
 
     A normal prior of log T around 0 decides little with a hundred bags, but keeps ten bags that all happen to be right
     from asking for the lowest temperature.
     """
 
     def objective(log_temperature: float) -> float:
-        log_likelihood = log_softmax(logits / np.exp(log_temperature), axis=1)[np.arange(len(y)), y].sum()
-        return 0.5 * (log_temperature / PRIOR_SD) ** 2 - float(log_likelihood)
+        log_likelihood = outcome.log_likelihood(outputs, y, float(np.exp(log_temperature)))
+        return 0.5 * (log_temperature / PRIOR_SD) ** 2 - log_likelihood
 
     low, high = np.log(TEMPERATURE_BOUNDS)
     return float(np.exp(minimize_scalar(objective, bounds=(low, high), method="bounded").x))

@@ -1,8 +1,8 @@
-"""How unsure a model is about each bag, from the probabilities of several passes."""
+"""How unsure a model is about each bag, from the predictions of several passes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.special import entr
@@ -61,6 +61,49 @@ def margin(probabilities: ArrayLike) -> NDArray[np.float64]:
     """
     ordered = np.sort(_checked(probabilities).mean(axis=0), axis=-1)
     return 1.0 - (ordered[:, -1] - ordered[:, -2])
+
+
+class PredictiveSD(NamedTuple):
+    """Standard deviations of each bag in the unit of the values, (bags,), whose squares add up.
+
+    Parameters
+    ----------
+    total
+        Of the predicted value: all uncertainty.
+    epistemic
+        Of the means of the passes: how much they disagree.
+    aleatoric
+        What the passes agree to be noise: the root of their mean variance.
+    """
+
+    total: NDArray[np.float64]
+    epistemic: NDArray[np.float64]
+    aleatoric: NDArray[np.float64]
+
+
+def predictive_sd(means: ArrayLike, sds: ArrayLike) -> PredictiveSD:
+    """Standard deviation of a predicted value over passes, by the law of total variance.
+
+    Parameters
+    ----------
+    means, sds
+        Mean and standard deviation that each pass predicts, shape (passes, bags).
+
+    Returns
+    -------
+    The total and its two parts, of shape (bags,) each.
+
+    References
+    ----------
+    Kendall and Gal (2017), What Uncertainties Do We Need in Bayesian Deep Learning for Computer Vision, equation 9.
+    """
+    mean, sd = np.asarray(means, dtype=np.float64), np.asarray(sds, dtype=np.float64)
+    if mean.ndim != 2 or mean.shape[0] == 0 or mean.shape != sd.shape:
+        msg = f"means and sds must both have the shape (passes, bags), found {mean.shape} and {sd.shape}."
+        raise ValueError(msg)
+    epistemic_variance, aleatoric_variance = mean.var(axis=0), (sd**2).mean(axis=0)
+    total = np.sqrt(epistemic_variance + aleatoric_variance)
+    return PredictiveSD(total, np.sqrt(epistemic_variance), np.sqrt(aleatoric_variance))
 
 
 def _checked(probabilities: ArrayLike) -> NDArray[np.float64]:

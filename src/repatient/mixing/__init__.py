@@ -5,12 +5,14 @@ and uses no cell of any other.
 """
 
 from repatient.mixing._alternating import Alternating
+from repatient.mixing._generator import PatientGenerator
 from repatient.mixing._insmix import InsMix
 from repatient.mixing._mixup import Mixup
 from repatient.mixing._oversampling import Oversampling
 from repatient.mixing._psemix import PseMix
 from repatient.mixing._rankmix import RankMix
 from repatient.mixing._recipe_mix import RecipeMix
+from repatient.mixing._recipe_sampler import RecipeSampler
 from repatient.mixing._remix import ReMix
 from repatient.mixing._same_class import SameClassMixing
 
@@ -19,9 +21,11 @@ __all__ = [
     "InsMix",
     "Mixup",
     "Oversampling",
+    "PatientGenerator",
     "PseMix",
     "RankMix",
     "ReMix",
     "RecipeMix",
+    "RecipeSampler",
     "SameClassMixing",
 ]

@@ -36,10 +36,15 @@ class Alternating:
             raise ValueError(msg)
         self.augmenters = augmenters
 
+    @property
+    def needs_classes(self) -> bool:
+        """Whether one of them mixes bags of one class, which values do not have."""
+        return any(getattr(augmenter, "needs_classes", False) for augmenter in self.augmenters)
+
     def __repr__(self) -> str:
         return f"Alternating({', '.join(map(repr, self.augmenters))})"
 
-    def bind(self, bags: Bags, y: NDArray[np.int64], classes: NDArray[Any], groups: NDArray[Any]) -> _Sampler:
+    def bind(self, bags: Bags, y: NDArray[np.int64], classes: NDArray[Any], groups: NDArray[Any]) -> Sampler:
         """Prepare for one training, see :class:`repatient.mil.Augmenter`."""
         return _Sampler([augmenter.bind(bags, y, classes, groups) for augmenter in self.augmenters])
 

@@ -14,7 +14,7 @@ from repatient.mixing._checks import check_positive
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from repatient.mil import Bags
+    from repatient.mil import Bags, Sampler
     from repatient.mixing._bound import Score, Step
 
 
@@ -37,7 +37,7 @@ class InsMix:
     def __post_init__(self) -> None:
         check_positive(self.alpha, "alpha")
 
-    def bind(self, bags: Bags, y: NDArray[np.int64], classes: NDArray[Any], groups: NDArray[Any]) -> _Sampler:
+    def bind(self, bags: Bags, y: NDArray[np.int64], classes: NDArray[Any], groups: NDArray[Any]) -> Sampler:
         """Prepare for one training, see :class:`repatient.mil.Augmenter`."""
         del groups
         return _Sampler(bags, y, len(classes), self)

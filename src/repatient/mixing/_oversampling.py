@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from repatient.mixing._bound import BoundSampler
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from repatient.mil import Bags
+    from repatient.mil import Bags, Sampler
     from repatient.mixing._bound import Score, Step
 
 
@@ -24,7 +24,9 @@ class Oversampling:
     The control of all methods that make new bags: it changes how often a bag is seen, and nothing else.
     """
 
-    def bind(self, bags: Bags, y: NDArray[np.int64], classes: NDArray[Any], groups: NDArray[Any]) -> _Sampler:
+    needs_classes: ClassVar[bool] = True
+
+    def bind(self, bags: Bags, y: NDArray[np.int64], classes: NDArray[Any], groups: NDArray[Any]) -> Sampler:
         """Prepare for one training, see :class:`repatient.mil.Augmenter`."""
         del groups
         return _Sampler(bags, y, len(classes))

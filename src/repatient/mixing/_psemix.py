@@ -16,7 +16,7 @@ from repatient.mixing._phenotypes import phenotypes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from repatient.mil import Bags
+    from repatient.mil import Bags, Sampler
     from repatient.mixing._bound import Score, Step
 
 
@@ -63,7 +63,7 @@ class PseMix:
         check_positive(self.alpha, "alpha")
         check_count(self.n_iterations, "n_iterations", minimum=0)
 
-    def bind(self, bags: Bags, y: NDArray[np.int64], classes: NDArray[Any], groups: NDArray[Any]) -> _Sampler:
+    def bind(self, bags: Bags, y: NDArray[np.int64], classes: NDArray[Any], groups: NDArray[Any]) -> Sampler:
         """Prepare for one training, see :class:`repatient.mil.Augmenter`."""
         del groups
         found = phenotypes(bags, self.n_phenotypes, self.n_iterations)

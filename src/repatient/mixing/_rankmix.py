@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repatient.mil import Bags
+from repatient.mil import Bags, Sampler
 from repatient.mixing._arrangement import bag_of_entries, bags_of_classes, blend, head, shuffle, soft
 from repatient.mixing._bound import BoundSampler
 from repatient.mixing._checks import check_count, check_positive
@@ -49,7 +49,7 @@ class RankMix:
         check_positive(self.beta, "beta")
         check_count(self.warm_up, "warm_up", minimum=0)
 
-    def bind(self, bags: Bags, y: NDArray[np.int64], classes: NDArray[Any], groups: NDArray[Any]) -> _Sampler:
+    def bind(self, bags: Bags, y: NDArray[np.int64], classes: NDArray[Any], groups: NDArray[Any]) -> Sampler:
         """Prepare for one training, see :class:`repatient.mil.Augmenter`."""
         del groups
         return _Sampler(bags, y, len(classes), self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -61,6 +61,8 @@ class RecipeMix:
         ``X``, a class has neither bags nor a recipe, most of a recipe is of components without a cell, or the donors are
         too few.
     """
+
+    needs_classes: ClassVar[bool] = True
 
     components: ArrayLike = field(repr=False)
     n_components: int | None = None

@@ -39,6 +39,12 @@ class RecipeSampler(BoundSampler):
 
     Parameters
     ----------
+    bags
+        The real training bags.
+    y
+        Class of each of them, from 0.
+    n_classes
+        Number of classes.
     share
         Share of the generated bags.
     generator
@@ -47,7 +53,7 @@ class RecipeSampler(BoundSampler):
 
     share: float
     generator: PatientGenerator
-    stock: _Stock | None = field(default=None, repr=False)
+    stock: _Stock | None = field(default=None, init=False, repr=False)
 
     @property
     def class_shares(self) -> NDArray[np.float64]:

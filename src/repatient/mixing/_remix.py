@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from repatient.mil import Bags
+from repatient.mil import Bags, Sampler
 from repatient.mixing._arrangement import bag_of_entries, bags_of_classes
 from repatient.mixing._bound import BoundSampler
 from repatient.mixing._checks import check_count, check_option, check_share
@@ -57,6 +57,8 @@ class ReMix:
     prototypes and prediction on all cells, as in the authors' code, from which the defaults are.
     """
 
+    needs_classes: ClassVar[bool] = True
+
     mode: str = "covary"
     n_prototypes: int = 8
     rate: float = 0.5
@@ -68,7 +70,7 @@ class ReMix:
         check_share(self.rate, "rate")
         check_count(self.random_state, "random_state", minimum=0)
 
-    def bind(self, bags: Bags, y: NDArray[np.int64], classes: NDArray[Any], groups: NDArray[Any]) -> _Sampler:
+    def bind(self, bags: Bags, y: NDArray[np.int64], classes: NDArray[Any], groups: NDArray[Any]) -> Sampler:
         """Prepare for one training, see :class:`repatient.mil.Augmenter`."""
         del groups
         return _Sampler(bags, y, len(classes), self, reduce(bags, self.n_prototypes, self.random_state))

@@ -146,6 +146,9 @@ def _draw_shares(ax: Axes, shares: pd.DataFrame, colours: dict[str, str]) -> Non
 
 
 def _title(patient: str, prediction: pd.Series) -> str:
+    if "aleatoric" in prediction:
+        title = f"{patient}: predicted {prediction['predicted']:.3g} ± {prediction['uncertainty']:.2g}"
+        return title if pd.isna(prediction["label"]) else f"{title}, known as {prediction['label']:.3g}"
     column = f"probability_{prediction['predicted']}".replace("/", "|")
     title = f"{patient}: predicted {prediction['predicted']} (p = {prediction[column]:.2f})"
     return title if pd.isna(prediction["label"]) else f"{title}, labelled {prediction['label']}"

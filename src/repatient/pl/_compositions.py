@@ -4,12 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
 
 from repatient import _store, get
 from repatient._docs import shared_docs
 from repatient.pl._axes import axes_or_new, check_axes, legend_beside, open_frame
 from repatient.pl._colours import class_colours
+from repatient.pl._values import draw_scale, scale_of
 from repatient.recipe._ordination import ordinate
 
 if TYPE_CHECKING:
@@ -45,12 +47,13 @@ def compositions(
     %(generated_key)s ``None``: real patients only.
     palette
         Colours of the classes: a list, a dictionary by name, or the name of a colormap. ``None``: those in ``uns``.
+        For recipes of a value, the name of a colormap.
     %(ax)s
 
     Returns
     -------
     The axes, with a filled marker for each real patient and an open one for each generated patient. The colours
-    that were used are in ``uns[f"{label_key}_colors"]``.
+    of classes that were used are in ``uns[f"{label_key}_colors"]``.
 
     Raises
     ------
@@ -67,12 +70,21 @@ def compositions(
     few = (~is_generated).sum() < _LEAST_PATIENTS
     ordination = ordinate(values if few else values[~is_generated], values)
     points = ordination.projected
-    label_key = data.uns[recipes_key]["params"]["label_key"]
-    classes = list(dict.fromkeys([*map(str, data.uns[recipes_key]["classes"]), *map(str, labels.dropna())]))
-    colours = class_colours(data, label_key, classes, palette)
+    params = data.uns[recipes_key]["params"]
+    if _store.is_continuous(params):
+        numbers = labels.to_numpy(dtype=np.float64)
+        colour_scale = scale_of(numbers, palette)
+        of_patients = np.where(
+            np.isnan(numbers), _UNKNOWN, [to_hex(colour) for colour in colour_scale.to_rgba(numbers)]
+        )
+        shown = {}
+    else:
+        classes = list(dict.fromkeys([*map(str, data.uns[recipes_key]["classes"]), *map(str, labels.dropna())]))
+        colours = class_colours(data, params["label_key"], classes, palette)
+        of_patients = np.array([colours.of[str(label)] if pd.notna(label) else _UNKNOWN for label in labels])
+        shown = {name: colours.of[name] for name in classes if name in set(labels.dropna().astype(str))}
 
     ax = axes_or_new(ax, 6.0, 4.2)
-    of_patients = np.array([colours.of[str(label)] if pd.notna(label) else _UNKNOWN for label in labels])
     # The fewer lie on top of the many, and a crowd is drawn smaller.
     real_on_top = is_generated.sum() >= len(values) / 2
     scale = min(1.0, (150 / len(values)) ** 0.5)
@@ -98,11 +110,14 @@ def compositions(
     for axis, number, share in zip((ax.xaxis, ax.yaxis), (1, 2), ordination.explained, strict=True):
         axis.set_label_text(f"Log-ratio PC {number} ({share:.0%} of the variance)")
     open_frame(ax)
-    shown = {name: colours.of[name] for name in classes if name in set(labels.dropna().astype(str))}
+    of_values = _store.is_continuous(params)
     if labels.isna().any():
-        shown["no class"] = _UNKNOWN
+        shown["no value" if of_values else "no class"] = _UNKNOWN
     _legend(ax, shown, has_generated=bool(is_generated.any()))
-    colours.store(data)
+    if of_values:
+        draw_scale(ax, colour_scale, str(params["label_key"]))
+    else:
+        colours.store(data)
     return ax
 
 

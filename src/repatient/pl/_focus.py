@@ -32,12 +32,19 @@ def cell_weights(
             return inside.astype(np.float64), f"{what} {name}"
     generated: list[str] = []
     if generated_key in data.uns:
-        counts, table = _store.read_generated(data, generated_key)
+        read = _store.read_gaussian if _store.is_gaussian(data, generated_key) else _store.read_generated
+        drawn, table = read(data, generated_key)
         generated = [str(patient) for patient in table.index]
         if name in generated:
-            column = counts[:, [generated.index(name)]]
+            if isinstance(drawn, _store.GaussianPatients):
+                msg = (
+                    f"`density`: the cells of {name!r} are points of Gaussians, which are not on the map of the real ones. "
+                    "Make a map of both from `rp.get.augmented(data)`, and draw the column of the patients there."
+                )
+                raise ValueError(msg)
+            column = drawn[:, [generated.index(name)]]
             return column.toarray().ravel().astype(np.float64), f"Generated patient {name}"
-    patients = _store.read_patients(data, params["patient_key"], params["label_key"])
+    patients = _store.read_classed_patients(data, params)
     msg = (
         f"`density`: {name!r} is no class, patient or generated patient. Classes are "
         f"{_store.listed(patients.classes)}, patients {_store.listed(patients.names, 6)}, generated patients "

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @shared_docs
 def history(data: AnnData | MuData, *, mil_key: str = _store.keys.MIL, ax: Axes | None = None) -> Axes:
-    """Draw the losses of the classifier's training, epoch by epoch.
+    """Draw the losses of the model's training, epoch by epoch.
 
     Parameters
     ----------
@@ -38,7 +38,8 @@ def history(data: AnnData | MuData, *, mil_key: str = _store.keys.MIL, ax: Axes 
     """
     _store.check_data(data)
     check_axes(ax)
-    table = _store.uns_entry(data, mil_key, "mil_key", "mil")["history"]
+    entry = _store.uns_entry(data, mil_key, "mil_key", "mil")
+    table, of_values = entry["history"], _store.is_continuous(entry["params"])
     ax = axes_or_new(ax, 5.0, 3.4)
     ax.plot(table["epoch"], table["train_loss"], color=CLASS_COLOURS[0], label="training")
     if table["validation_loss"].notna().any():
@@ -52,10 +53,13 @@ def history(data: AnnData | MuData, *, mil_key: str = _store.keys.MIL, ax: Axes 
             color=CLASS_COLOURS[1],
             label=f"kept, epoch {kept['epoch']:.0f}",
         )
-    ax.set_ylim(bottom=0)
+    if not of_values:
+        ax.set_ylim(bottom=0)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     ax.set_xlabel("Epoch")
-    ax.set_ylabel("Loss (cross-entropy, nats)")
+    ax.set_ylabel(
+        "Loss (negative log-density of the\nstandardised value, nats)" if of_values else "Loss (cross-entropy, nats)"
+    )
     ax.legend(frameon=False)
     open_frame(ax)
     return ax

@@ -11,6 +11,7 @@ from repatient.pl._axes import axes_or_new, check_axes, legend_beside, open_fram
 from repatient.pl._colours import class_colours
 from repatient.pl._stacked import name_classes
 from repatient.pl._swarm import swarm
+from repatient.pl._values import draw_uncertainty
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +50,7 @@ def uncertainty(
     Returns
     -------
     The axes, one column of markers a class: filled if selected, a cross if predicted as another class. The colours
-    that were used are in ``uns[f"{label_key}_colors"]``.
+    that were used are in ``uns[f"{label_key}_colors"]``. Patients with values stand at these instead, in one colour.
 
     Raises
     ------
@@ -60,7 +61,8 @@ def uncertainty(
     """
     _store.check_data(data)
     check_axes(ax)
-    _, table = _store.read_generated(data, generated_key)
+    read = _store.read_gaussian if _store.is_gaussian(data, generated_key) else _store.read_generated
+    _, table = read(data, generated_key)
     if "uncertainty" not in table:
         msg = (
             f"`generated_key`: `uns[{generated_key!r}]['patients']` has no column 'uncertainty'; it is written by "
@@ -68,7 +70,14 @@ def uncertainty(
         )
         raise KeyError(msg)
     entry = data.uns[generated_key]
+    if _store.is_continuous(entry["params"]):
+        ax = axes_or_new(ax, 5.0, 4.0)
+        draw_uncertainty(ax, table, str(entry["params"]["label_key"]), str(entry["selection"]["by"]))
+        open_frame(ax)
+        return ax
     classes = list(dict.fromkeys(table["label"].astype(str)))
+    if table["predicted"].cat.ordered:
+        classes = [name for name in table["predicted"].cat.categories.astype(str) if name in classes]
     colours = class_colours(data, entry["params"]["label_key"], classes, palette)
 
     ax = axes_or_new(ax, 2.8 + 0.9 * len(classes), 4.0)

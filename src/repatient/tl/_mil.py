@@ -8,13 +8,15 @@ import pandas as pd
 
 from repatient import _store
 from repatient._docs import shared_docs
+from repatient._scratch import MEMORY_BUDGET
 from repatient.tl._augmenters import Augmentation, read_augmentation
+from repatient.tl._drawn_bags import embedding_with_drawn
+from repatient.tl._mil_target import read_selected, target_of
 from repatient.tl._patient_classifier import PatientClassifier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import scipy.sparse as sp
     from anndata import AnnData
     from mudata import MuData
 
@@ -27,6 +29,7 @@ def mil(
     *,
     patient_key: str,
     label_key: str,
+    outcome: str = "class",
     donor_key: str | None = None,
     generated_key: str | None = None,
     augment: str | Augmenter | Sequence[str | Augmenter] | None = None,
@@ -46,22 +49,37 @@ def mil(
     class_weight: str | None = "balanced",
     n_passes: int = 50,
     device: str = "auto",
+    memory_budget: int = MEMORY_BUDGET,
     key_added: str = _store.keys.MIL,
     random_state: int = 0,
     progress: bool | None = None,
     copy: bool = False,
 ) -> PatientClassifier | tuple[PatientClassifier, AnnData | MuData]:
-    """Train a classifier of patients on their cells: gated attention :cite:p:`Ilse2018`.
+    """Train a model that predicts patients from their cells: gated attention :cite:p:`Ilse2018`.
 
     It is trained on the real patients that have a label and, with ``generated_key``, on the generated patients
     too; on the selected ones, where :func:`repatient.tl.select` has run. Validation patients are real and held out
-    by donor; their cells are taken out of the generated patients that are trained on.
+    by donor; their cells are taken out of the generated patients that are trained on. Points of Gaussians have no
+    source to be taken out by: of validation patients they know what the mixture and the recipes do.
 
     Parameters
     ----------
     %(data)s
     %(patient_key)s
-    %(label_key)s They are predicted.
+    label_key
+        Column of ``obs`` with the class, grade or value of each cell's patient: what is predicted. Patients without one
+        are not learnt from.
+    outcome
+        What ``label_key`` holds:
+
+        ``"class"``
+            Classes without an order: a softmax over them, :class:`repatient.mil.MILClassifier`.
+        ``"ordinal"``
+            Grades, in the order of an ordered categorical column: the cumulative logit model :cite:p:`McCullagh1980`,
+            :class:`repatient.mil.MILOrdinalClassifier`.
+        ``"continuous"``
+            Numbers: a Gaussian whose mean and spread are predicted, in the unit of the column,
+            :class:`repatient.mil.MILRegressor`.
     %(donor_key)s
     generated_key
         Where :func:`repatient.tl.generate` stored patients to train on as well. ``None``: none of them.
@@ -82,7 +100,9 @@ def mil(
         Several, as ``"recipe+psemix"`` or as a sequence, take turns step by step; ``"recipe"`` then gives half of its
         patients compositions and labels between two classes. With few patients ``"recipe+psemix"`` over few components
         (3 to 8) gained most (:func:`repatient.tl.evaluate` shows it for a cohort). An object of
-        :mod:`repatient.mixing` serves where other than its default settings are wanted.
+        :mod:`repatient.mixing` serves where other than its default settings are wanted. For ``outcome="continuous"``
+        those that mix two patients at all: ``"psemix"``, ``"rankmix"``, ``"mixup"`` and ``"insmix"``; the value of a
+        mixed patient is the mean in the same proportion.
     gmm_key
         The mixture whose components ``augment="recipe"`` mixes.
     recipes_key
@@ -104,14 +124,17 @@ def mil(
     patience
         Epochs without a lower validation loss after which training stops.
     validation_fraction
-        Share of the donors held out for validation. A class of fewer than ``1 / validation_fraction`` of them can
-        spare none; then there is no validation, training takes ``max_epochs``, and a warning says so.
+        Share of the donors held out for validation, in proportion to the classes, the grades, or up to five ranges of
+        the values. A class of fewer than ``1 / validation_fraction`` of them can spare none; then there is no
+        validation, training takes ``max_epochs``, and a warning says so.
     class_weight
-        ``"balanced"`` weighs classes inversely to their number of patients; ``None`` does not.
+        ``"balanced"`` weighs classes and grades inversely to their number of patients; ``None`` does not. Values are not
+        weighed.
     n_passes
         Monte-Carlo dropout passes behind the uncertainty.
     device
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``. Equal bits are promised for the CPU.
+    %(memory_budget)s
     key_added
         Key under which the results are stored.
     %(random_state)s
@@ -124,9 +147,17 @@ def mil(
     The model, whose ``predict`` takes new cohorts; with ``copy=True``, the model and the copy. Written are
 
     ``uns[key_added]``
-        ``params``; ``predictions``, a table with ``label``, ``split`` (``"train"``, ``"validation"`` or
-        ``"not trained on"``), ``predicted``, ``probability_<class>``, ``uncertainty`` and ``epistemic`` of every
-        patient; ``history``, a table with the losses of each epoch.
+        ``params``; ``history``, a table with the losses of each epoch; and ``predictions``, a table of all patients with
+        ``label``, ``split`` (``"train"``, ``"validation"`` or ``"not trained on"``), ``predicted``, ``uncertainty`` and
+        ``epistemic``, the part of the uncertainty that the passes disagree on, and
+
+        for classes and grades
+            ``probability_<class>``; the uncertainty is the entropy of the mean probability, in nats.
+        for grades
+            ``expected_grade``, the mean of the probabilities over the grades, the lowest of which counts 0.
+        for values
+            ``aleatoric``, the part of the uncertainty that the passes agree to be noise. All three are standard
+            deviations in the unit of the values, and the squares of the two parts add up to that of the whole.
     ``obs[f"{key_added}_attention"]``
         Share of each cell in the attention of its patient, float32, summing to 1 over a patient's cells.
 
@@ -137,7 +168,9 @@ def mil(
     TypeError
         If ``augment`` is neither a name nor an augmenter.
     ValueError
-        If ``augment`` is unknown or given with ``generated_key``, there is one class only, a patient with two labels, NaN or infinity, or the mixture of the generated patients was
+        If ``augment`` is unknown or given with ``generated_key``; if there is one class only, a patient with two labels,
+        NaN or infinity; if grades have no order, or values are no finite numbers or all the same; if ``augment`` needs
+        classes and the outcome is continuous; if the generated patients have another outcome, or their mixture was
         refitted since.
 
     Warns
@@ -145,19 +178,22 @@ def mil(
     UserWarning
         If a class has too few donors for a validation set.
     """
-    from repatient.mil import Bags, MILClassifier
+    from repatient.mil import Bags
 
-    _store.check_data(data)
+    _store.check_data(data, copy=copy)
     _store.check_key(key_added, "key_added")
     _store.check_integer(random_state, "random_state", minimum=0)
     mask = _store.read_mask(data, mask_obs)
-    training = _store.read_patients(data, patient_key, label_key, donor_key, mask)
-    everyone = _store.read_patients(data, patient_key, label_key)
-    generated = None if generated_key is None else _read_selected(data, generated_key, training)
+    target = target_of(data, outcome, label_key)
+    training = target.read(data, patient_key, donor_key, mask)
+    everyone = target.read(data, patient_key)
+    generated = None if generated_key is None else read_selected(data, generated_key, training, outcome)
     augmentation = _read_augmentation(data, augment, generated_key, training, gmm_key, recipes_key)
-    classes = _check_classes(training, generated, augmentation, label_key)
+    classes = target.classes(training, generated, augmentation)
     use_rep = use_rep or _embedding_of_mixture(data, generated_key, gmm_key)
-    embedding, use_rep = _store.read_embedding(data, use_rep, patient_key=patient_key)
+    embedding, use_rep = _store.read_embedding(data, use_rep, patient_key=patient_key, memory_budget=memory_budget)
+    cells, counts = (embedding, None) if generated is None else embedding_with_drawn(embedding, use_rep, generated[0])
+    codes = np.append(training.codes, np.full(len(cells) - data.n_obs, -1))
 
     settings: dict[str, Any] = {
         "hidden": hidden,
@@ -173,27 +209,28 @@ def mil(
         "n_passes": n_passes,
         "random_state": random_state,
     }
-    classifier = MILClassifier(device=device, progress=progress, **settings)
+    classifier = target.model(device=device, progress=progress, **settings)
     labelled = np.flatnonzero(training.labelled)
     classifier.fit(
-        Bags.from_codes(embedding, training.codes, len(training.names)).take(labelled),
-        training.labels[labelled].astype(str),
+        Bags.from_codes(cells, codes, len(training.names)).take(labelled),
+        target.array(training.labels[labelled]),
         groups=training.donors[labelled].astype(str),
-        generated=None if generated is None else Bags.from_counts(embedding, generated[0]),
-        generated_y=None if generated is None else generated[1],
-        source_groups=_donor_of_cells(training),
+        generated=None if counts is None else Bags.from_counts(cells, counts),
+        generated_y=None if generated is None else target.array(generated[1]),
+        source_groups=_donor_of_cells(training, codes),
         augment=None if augmentation is None else augmentation.augmenter,
-        classes=classes,
+        **({} if classes is None else {"classes": classes}),
     )
     model = PatientClassifier(classifier, use_rep=use_rep, patient_key=patient_key)
 
     bags = Bags.from_codes(embedding, everyone.codes, len(everyone.names))
     predictions = model.predict_bags(bags, everyone.names, random_state=random_state)
-    predictions.insert(0, "label", pd.Categorical(everyone.labels, categories=everyone.classes))
+    predictions.insert(0, "label", target.column(everyone))
     predictions.insert(1, "split", _splits(everyone, training, labelled[classifier.validation_bags_]))
     params = _store.record(
         patient_key=patient_key,
         label_key=label_key,
+        outcome=outcome,
         donor_key=donor_key,
         generated_key=generated_key,
         n_generated=0 if generated is None else len(generated[1]),
@@ -231,6 +268,8 @@ def _read_augmentation(
 
 
 def _embedding_of_mixture(data: AnnData | MuData, generated_key: str | None, gmm_key: str) -> str | None:
+    if generated_key is not None and _store.is_gaussian(data, generated_key):
+        return str(data.uns[generated_key]["params"]["use_rep"])
     if generated_key is not None:
         gmm_key = data.uns[generated_key]["params"]["gmm_key"]
     # Another package may keep something else under this name.
@@ -239,49 +278,10 @@ def _embedding_of_mixture(data: AnnData | MuData, generated_key: str | None, gmm
     return str(params["use_rep"]) if isinstance(params, Mapping) and "use_rep" in params else None
 
 
-def _read_selected(data: AnnData | MuData, key: str, training: _store.Patients) -> tuple[sp.csc_matrix, np.ndarray]:
-    """Counts and labels of the generated patients to train on, all of their cells being of training patients."""
-    counts, table = _store.read_generated(data, key)
-    selected = np.ones(len(table), dtype=bool)
-    if "selected" in table:
-        selected = table["selected"].to_numpy(dtype=bool)
-        if not selected.any():
-            msg = f"`generated_key`: no patient of `uns[{key!r}]` is selected; select again with `rp.tl.select`."
-            raise ValueError(msg)
-    counts = counts[:, np.flatnonzero(selected)]
-    foreign = np.unique(counts.indices[training.codes[counts.indices] < 0])
-    if len(foreign):
-        msg = (
-            f"`generated_key`: the generated patients hold {len(foreign)} cells from outside `mask_obs`; training on "
-            "them would leak. Generate them from the training cells alone (`rp.tl.generate(..., mask_obs=...)`)."
-        )
-        raise ValueError(msg)
-    return counts, table["label"].to_numpy(dtype=str)[selected]
-
-
-def _check_classes(
-    training: _store.Patients,
-    generated: tuple[sp.csc_matrix, np.ndarray] | None,
-    augmentation: Augmentation | None,
-    label_key: str,
-) -> list[str]:
-    """Names of all classes that are trained on."""
-    classes = set(training.classes) | (set() if generated is None else set(generated[1]))
-    classes |= set() if augmentation is None else set(augmentation.classes)
-    if len(classes) < 2:
-        msg = (
-            f"`label_key`: {label_key!r} has the classes {_store.listed(classes)} among the patients to train on; two or "
-            "more are needed. A missing class can be generated by the recipe of another cohort (`generated_key`, "
-            "or `augment='recipe'`)."
-        )
-        raise ValueError(msg)
-    return sorted(str(name) for name in classes)
-
-
-def _donor_of_cells(patients: _store.Patients) -> np.ndarray:
-    """Donor of each cell; cells outside the training patients have none."""
+def _donor_of_cells(patients: _store.Patients, codes: np.ndarray) -> np.ndarray:
+    """Donor of each cell; cells outside the training patients, and points of Gaussians, have none."""
     donors = np.append(patients.donors.astype(str), "")
-    return donors[patients.codes]
+    return donors[codes]
 
 
 def _splits(everyone: _store.Patients, training: _store.Patients, validation: np.ndarray) -> pd.Categorical:

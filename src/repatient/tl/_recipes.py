@@ -8,6 +8,7 @@ import pandas as pd
 from repatient import _store
 from repatient._docs import shared_docs
 from repatient.recipe import KINDS, Recipes, fit_recipes
+from repatient.tl._recipes_values import check_outcome, read_learnt_patients, with_numbers
 from repatient.tl._reference import reference_entry
 from repatient.tl._transfer import check_transfer, transferred
 
@@ -25,6 +26,7 @@ def recipes(
     *,
     patient_key: str,
     label_key: str,
+    outcome: str = "class",
     donor_key: str | None = None,
     labels: Sequence[str] | None = None,
     reference: AnnData | MuData | str | PathLike[str] | dict[str, Any] | None = None,
@@ -41,13 +43,21 @@ def recipes(
     random_state: int = 0,
     copy: bool = False,
 ) -> AnnData | MuData | None:
-    """Learn the recipe of each class: the distribution of its patients' cells over the components.
+    """Learn the recipe of each class, or of a value: the distribution of its patients' cells over the components.
 
     Parameters
     ----------
     %(data)s
     %(patient_key)s
     %(label_key)s
+    outcome
+        What ``label_key`` holds:
+
+        ``"class"``, ``"ordinal"``
+            Classes, or grades in the order of an ordered categorical column: a recipe of each.
+        ``"continuous"``
+            Numbers: one recipe that goes with the value. The value moves the log-ratios of the components as a
+            covariate does, and :func:`repatient.tl.generate` makes patients at values.
     %(donor_key)s
     labels
         Classes to have recipes of. ``None``: all that have patients here and, with a ``reference``, its others.
@@ -109,9 +119,10 @@ def recipes(
     ``counts``
         Cells of each patient in each component, patients × components.
     ``patients``
-        ``label``, ``donor``, ``n_cells`` and covariates of each patient.
+        ``label`` (class, or value), ``donor``, ``n_cells`` and covariates of each patient.
     ``classes``, ``origin``
-        Names of the classes, and whether a recipe is this ``"cohort"``'s or the ``"reference"``'s.
+        Names of the classes, and whether a recipe is this ``"cohort"``'s or the ``"reference"``'s. With
+        ``outcome="continuous"`` there is one, named ``label_key``, and the value is its covariate ``"label"``.
     ``mean``
         Mean composition, classes × components. It may be edited, with its rows still summing to 1.
     ``concentration`` (classes,), or ``location`` and ``covariance``, or ``compositions`` and ``composition_class``
@@ -128,33 +139,37 @@ def recipes(
     ------
     KeyError
         If a column or the mixture does not exist.
+    TypeError
+        If an argument, or what it names, is of a wrong type.
     ValueError
         If a patient has two labels, donors or values of a covariate, or lacks one, a class in ``labels`` has no patient and no reference, the
-        reference has another mixture or kind, or ``transfer="log_ratio"`` finds no class to compare the cohorts on.
+        reference has another mixture or kind, or ``transfer="log_ratio"`` finds no class to compare the cohorts on; if
+        grades have no order, or values are no finite numbers or all the same, or classes are asked for beside values.
 
     References
     ----------
     The Dirichlet-multinomial is that of Mosimann (1962); its fit is described in :mod:`repatient.recipe`.
     """
-    _store.check_data(data)
+    _store.check_data(data, copy=copy)
     _store.check_key(key_added, "key_added")
     _store.check_option(kind, "kind", KINDS)
     _store.check_integer(random_state, "random_state", minimum=0)
     if n_subtypes != "auto":
         n_subtypes = _store.check_integer(n_subtypes, "n_subtypes", minimum=1)
     check_transfer(transfer, shared_class, has_reference=reference is not None)
+    check_outcome(data, outcome, label_key, labels=labels, reference=reference)
     mask = _store.read_mask(data, mask_obs)
     components, n_components = _store.read_components(data, gmm_key)
     if n_components < 2:
         msg = f"`gmm_key`: the mixture {gmm_key!r} has one component; a recipe needs two or more to mix."
         raise ValueError(msg)
     mixture = _store.fingerprint(data.uns[gmm_key])
-    patients = _store.read_patients(data, patient_key, label_key, donor_key, mask)
+    patients, numbers = read_learnt_patients(data, outcome, patient_key, label_key, donor_key, mask)
     external = None if reference is None else _reference_recipes(reference, reference_key, mixture, kind)
     names = _check_labels(labels, patients, external)
 
     counts = _count(patients, components, n_components)
-    values = _store.read_covariates(data, covariates, patients)
+    values = with_numbers(_store.read_covariates(data, covariates, patients), numbers, label_key)
     own = [name for name in names if name in patients.classes]
     parts, origin = [], dict.fromkeys(names, "reference") | dict.fromkeys(own, "cohort")
     fitted = None
@@ -178,16 +193,18 @@ def recipes(
     entry["counts"] = pd.DataFrame(
         counts, index=patients.names.astype(str), columns=[str(k) for k in range(n_components)]
     )
+    # Numbers take the place of the one class that they are of.
     entry["patients"] = _store.patients_frame(patients, **({} if values is None else dict(values)))
     entry["params"] = _store.record(
         kind=kind,
         n_subtypes=n_subtypes,
-        covariates=None if values is None else list(values),
+        covariates=covariates if covariates is None else list(dict.fromkeys(covariates)),
         shrinkage=shrinkage,
         transfer=transfer,
         shared_class=shared_class,
         patient_key=patient_key,
         label_key=label_key,
+        outcome=outcome,
         donor_key=donor_key,
         gmm_key=gmm_key,
         mixture=mixture,
@@ -212,6 +229,9 @@ def _reference_recipes(reference: Any, key: str, mixture: str, kind: str) -> Rec
             "`reference`: its recipes speak of the components of another mixture. Assign both cohorts to one, "
             "`rp.tl.assign(data, reference)` or the other way round, and learn the recipes again."
         )
+        raise ValueError(msg)
+    if _store.is_continuous(entry["params"]):
+        msg = "`reference`: its recipe is of a value, and has no classes to give."
         raise ValueError(msg)
     external, _ = _store.read_recipes_entry(entry, key)
     if external.kind != kind:

@@ -8,11 +8,15 @@ import pandas as pd
 
 from repatient import _store
 from repatient._docs import shared_docs
+from repatient.tl._drawn_bags import drawn_bags, read_drawn
 from repatient.tl._patient_classifier import PatientClassifier
+from repatient.tl._select_values import check_of_values, strata_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
+
+    from repatient.mil import Bags
 
 _MEASURES = ("entropy", "epistemic", "margin", "random")
 _KEEP = ("low", "high", "band", "correct", "all")
@@ -54,11 +58,15 @@ def select(
             One less the difference of the two largest means of p.
         ``"random"``
             A random number: the control.
+
+        Where values are predicted, ``"entropy"`` is the predictive standard deviation and ``"epistemic"`` that of the
+        means of the passes, both in the unit of the values; there is no margin.
     keep
-        ``"low"`` or ``"high"`` uncertainty; ``"band"``, the middle; ``"correct"``, the patients predicted as their label;
-        ``"all"``.
+        ``"low"`` or ``"high"`` uncertainty; ``"band"``, the middle; ``"correct"``, the patients predicted as their label,
+        which values have no sense of; ``"all"``.
     fraction
-        Share of each class's patients that ``"low"``, ``"high"`` and ``"band"`` keep, at least one.
+        Share of the patients of each class, or of each fifth of the values, that ``"low"``, ``"high"`` and ``"band"``
+        keep, at least one.
     n_passes
         Dropout passes of each model. ``None``: as trained.
     %(generated_key)s
@@ -75,33 +83,37 @@ def select(
     ------
     KeyError
         If there are no generated patients.
+    TypeError
+        If an argument, or what it names, is of a wrong type.
     ValueError
-        If their mixture was refitted since, or the embedding is not that of the model.
+        If their mixture was refitted since, the embedding is not that of the model, the patients have another outcome
+        than the model, or ``by`` or ``keep`` needs classes and values are predicted.
     """
-    _store.check_data(data)
+    _store.check_data(data, copy=copy)
     _store.check_option(by, "by", _MEASURES)
     _store.check_option(keep, "keep", _KEEP)
     _store.check_share(fraction, "fraction")
     _store.check_integer(random_state, "random_state", minimum=0)
     models = _check_models(model)
-    counts, table = _store.read_generated(data, generated_key)
-    passes = _passes(data, models, counts, n_passes, random_state)
-    mean = passes.mean(axis=0)
-    classes = np.array(models[0].classes)
-    predicted = classes[mean.argmax(axis=1)]
-    uncertainty = _uncertainty(passes, by, random_state)
-    labels = table["label"].to_numpy(dtype=str)
+    judge = check_of_values(by, keep) if models[0].outcome == "continuous" else _judge_classes
+    drawn, table = read_drawn(data, generated_key)
+    _store.check_outcome(data.uns[generated_key]["params"], models[0].outcome, generated_key)
+    bags = [drawn_bags(one.read_embedding(data), one.use_rep, drawn) for one in models]
+    uncertainty, predicted = judge(models, bags, by, n_passes, random_state)
+    labels, strata = table["label"].to_numpy(), strata_of(table["label"].to_numpy())
+    if by == "random":
+        uncertainty = np.random.default_rng(random_state).random(len(labels))
     if keep == "correct":
-        selected = predicted == labels
+        selected = np.asarray(predicted).astype(str) == labels.astype(str)
     elif keep == "all":
         selected = np.ones(len(labels), dtype=bool)
     else:
-        selected = _within_classes(uncertainty, labels, keep, fraction)
+        selected = _within(strata, uncertainty, keep, fraction)
 
     data = data.copy() if copy else data
     table = table.copy()
     table["uncertainty"] = uncertainty
-    table["predicted"] = pd.Categorical(predicted, categories=models[0].classes)
+    table["predicted"] = predicted
     table["selected"] = selected
     entry = dict(data.uns[generated_key])
     entry["patients"] = table
@@ -117,42 +129,37 @@ def _check_models(model: Any) -> list[PatientClassifier]:
     if not models or not all(isinstance(one, PatientClassifier) for one in models):
         msg = f"`model` is what `rp.tl.mil` returned, or a list of these, not {type(model).__name__}."
         raise TypeError(msg)
+    if len({one.outcome for one in models}) > 1:
+        msg = f"`model`: the models have different outcomes: {_store.listed(one.outcome for one in models)}."
+        raise ValueError(msg)
     if any(one.classes != models[0].classes for one in models):
         msg = f"`model`: the models have different classes: {_store.listed(one.classes for one in models)}."
         raise ValueError(msg)
     return models
 
 
-def _passes(
-    data: AnnData | MuData, models: list[PatientClassifier], counts: Any, n_passes: int | None, random_state: int
-) -> np.ndarray:
-    """Class probabilities of every pass of every model, (passes, generated patients, classes)."""
-    from repatient.mil import Bags
-
-    return np.concatenate(
-        [
-            one.classifier.predict_proba_mc(
-                Bags.from_counts(one.read_embedding(data), counts), n_passes=n_passes, random_state=random_state
-            )
-            for one in models
-        ]
-    )
-
-
-def _uncertainty(passes: np.ndarray, by: str, random_state: int) -> np.ndarray:
+def _judge_classes(
+    models: list[PatientClassifier], bags: list[Bags], by: str, n_passes: int | None, random_state: int
+) -> tuple[np.ndarray, Any]:
+    """Uncertainty and predicted class of every generated patient, over all passes of all models."""
     from repatient.mil import epistemic, margin, total_entropy
 
-    if by == "random":
-        return np.random.default_rng(random_state).random((passes.shape[1],))
-    measures = {"entropy": total_entropy, "epistemic": epistemic, "margin": margin}
-    return np.asarray(measures[by](passes))
+    passes = np.concatenate(
+        [
+            one.classifier.predict_proba_mc(some, n_passes=n_passes, random_state=random_state)
+            for one, some in zip(models, bags, strict=True)
+        ]
+    )
+    measures = {"entropy": total_entropy, "epistemic": epistemic, "margin": margin, "random": total_entropy}
+    codes, ordered = passes.mean(axis=0).argmax(axis=1), models[0].outcome == "ordinal"
+    return measures[by](passes), pd.Categorical.from_codes(codes, models[0].classes, ordered=ordered)
 
 
-def _within_classes(uncertainty: np.ndarray, labels: np.ndarray, keep: str, fraction: float) -> np.ndarray:
-    """Which patients to keep: a share of each class, at the low or high end or in the middle of the ranks."""
-    selected = np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
+def _within(strata: np.ndarray, uncertainty: np.ndarray, keep: str, fraction: float) -> np.ndarray:
+    """Which patients to keep: a share of each stratum, at the low or high end or in the middle of the ranks."""
+    selected = np.zeros(len(strata), dtype=bool)
+    for stratum in np.unique(strata):
+        members = np.flatnonzero(strata == stratum)
         ranked = members[np.argsort(uncertainty[members], kind="stable")]
         number = max(1, round(fraction * len(ranked)))
         start = {"low": 0, "high": len(ranked) - number, "band": (len(ranked) - number) // 2}[keep]

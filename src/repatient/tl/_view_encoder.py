@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +9,9 @@ import numpy as np
 from mudata import MuData
 
 from repatient import _store
+from repatient._atomic import restore
+from repatient._model_folder import ENCODER
+from repatient._sealed_json import checked, read_json, write_sealed
 from repatient.tl._view_pair import feature_names, read_rows
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 _FILE = "modality.json"
 _FORMAT = "repatient view encoder"
-_VERSION = 1
+# 2 added the checksum.
+_VERSION = 2
 
 
 class ViewEncoder:
@@ -99,7 +101,6 @@ class ViewEncoder:
         ValueError
             If the folder exists and holds no encoder.
         """
-        self.encoder.save(folder)
         entry = {
             "format": _FORMAT,
             "format_version": _VERSION,
@@ -107,9 +108,9 @@ class ViewEncoder:
             "use_rep": self.use_rep,
             "features": self.features,
         }
-        partial = Path(folder) / f"{_FILE}.partial"
-        partial.write_text(json.dumps(entry, indent=1), encoding="utf-8")
-        os.replace(partial, Path(folder) / _FILE)
+        with ENCODER.replacing(folder) as new:
+            self.encoder.save(new)
+            write_sealed(new / _FILE, entry)
 
     @classmethod
     def load(cls, folder: str | PathLike[str], *, device: str = "auto") -> ViewEncoder:
@@ -125,6 +126,8 @@ class ViewEncoder:
         from repatient.views import Encoder
 
         path = Path(folder) / _FILE
+        if not Path(folder).exists():
+            restore(folder)
         if not path.is_file():
             msg = f"{path} is missing; `rp.tl.ViewEncoder.save` writes it."
             raise FileNotFoundError(msg)
@@ -146,16 +149,8 @@ class ViewEncoder:
 
 def _read(path: Path) -> dict[str, Any]:
     """The description, if it is of a format that this version can read."""
-    try:
-        entry = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        msg = f"{path} is not valid JSON: {error}."
-        raise ValueError(msg) from error
-    known = {"primary", "use_rep", "features"}
-    if not isinstance(entry, dict) or entry.get("format") != _FORMAT or not known <= set(entry):
+    entry = read_json(path)
+    if entry.get("format") != _FORMAT or not {"primary", "use_rep", "features"} <= set(entry):
         msg = f"{path} does not describe a {_FORMAT}."
         raise ValueError(msg)
-    if not isinstance(entry.get("format_version"), int) or entry["format_version"] > _VERSION:
-        msg = f"{path} has format version {entry.get('format_version')!r}; this version reads up to {_VERSION}."
-        raise ValueError(msg)
-    return entry
+    return checked(entry, path, "format_version", _VERSION)

@@ -1,0 +1,52 @@
+"""The table of predictions, of models of every outcome."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from repatient.mil import Bags, MILClassifier, MILRegressor
+
+
+def predictions_of(
+    model: MILClassifier | MILRegressor, bags: Bags, names: np.ndarray, *, n_passes: int | None, random_state: int
+) -> pd.DataFrame:
+    """One row a bag, see :func:`repatient.tl.mil` for the columns."""
+    from repatient.mil import MILRegressor
+
+    index = pd.Index(names.astype(str), name="patient")
+    options: dict[str, Any] = {"n_passes": n_passes, "random_state": random_state}
+    if isinstance(model, MILRegressor):
+        return _values(model, bags, index, options)
+    return _classes(model, bags, index, options)
+
+
+def _classes(model: MILClassifier, bags: Bags, index: pd.Index, options: dict[str, Any]) -> pd.DataFrame:
+    from repatient.mil import epistemic, total_entropy
+
+    probabilities = model.predict_proba(bags)
+    passes = model.predict_proba_mc(bags, **options)
+    classes, ordered = [str(name) for name in model.classes_], model.outcome == "ordinal"
+    frame = pd.DataFrame(probabilities, columns=probability_columns(classes), index=index)
+    frame.insert(0, "predicted", pd.Categorical.from_codes(probabilities.argmax(axis=1), classes, ordered=ordered))
+    if ordered:
+        frame.insert(1, "expected_grade", probabilities @ np.arange(len(classes)))
+    frame["uncertainty"] = total_entropy(passes)
+    frame["epistemic"] = epistemic(passes)
+    return frame
+
+
+def _values(model: MILRegressor, bags: Bags, index: pd.Index, options: dict[str, Any]) -> pd.DataFrame:
+    from repatient.mil import predictive_sd
+
+    sd = predictive_sd(*model.predict_mc(bags, **options))
+    columns = {"uncertainty": sd.total, "epistemic": sd.epistemic, "aleatoric": sd.aleatoric}
+    return pd.DataFrame({"predicted": model.predict(bags), **columns}, index=index)
+
+
+def probability_columns(classes: list[str]) -> list[str]:
+    """Column names of the class probabilities, without the slashes that h5ad and zarr take for folders."""
+    return [f"probability_{name}".replace("/", "|") for name in classes]
