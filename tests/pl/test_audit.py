@@ -64,6 +64,7 @@ def test_dots_are_the_measures(audited):
         "auroc": ["generated_auroc", "size_auroc_generated", "component_auroc", "size_auroc_class"],
         "variance": ["variance_ratio", "variance_ratio_composition"],
         "shares": ["reidentification", "donor_share_median", "repeated_cells"],
+        "nearest": ["nearest_patient_ratio", "nearest_cell_ratio"],
     }.items():
         ax = rp.pl.audit(audited, kind=kind)
         of_class = dict(zip(audited.obs["label"].cat.categories, audited.uns["label_colors"], strict=True))
@@ -81,7 +82,7 @@ def test_what_was_not_measured_is_said(audited):
 
 def test_all_in_one_figure(audited):
     figure = rp.pl.audit(audited)
-    assert len(figure.axes) == 4
+    assert len(figure.axes) == 5
     figure.draw_without_rendering()
 
 
@@ -105,7 +106,7 @@ def test_errors(audited, generated, untouched):
     with untouched(audited):
         with pytest.raises(ValueError, match="`kind` is one of"):
             rp.pl.audit(audited, kind="everything")
-        with pytest.raises(ValueError, match="kind='all' draws on four axes of its own"):
+        with pytest.raises(ValueError, match="kind='all' draws on five axes of its own"):
             rp.pl.audit(audited, ax=ax)
         with pytest.raises(TypeError, match="`ax`"):
             rp.pl.audit(audited, ax=3)

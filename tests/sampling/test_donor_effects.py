@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from repatient import _scratch
 from repatient.sampling import fit_donor_effects
 from repatient.sampling._words import PatientWords, patient_keys
 
@@ -135,3 +136,19 @@ def test_too_few_patients_or_cells():
         fit_donor_effects(X, components, np.zeros_like(patients), K)
     with pytest.raises(ValueError, match="several cells in a component"):
         fit_donor_effects(X[:4], components[:4], np.arange(4), K)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_blocks_and_files_change_nothing(masked, monkeypatch):
+    X, components, patients, _, _ = cohort()
+    if masked:
+        components = np.where(np.arange(len(X)) % 3, components, -1)
+    expected = fit_donor_effects(X, components, patients, K)
+    in_file = _scratch.filled(lambda part: X[part], X.shape, X.dtype, in_file=True)
+    whole = fit_donor_effects(in_file, components, patients, K)
+    monkeypatch.setattr(_scratch, "BLOCK_ROWS", 100)
+    in_blocks = fit_donor_effects(in_file, components, patients, K)
+    assert _scratch.is_in_file(whole.coordinates)
+    for name in ("coordinates", "offsets", "precision", "gain", "roots", "variances"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(expected, name), err_msg=name)
+        np.testing.assert_allclose(getattr(in_blocks, name), getattr(expected, name), atol=1e-8, err_msg=name)

@@ -1,4 +1,25 @@
-"""Patient-level splits, metrics and comparisons; realism and discrepancy of generated patients."""
+"""Patient-level splits, metrics and comparisons; realism and discrepancy of generated patients.
+
+.. data:: SCENARIOS
+
+    Which patients a split trains on: ``"full"``, ``"low_data"``, ``"missing_class"``.
+
+.. data:: METHODS
+
+    Names of the ways of training, described at :func:`repatient.tl.evaluate`.
+
+.. data:: DEFAULTS
+
+    Methods that are compared in each scenario where none are named.
+
+.. data:: BASELINES
+
+    Method that the others are compared with in each scenario.
+
+.. data:: METRICS
+
+    Names of the metrics: ``"auroc"``, ``"balanced_accuracy"``, ``"macro_f1"``, ``"brier"``.
+"""
 
 from repatient.evaluation._bag_summaries import BagSummaries, summarise_bags
 from repatient.evaluation._cohort import Cohort
@@ -6,7 +27,7 @@ from repatient.evaluation._comparison import Interval, average_interval, by_spli
 from repatient.evaluation._discrepancy import MMD, energy_distance, mmd_test
 from repatient.evaluation._fold import SCENARIOS, Fold, Scenario, make_folds
 from repatient.evaluation._grouped_auroc import TooFewPatientsError, auroc, grouped_auroc
-from repatient.evaluation._methods import BASELINES, DEFAULTS, METHODS, Method, check_methods
+from repatient.evaluation._methods import BASELINES, DEFAULTS, Method, check_methods
 from repatient.evaluation._metrics import METRICS, score
 from repatient.evaluation._privacy import (
     Reidentification,
@@ -29,6 +50,7 @@ from repatient.evaluation._realism import (
 )
 from repatient.evaluation._run import run
 from repatient.evaluation._splits import group_splits
+from repatient.evaluation._training import METHODS
 from repatient.evaluation._workshop import Plan
 
 __all__ = [

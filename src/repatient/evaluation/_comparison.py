@@ -16,23 +16,63 @@ _COLUMNS = ("method", "split", "metric", "value")
 
 
 class Interval(NamedTuple):
-    """Mean of paired differences with its corrected uncertainty."""
+    """Mean of paired differences with its corrected uncertainty.
+
+    Parameters
+    ----------
+    mean
+        The mean.
+    standard_error
+        Its standard error, corrected for what the splits have in common.
+    degrees
+        Degrees of freedom of its t-distribution.
+    """
 
     mean: float
     standard_error: float
     degrees: float
 
     def bounds(self, confidence: float) -> tuple[float, float]:
-        """Two-sided interval; either bound is one-sided at ``(1 + confidence) / 2``."""
+        """Two-sided interval; either bound is one-sided at ``(1 + confidence) / 2``.
+
+        Parameters
+        ----------
+        confidence
+            Probability that intervals like this one hold the true mean.
+
+        Returns
+        -------
+        The lower and the upper bound.
+        """
         half = self.standard_error * float(stats.t.ppf((1 + confidence) / 2, self.degrees))
         return self.mean - half, self.mean + half
 
     def lower(self, confidence: float) -> float:
-        """One-sided lower bound."""
+        """One-sided lower bound.
+
+        Parameters
+        ----------
+        confidence
+            Probability that bounds like this one lie below the true mean.
+
+        Returns
+        -------
+        The bound.
+        """
         return self.mean - self.standard_error * float(stats.t.ppf(confidence, self.degrees))
 
     def upper(self, confidence: float) -> float:
-        """One-sided upper bound."""
+        """One-sided upper bound.
+
+        Parameters
+        ----------
+        confidence
+            Probability that bounds like this one lie above the true mean.
+
+        Returns
+        -------
+        The bound.
+        """
         return self.mean + self.standard_error * float(stats.t.ppf(confidence, self.degrees))
 
     @property
@@ -81,7 +121,17 @@ def corrected_interval(differences: NDArray[np.float64], test_fraction: float) -
 
 
 def average_interval(intervals: list[Interval]) -> Interval:
-    """Mean over cohorts, whose errors are independent; degrees of freedom after Welch and Satterthwaite."""
+    """Mean over cohorts, whose errors are independent; degrees of freedom after Welch and Satterthwaite.
+
+    Parameters
+    ----------
+    intervals
+        Mean and uncertainty of each cohort, as from :func:`corrected_interval`.
+
+    Returns
+    -------
+    Mean of the means, every cohort counting the same, with its uncertainty.
+    """
     variances = np.array([interval.standard_error**2 for interval in intervals])
     degrees = np.array([interval.degrees for interval in intervals])
     total = variances.sum()
@@ -164,7 +214,26 @@ def compare(
 
 
 def by_split(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Values of one metric, splits × methods, methods in the order of the frame."""
+    """Values of one metric, splits × methods.
+
+    Parameters
+    ----------
+    frame
+        What :func:`repatient.tl.evaluate` returned.
+    metric
+        The metric.
+
+    Returns
+    -------
+    One row a split, one column a method, in the order of the frame.
+
+    Raises
+    ------
+    KeyError
+        If the frame lacks a column.
+    ValueError
+        If it has no such metric, or a method lacks some splits.
+    """
     missing = [name for name in _COLUMNS if name not in frame]
     if missing:
         msg = f"`frame`: no columns {missing}; a frame of `rp.tl.evaluate` has {list(_COLUMNS)}."

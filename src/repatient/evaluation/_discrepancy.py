@@ -16,7 +16,15 @@ _ROWS_FOR_MEDIAN = 1000
 
 
 class MMD(NamedTuple):
-    """Squared maximum mean discrepancy, unbiased (and so possibly below 0), and its permutation p-value."""
+    """Squared maximum mean discrepancy and its permutation p-value.
+
+    Parameters
+    ----------
+    statistic
+        The squared discrepancy, unbiased, and so possibly below 0.
+    p_value
+        Share of the permutations with one as large.
+    """
 
     statistic: float
     p_value: float

@@ -26,7 +26,7 @@ class Method:
     Parameters
     ----------
     method
-        What is done, one of :data:`METHODS`.
+        What is done, one of :data:`repatient.evaluation.METHODS`.
     name
         What it is called in the results; by default as ``method``.
     settings
@@ -78,7 +78,26 @@ class Method:
 
 
 def check_methods(given: Any, scenario: str) -> list[Method]:
-    """Methods of different names that make sense in a scenario; ``None`` for its defaults."""
+    """Methods of different names that make sense in a scenario.
+
+    Parameters
+    ----------
+    given
+        Names, mappings or methods, as for :func:`repatient.tl.evaluate`; ``None`` for the defaults of the scenario.
+    scenario
+        One of :data:`repatient.evaluation.SCENARIOS`.
+
+    Returns
+    -------
+    The methods.
+
+    Raises
+    ------
+    TypeError
+        If what is given is no sequence.
+    ValueError
+        If a method or a setting of it is unknown or of no use in the scenario, or two have one name.
+    """
     if given is None:
         given = DEFAULTS[scenario]
     if isinstance(given, str | Mapping) or not isinstance(given, Sequence) or not given:

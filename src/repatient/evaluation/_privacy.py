@@ -17,7 +17,15 @@ _BLOCK_ENTRIES = 1 << 22
 
 
 class Reidentification(NamedTuple):
-    """How often the nearest real patient is of the main donor, and how often it would be by chance."""
+    """How often generated patients can be traced to a donor.
+
+    Parameters
+    ----------
+    rate
+        Share of them whose nearest real patient is of their main donor.
+    chance
+        What this share would be were main donors exchanged between them.
+    """
 
     rate: float
     chance: float

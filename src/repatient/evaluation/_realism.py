@@ -19,7 +19,17 @@ _LEAST_DONORS = 5
 
 
 class Discrepancy(NamedTuple):
-    """Unbiased squared MMD with its permutation p-value, and the energy distance."""
+    """Distances of two samples of patients.
+
+    Parameters
+    ----------
+    mmd
+        Squared maximum mean discrepancy, unbiased.
+    p_value
+        Its permutation p-value.
+    energy
+        Energy distance.
+    """
 
     mmd: float
     p_value: float
@@ -27,7 +37,17 @@ class Discrepancy(NamedTuple):
 
 
 class ComponentAUROC(NamedTuple):
-    """AUROC of a class within components: its mean over cells, and the component where it is largest."""
+    """How well the means of patients' cells within a component tell a class.
+
+    Parameters
+    ----------
+    mean
+        AUROC, averaged over cells.
+    worst
+        AUROC in the component where it is largest.
+    worst_component
+        That component.
+    """
 
     mean: float
     worst: float

@@ -28,7 +28,8 @@ def compositions(
     %(data)s
     %(recipes_key)s
     generated_key
-        Where :func:`repatient.tl.generate` stored patients to add. ``None``: real patients only.
+        Where :func:`repatient.tl.generate` stored patients to add; points of Gaussians are counted in the component
+        that they were drawn from. ``None``: real patients only.
 
     Returns
     -------
@@ -39,16 +40,25 @@ def compositions(
     ------
     KeyError
         If there are no recipes, or no generated patients.
+    TypeError
+        If an argument, or what it names, is of a wrong type.
+    ValueError
+        If the recipes or the generated patients belong to a mixture that was refitted since.
     """
     _store.check_data(data)
     entry = _store.uns_entry(data, recipes_key, "recipes_key", "recipes")
     real = entry["counts"].set_axis(_index(entry["patients"], is_generated=False))
     if generated_key is None:
         return real
-    counts, table = _store.read_generated(data, generated_key)
-    components, n_components = _store.read_components(data, data.uns[generated_key]["params"]["gmm_key"])
+    if _store.is_gaussian(data, generated_key):
+        points, table = _store.read_gaussian(data, generated_key)
+        counts, components, n_components = points.counts, points.components, real.shape[1]
+    else:
+        counts, table = _store.read_generated(data, generated_key)
+        components, n_components = _store.read_components(data, data.uns[generated_key]["params"]["gmm_key"])
+    n_cells = len(components)
     membership = sp.csr_matrix(
-        (np.ones(data.n_obs, dtype=np.int64), (components, np.arange(data.n_obs))), shape=(n_components, data.n_obs)
+        (np.ones(n_cells, dtype=np.int64), (components, np.arange(n_cells))), shape=(n_components, n_cells)
     )
     of_generated = np.asarray((membership @ counts).todense()).T
     generated = pd.DataFrame(of_generated, index=_index(table, is_generated=True), columns=real.columns)

@@ -1,9 +1,10 @@
-"""From counts of cells to rows of cells."""
+"""From generated patients as they are stored to rows of cells."""
 
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,26 +13,68 @@ from mudata import MuData
 
 from repatient import _store
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_NAMES_OF_SCVI = ("_scvi_uuid", "_scvi_manager_uuid")
+
 IS_GENERATED, SOURCE_PATIENT, SOURCE_CELL = "is_generated", "source_patient", "source_cell"
 
 
-def draws(data: AnnData | MuData, key: str, selected: bool | None) -> tuple[np.ndarray, pd.DataFrame]:  # noqa: FBT001
-    """Rows of the drawn cells, patient after patient, with the patient of each; a table of one row a drawn cell."""
-    counts, patients = _store.read_generated(data, key)
+@dataclass(frozen=True, eq=False)
+class DrawnCells:
+    """Cells of generated patients, patient after patient.
+
+    Parameters
+    ----------
+    table
+        One row a cell, index the names of the cells: ``patient`` and ``label``.
+    rows
+        Row of the pool that each cell is; empty for points of Gaussians.
+    points
+        The points; ``None`` for cells of the pool.
+    params
+        Parameters of :func:`repatient.tl.generate`.
+    """
+
+    table: pd.DataFrame
+    rows: NDArray[np.integer]
+    points: _store.GaussianPatients | None
+    params: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+
+def draws(data: AnnData | MuData, key: str, selected: bool | None) -> DrawnCells:  # noqa: FBT001
+    """Cells of the generated patients, the selected ones where a selection was made or is asked for."""
+    points = None
+    if _store.is_gaussian(data, key):
+        points, patients = _store.read_gaussian(data, key)
+    else:
+        counts, patients = _store.read_generated(data, key)
     if selected is True and "selected" not in patients:
         msg = f"`selected`: no selection was made in `uns[{key!r}]`; make one with `rp.tl.select`."
         raise KeyError(msg)
     kept = np.arange(len(patients))
     if selected is not False and "selected" in patients:
         kept = np.flatnonzero(patients["selected"].to_numpy(dtype=bool))
-    counts = counts[:, kept].sorted_indices()
-    rows = np.repeat(counts.indices, counts.data)
-    per_patient = np.asarray(counts.sum(axis=0)).ravel()
+    rows = np.zeros(0, dtype=np.int64)
+    if points is not None:
+        points = points.take(kept)
+        per_patient = np.diff(points.indptr)
+    else:
+        counts = counts[:, kept].sorted_indices()
+        rows = np.repeat(counts.indices, counts.data)
+        per_patient = np.asarray(counts.sum(axis=0)).ravel()
     patient = np.repeat(kept, per_patient)
-    number = np.arange(len(rows)) - np.repeat(np.cumsum(per_patient) - per_patient, per_patient)
+    number = np.arange(len(patient)) - np.repeat(np.cumsum(per_patient) - per_patient, per_patient)
     names = patients.index.to_numpy(dtype=str)[patient]
     index = pd.Index([f"{name}:{i}" for name, i in zip(names, number, strict=True)])
-    return rows, pd.DataFrame({"patient": names, "label": patients["label"].to_numpy(dtype=str)[patient]}, index=index)
+    params = _store.in_memory(data.uns[key]["params"])
+    labels = patients["label"].to_numpy(dtype=np.float64 if _store.is_continuous(params) else str)
+    table = pd.DataFrame({"patient": names, "label": labels[patient]}, index=index)
+    return DrawnCells(table, rows, points, params)
 
 
 def check_modality_keys(data: AnnData | MuData, params: dict[str, Any]) -> None:
@@ -42,49 +85,105 @@ def check_modality_keys(data: AnnData | MuData, params: dict[str, Any]) -> None:
             raise KeyError(msg)
 
 
-def materialise(
-    data: AnnData | MuData, rows: np.ndarray, table: pd.DataFrame, params: dict[str, Any], key: str
-) -> AnnData | MuData:
+def materialise(data: AnnData | MuData, cells: DrawnCells, key: str) -> AnnData | MuData:
     """Rows of ``data`` as cells of generated patients."""
-    source_patient = data.obs[params["patient_key"]].astype(str).to_numpy()[rows]
-    source_cell = data.obs_names.to_numpy(dtype=str)[rows]
-    new = (
-        _take(data, rows, table.index, key) if isinstance(data, AnnData) else _take_mudata(data, rows, table.index, key)
-    )
-    new.obs[params["patient_key"]] = pd.Categorical(table["patient"])
-    new.obs[params["label_key"]] = pd.Categorical(table["label"])
-    if params["donor_key"] is not None and params["donor_key"] in new.obs:
-        # A generated patient has no donor; the donors of its cells are those of `source_patient`.
-        new.obs[params["donor_key"]] = pd.Categorical(table["patient"])
-    new.obs[IS_GENERATED] = True
-    new.obs[SOURCE_PATIENT] = pd.Categorical(source_patient)
-    new.obs[SOURCE_CELL] = source_cell
+    rows, names = cells.rows, cells.table.index
+    if isinstance(data, AnnData):
+        new: AnnData | MuData = _take(data, rows, names, key)
+    else:
+        new = _take_mudata(data, rows, names, key)
+    for name, values in _columns(data.obs, data.obs_names, cells).items():
+        new.obs[name] = values
     return new
 
 
-def mark_real(data: AnnData | MuData, params: dict[str, Any]) -> None:
+def obs_frame(data: AnnData) -> pd.DataFrame:
+    """Annotation of the cells as a table in memory, a new one."""
+    return data.obs.copy() if isinstance(data.obs, pd.DataFrame) else data.obs.to_memory()
+
+
+def obs_of_generated(obs: pd.DataFrame, cells: DrawnCells, n_components: int) -> pd.DataFrame:
+    """Annotation of the cells of generated patients; of points of Gaussians, what is known of them."""
+    names = cells.table.index
+    if cells.points is None:
+        frame = obs.iloc[cells.rows].set_axis(names)
+    else:
+        frame = pd.DataFrame({name: _missing(obs[name], len(names)) for name in obs}, index=names)
+        frame[cells.params["gmm_key"]] = pd.Categorical.from_codes(
+            cells.points.components, [str(k) for k in range(n_components)]
+        )
+    return frame.assign(**_columns(obs, obs.index, cells))
+
+
+def mark_real(obs: pd.DataFrame, params: dict[str, Any]) -> None:
     """Write the columns of generated cells for real ones."""
-    data.obs[IS_GENERATED] = False
-    data.obs[SOURCE_PATIENT] = pd.Categorical(data.obs[params["patient_key"]].astype(str))
-    data.obs[SOURCE_CELL] = data.obs_names.to_numpy(dtype=str)
+    obs[IS_GENERATED] = False
+    obs[SOURCE_PATIENT] = pd.Categorical(obs[params["patient_key"]].astype(str))
+    obs[SOURCE_CELL] = obs.index.to_numpy(dtype=str)
 
 
 def without_generated(data: AnnData | MuData, key: str) -> AnnData | MuData:
     """Copy without the counts of the generated patients, whose rows are those of the original."""
     new = data.copy()
     del new.obsm[key]
-    for name in [name for name in new.uns if name not in _kept(data.uns, key)]:
+    for name in [name for name in new.uns if name not in kept_uns(data.uns, key)]:
         del new.uns[name]
     return new
 
 
-def _kept(uns: Any, key: str) -> dict[str, Any]:
-    """Unstructured results that hold for the new cells too: neither the generated patients nor a graph of the cells."""
+def kept_uns(uns: Any, key: str) -> dict[str, Any]:
+    """Unstructured results that hold for the new cells too.
+
+    Neither the generated patients, nor a graph of the cells, nor the name under which scvi-tools knows the object.
+    """
     return {
-        name: deepcopy(value)
+        name: deepcopy(_store.in_memory(value))
         for name, value in uns.items()
-        if name != key and not (isinstance(value, dict) and "connectivities_key" in value)
+        if name != key
+        and name not in _NAMES_OF_SCVI
+        and not (isinstance(value, dict) and "connectivities_key" in value)
     }
+
+
+def _columns(obs: Any, obs_names: pd.Index, cells: DrawnCells) -> dict[str, Any]:
+    """Columns of ``obs`` that say what a generated cell is."""
+    table, params = cells.table, cells.params
+    columns = {
+        params["patient_key"]: pd.Categorical(table["patient"]),
+        params["label_key"]: _labels_like(obs[params["label_key"]], table["label"]),
+    }
+    if params["donor_key"] is not None and params["donor_key"] in obs:
+        # A generated patient has no donor; the donors of its cells are those of `source_patient`.
+        columns[params["donor_key"]] = pd.Categorical(table["patient"])
+    columns[IS_GENERATED] = True
+    if cells.points is not None:
+        return columns | {SOURCE_PATIENT: pd.Categorical([""] * len(table)), SOURCE_CELL: ""}
+    columns[SOURCE_PATIENT] = pd.Categorical(obs[params["patient_key"]].astype(str).to_numpy()[cells.rows])
+    return columns | {SOURCE_CELL: obs_names.to_numpy(dtype=str)[cells.rows]}
+
+
+def _labels_like(column: pd.Series, labels: pd.Series) -> Any:
+    """Labels as the column of the real cells has them: values as they are, grades in their order."""
+    if labels.dtype.kind == "f":
+        return labels.to_numpy()
+    if isinstance(column.dtype, pd.CategoricalDtype) and column.cat.ordered:
+        codes = pd.Index(column.cat.categories.astype(str)).get_indexer(labels)
+        if (codes >= 0).all():
+            return pd.Categorical.from_codes(codes, dtype=column.dtype)
+    return pd.Categorical(labels)
+
+
+def _missing(column: pd.Series, number: int) -> Any:
+    """Values of a column that are not known, of a type that files hold beside the known ones."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return pd.Categorical.from_codes(np.full(number, -1), dtype=column.dtype)
+    if pd.api.types.is_bool_dtype(column.dtype):
+        return pd.array([pd.NA] * number, dtype="boolean")
+    if pd.api.types.is_integer_dtype(column.dtype):
+        return pd.array([pd.NA] * number, dtype="Int64")
+    if pd.api.types.is_float_dtype(column.dtype):
+        return np.full(number, np.nan, dtype=column.dtype)
+    return [""] * number
 
 
 def _take(data: AnnData, rows: np.ndarray, names: pd.Index, key: str) -> AnnData:
@@ -94,10 +193,11 @@ def _take(data: AnnData, rows: np.ndarray, names: pd.Index, key: str) -> AnnData
         X=None if data.X is None else data.X[rows],
         obs=data.obs.iloc[rows].set_axis(names),
         var=data.var.copy(),
-        uns=_kept(data.uns, key),
+        uns=kept_uns(data.uns, key),
         obsm={name: _rows_of(value, rows, names) for name, value in keep.items()},
         varm={name: value.copy() for name, value in data.varm.items()},
-        layers={name: value[rows] for name, value in data.layers.items()},
+        # From anndata 0.13 on, `layers[None]` is X.
+        layers={name: value[rows] for name, value in data.layers.items() if name is not None},
     )
     if data.raw is not None:
         new.raw = AnnData(X=data.raw.X[rows], var=data.raw.var.copy(), obs=pd.DataFrame(index=names))
@@ -120,7 +220,7 @@ def _take_mudata(data: MuData, rows: np.ndarray, names: pd.Index, key: str) -> M
     for name, value in data.obsm.items():
         if name != key and name not in data.mod:
             new.obsm[name] = _rows_of(value, rows, names)
-    new.uns.update(_kept(data.uns, key))
+    new.uns.update(kept_uns(data.uns, key))
     return new
 
 

@@ -42,6 +42,10 @@ def recipes(
     ------
     KeyError
         If there are no recipes.
+    TypeError
+        If an argument, or what it names, is of a wrong type.
+    ValueError
+        If ``interval`` is no share, or the recipes were edited into what is none.
     """
     _store.check_data(data)
     _store.check_share(interval, "interval")

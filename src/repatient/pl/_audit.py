@@ -45,8 +45,11 @@ def audit(
             The variance between generated patients over that between real ones, beside 1. Shaded is .6 to 1.4.
         ``"shares"``
             Re-identification beside its chance, the share of the main donor, repeated cells.
+        ``"nearest"``
+            The distance of generated patients and cells to the nearest real one, over that between those of different
+            people, beside 1. 0: copies.
         ``"all"``
-            The four as one figure.
+            The five as one figure.
     audit_key
         Where :func:`repatient.tl.audit` stored its results.
     palette
@@ -70,7 +73,7 @@ def audit(
     _store.check_option(kind, "kind", _KINDS)
     check_axes(ax)
     if kind == "all" and ax is not None:
-        msg = f"`ax`: kind='all' draws on four axes of its own; give one of the kinds {_store.listed(_KINDS[1:])} to draw on `ax`."
+        msg = f"`ax`: kind='all' draws on five axes of its own; give one of the kinds {_store.listed(_KINDS[1:])} to draw on `ax`."
         raise ValueError(msg)
     entry = _store.uns_entry(data, audit_key, "audit_key", "audit")
     classes = [str(name) for name in entry["patients"]["label"].cat.categories]

@@ -51,6 +51,7 @@ class Panel:
     bounds: tuple[float, float] | None = None
     ticks: tuple[float, ...] = (0, 0.25, 0.5, 0.75, 1)
     logarithmic: bool = False
+    open_ended: bool = False
 
 
 PANELS = {
@@ -84,6 +85,16 @@ PANELS = {
             Measure("donor_share_median", "cells of the main donor (open: most)", beside="donor_share_max"),
             Measure("repeated_cells", "repeated cells"),
         ),
+    ),
+    "nearest": Panel(
+        "Distance to the nearest real one over that between people",
+        (
+            Measure("nearest_patient_ratio", "patients"),
+            Measure("nearest_cell_ratio", "cells"),
+        ),
+        reference=1.0,
+        ticks=(0, 0.5, 1, 1.5, 2, 3, 4),
+        open_ended=True,
     ),
 }
 
@@ -122,8 +133,10 @@ def draw_measures(ax: Axes, table: pd.DataFrame, panel: Panel, colours: dict[str
 
 def _set_scale(ax: Axes, table: pd.DataFrame, panel: Panel) -> None:
     if not panel.logarithmic:
-        ax.set_xlim(-0.02, 1.02)
-        ax.set_xticks(panel.ticks)
+        largest = np.nanmax(table[[measure.column for measure in panel.rows]].to_numpy(dtype=np.float64), initial=1)
+        last = max(largest, 1.5) if panel.open_ended else 1
+        ax.set_xlim(-0.02 * last, 1.02 * last)
+        ax.set_xticks([tick for tick in panel.ticks if tick <= last])
         if panel.reference is None:
             in_percent(ax.xaxis)
         return

@@ -16,6 +16,7 @@ from repatient.sampling._alignment import AffineMap, Moments, class_moments, mom
 from repatient.sampling._coverage import held_out_log_density
 from repatient.sampling._donor_effects import DonorEffects, can_fit_donor_effects, fit_donor_effects
 from repatient.sampling._draw import Draw, draw_patients, most_per_donor
+from repatient.sampling._gaussian import GaussianDraw, draw_gaussians
 from repatient.sampling._transport import TransportMap, transport_map
 from repatient.sampling._weighted import draw_with_effects
 
@@ -23,10 +24,12 @@ __all__ = [
     "AffineMap",
     "DonorEffects",
     "Draw",
+    "GaussianDraw",
     "Moments",
     "TransportMap",
     "can_fit_donor_effects",
     "class_moments",
+    "draw_gaussians",
     "draw_patients",
     "draw_with_effects",
     "fit_donor_effects",

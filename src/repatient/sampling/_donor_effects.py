@@ -12,6 +12,8 @@ import numpy as np
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
+from repatient._scratch import blocks, filled, is_in_file
+
 if TYPE_CHECKING:
     from repatient.sampling._words import PatientWords
 
@@ -84,7 +86,7 @@ def fit_donor_effects(X: np.ndarray, components: np.ndarray, patients: np.ndarra
     Parameters
     ----------
     X
-        Embedding, (rows, d).
+        Embedding, (rows, d), read in blocks; where it is mapped from a file, so are the coordinates.
     components
         Component of each row, (rows,); -1 keeps a row out.
     patients
@@ -112,25 +114,36 @@ def fit_donor_effects(X: np.ndarray, components: np.ndarray, patients: np.ndarra
         )
         raise ValueError(msg)
     with threadpool_limits(limits=1):
-        z = _principal(_centred(np.asarray(X, dtype=np.float64)[inside], components[inside], n_components), degrees)
-        means = _group_means(z, groups, sizes)
-        within = z - means[groups]
-        z = z @ _whitening(within.T @ within / degrees)
+        z = _principal(X, inside, components[inside], n_components, degrees)
+        _turn(z, _whitening(_scatter_within(z, groups, sizes) / degrees))
         counts = sizes.reshape(n_components, n_patients)
         raw = _group_means(z, groups, sizes).reshape(n_components, n_patients, -1)
         variances, rotation = np.linalg.eigh(_between(raw, counts))
-        z, raw, variances = z @ rotation, raw @ rotation, np.maximum(variances, 0)
-        precision, gain = _precisions(z, z - raw.reshape(len(sizes), -1)[groups], components[inside], counts, variances)
+        _turn(z, rotation)
+        raw, variances = raw @ rotation, np.maximum(variances, 0)
+        precision, gain = _precisions(z, raw.reshape(len(sizes), -1), groups, components[inside], counts, variances)
         roots = np.sqrt(counts.T / np.maximum(counts.sum(axis=0), 1)[:, None])
         bandwidth = _bandwidth(roots)
-    coordinates = np.zeros((len(X), z.shape[1]))
-    coordinates[inside] = z
     offsets = _shrunk(raw, counts, variances, _common(raw, counts, variances))
-    return DonorEffects(coordinates, offsets, precision, gain, roots, bandwidth, variances)
+    return DonorEffects(_spread(z, inside, len(X)), offsets, precision, gain, roots, bandwidth, variances)
 
 
 def can_fit_donor_effects(components: np.ndarray, patients: np.ndarray, n_components: int) -> bool:
-    """Whether there are cells enough for :func:`fit_donor_effects`, which takes the same arguments."""
+    """Whether there are cells enough for :func:`fit_donor_effects`.
+
+    Parameters
+    ----------
+    components
+        Component of each cell, (n,); -1 for cells outside the pool.
+    patients
+        Patient of each cell, (n,); -1 for cells of none.
+    n_components
+        Number of components K.
+
+    Returns
+    -------
+    Whether two patients or more have cells, and several in a component.
+    """
     inside, _, _, sizes = _groups(components, patients, n_components)
     return _suffice(inside, sizes, n_components)
 
@@ -151,24 +164,63 @@ def _suffice(inside: np.ndarray, sizes: np.ndarray, n_components: int) -> bool:
     return n_patients >= 2 and len(inside) - int((sizes > 0).sum()) >= _CELLS_AN_AXIS
 
 
+def _group_sums(z: np.ndarray, groups: np.ndarray, n_groups: int) -> np.ndarray:
+    ones = np.ones(len(groups))
+    return sp.csr_matrix((ones, (groups, np.arange(len(groups)))), shape=(n_groups, len(groups))) @ z
+
+
 def _group_means(z: np.ndarray, groups: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Mean of each group, 0 where it is empty."""
-    ones = np.ones(len(groups))
-    sums = sp.csr_matrix((ones, (groups, np.arange(len(groups)))), shape=(len(sizes), len(groups))) @ z
-    return sums / np.maximum(sizes, 1)[:, None]
+    return _group_sums(z, groups, len(sizes)) / np.maximum(sizes, 1)[:, None]
 
 
-def _centred(X: np.ndarray, components: np.ndarray, n_components: int) -> np.ndarray:
-    sizes = np.bincount(components, minlength=n_components)
-    return X - _group_means(X, components, sizes)[components]
+def _principal(
+    X: np.ndarray, inside: np.ndarray, components: np.ndarray, n_components: int, degrees: int
+) -> np.ndarray:
+    """Rows inside, from the mean of their component, on the axes of most variance, as many as the cells can tell."""
+    sums, n_cells = np.zeros((n_components, X.shape[1])), np.bincount(components, minlength=n_components)
+    for part in blocks(len(inside)):
+        sums += _group_sums(X[inside[part]].astype(np.float64), components[part], n_components)
+    means = sums / np.maximum(n_cells, 1)[:, None]
 
+    def centred(part: slice) -> np.ndarray:
+        return X[inside[part]].astype(np.float64) - means[components[part]]
 
-def _principal(z: np.ndarray, degrees: int) -> np.ndarray:
-    """Coordinates on the axes of most variance, as many as the cells can tell."""
-    values, axes = np.linalg.eigh(z.T @ z / len(z))
+    values, axes = np.linalg.eigh(sum(rows.T @ rows for rows in map(centred, blocks(len(inside)))) / len(inside))
     told = int((values > values[-1] * 1e-9).sum())
     n_axes = max(min(_MOST_AXES, degrees // _CELLS_AN_AXIS, told), 1)
-    return z @ axes[:, ::-1][:, :n_axes]
+    kept = axes[:, ::-1][:, :n_axes]
+    return filled(lambda part: centred(part) @ kept, (len(inside), n_axes), np.float64, in_file=is_in_file(X))
+
+
+def _turn(z: np.ndarray, matrix: np.ndarray) -> None:
+    """Multiply the rows by a matrix, in place."""
+    for part in blocks(len(z)):
+        z[part] = z[part] @ matrix
+
+
+def _scatter_within(z: np.ndarray, groups: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Sum of the squares and products of deviations from the mean of the group."""
+    means = _group_means(z, groups, sizes)
+    scatter = np.zeros((z.shape[1], z.shape[1]))
+    for part in blocks(len(z)):
+        within = z[part] - means[groups[part]]
+        scatter += within.T @ within
+    return scatter
+
+
+def _spread(z: np.ndarray, inside: np.ndarray, n_rows: int) -> np.ndarray:
+    """Rows in their places among all, 0 elsewhere."""
+    if len(inside) == n_rows:
+        return z
+
+    def rows_of(part: slice) -> np.ndarray:
+        rows = np.zeros((part.stop - part.start, z.shape[1]))
+        first, last = np.searchsorted(inside, (part.start, part.stop))
+        rows[inside[first:last] - part.start] = z[first:last]
+        return rows
+
+    return filled(rows_of, (n_rows, z.shape[1]), np.float64, in_file=is_in_file(z))
 
 
 def _whitening(covariance: np.ndarray) -> np.ndarray:
@@ -208,7 +260,12 @@ def _shrunk(raw: np.ndarray, counts: np.ndarray, variances: np.ndarray, common: 
 
 
 def _precisions(
-    z: np.ndarray, within: np.ndarray, components: np.ndarray, counts: np.ndarray, variances: np.ndarray
+    z: np.ndarray,
+    means: np.ndarray,
+    groups: np.ndarray,
+    components: np.ndarray,
+    counts: np.ndarray,
+    variances: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Inverse covariance of each component's cells, and what is added to it within patients.
 
@@ -222,7 +279,8 @@ def _precisions(
     for k, rows in enumerate(np.split(order, ends[:-1])):
         degrees = len(rows) - (counts[k] > 0).sum()
         total = (z[rows].T @ z[rows] + prior * np.diag(1 + variances)) / (len(rows) + prior)
-        inside = (within[rows].T @ within[rows] + prior * np.eye(n_axes)) / (degrees + prior)
+        within = z[rows] - means[groups[rows]]
+        inside = (within.T @ within + prior * np.eye(n_axes)) / (degrees + prior)
         precision[k] = np.linalg.inv(total)
         values, axes = np.linalg.eigh(np.linalg.inv(inside) - precision[k])
         # Weights that rise without bound away from the middle would draw nothing but outliers.

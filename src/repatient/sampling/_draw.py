@@ -117,7 +117,19 @@ def draw_patients(
 
 
 def most_per_donor(sizes: np.ndarray, max_donor_share: float) -> np.ndarray:
-    """Most cells that one donor may give to patients of these sizes; the share is never exceeded."""
+    """Most cells that one donor may give to a patient; the share is never exceeded.
+
+    Parameters
+    ----------
+    sizes
+        Cells of each patient, (n,).
+    max_donor_share
+        Largest share of a patient's cells that may come from one donor.
+
+    Returns
+    -------
+    Number of cells for each patient, (n,).
+    """
     # A share of 1/3 of 300 cells is 100 cells, not the 99 that rounding errors make of it.
     return np.floor(sizes * max_donor_share + 1e-9).astype(np.int64)
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from repatient import _store
 from repatient._docs import shared_docs
 from repatient.tl._audit_patients import patients_of, pool_is_recorded, read_generated_patients, read_real_patients
@@ -89,6 +91,11 @@ def audit(
     ``reidentification``, ``reidentification_chance``
         How often the real patient of the pool that is nearest to a generated one is its main donor's, and how often it
         would be were main donors exchanged between the generated patients.
+    ``nearest_patient_ratio``, ``nearest_cell_ratio``
+        Median distance from a generated patient to the nearest real one of the pool, over that from a real one to the
+        nearest of another donor; and the same of cells, in the embedding's own units (of random ones, where there are
+        more than 1,000 generated or 20,000 real ones). 0: copies, as cells of the pool are; 1: as near as real ones of
+        different people are to each other.
     ``membership_auroc``
         How well the distance from a real patient of the class to the nearest generated patient of any class tells
         those of the pool from those that are held out. .5: not at all.
@@ -97,6 +104,8 @@ def audit(
     ------
     KeyError
         If there are no generated patients, or a column or the embedding does not exist.
+    TypeError
+        If an argument, or what it names, is of a wrong type.
     ValueError
         If the generated patients belong to a mixture that was refitted since, or have lost their cells.
 
@@ -106,11 +115,16 @@ def audit(
     patient's cells and one more of the average variance, so that they do not depend on the number of cells.
 
     If the pool was given to :func:`repatient.tl.generate` as an array, all patients with a drawn cell count as the pool.
+
+    Patients that were drawn as Gaussians have no donor: what speaks of donors is NaN, and ``notes`` says so;
+    ``repeated_cells`` is 0. Their cells are assigned to components as real cells are, so that the composition that is
+    compared is the one that a reader of the embedding sees, which overlapping components blur. The pool are the patients
+    that the recipes were learnt on, and in cross-validation each generated patient is one by itself.
     """
     # What only an audit needs is not loaded with the other tools.
     from repatient.tl._audit_table import Effort, audit_table
 
-    _store.check_data(data)
+    _store.check_data(data, copy=copy)
     _store.check_key(key_added, "key_added")
     effort = Effort(
         _store.check_integer(n_permutations, "n_permutations", minimum=1),
@@ -121,12 +135,22 @@ def audit(
     drawn = read_generated_patients(data, generated_key, selected)
     params = drawn.params
     components, n_components = _store.read_components(data, params["gmm_key"])
-    use_rep = use_rep or str(data.uns[params["gmm_key"]]["params"]["use_rep"])
+    mixture = _store.uns_entry(data, params["gmm_key"], "gmm_key", "gmm")
+    use_rep = use_rep or str(mixture["params"]["use_rep"] if drawn.points is None else params["use_rep"])
+    if drawn.points is not None and use_rep != params["use_rep"]:
+        msg = (
+            f"`use_rep`: the generated patients are points of Gaussians in {params['use_rep']!r} and have no coordinates "
+            f"in {use_rep!r}."
+        )
+        raise ValueError(msg)
     X, use_rep = _store.read_embedding(data, use_rep, patient_key=params["patient_key"])
     patients = read_real_patients(data, drawn)
 
     given = None if mask is None else patients_of(data, mask, patients, params)
-    measures, frame, explained = audit_table(X, components, n_components, patients, given, drawn, effort)
+    drawn_components = np.zeros(0, dtype=np.int64) if drawn.points is None else _assigned(drawn.points, mixture)
+    measures, frame, explained = audit_table(
+        X, components, n_components, patients, given, drawn, drawn_components, effort
+    )
     data = data.copy() if copy else data
     data.uns[key_added] = {
         "measures": measures.copy(),
@@ -145,3 +169,12 @@ def audit(
         ),
     }
     return (measures, data) if copy else measures
+
+
+def _assigned(points: np.ndarray, mixture: dict[str, Any]) -> np.ndarray:
+    """Most probable component of points, as real cells are assigned."""
+    from repatient.mixture import GaussianMixture
+
+    parameters = (mixture["weights"], mixture["means"], mixture["covariances"])
+    model = GaussianMixture.from_parameters(*parameters, covariance_type=str(mixture["params"]["covariance_type"]))
+    return model.predict(points)

@@ -10,6 +10,7 @@ import numpy as np
 
 from repatient.evaluation import _privacy, _realism
 from repatient.evaluation._grouped_auroc import TooFewPatientsError
+from repatient.tl._audit_nearest import nearest_cell_ratio, nearest_patient_ratio
 from repatient.tl._audit_patients import HELD_OUT, POOL
 
 if TYPE_CHECKING:
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
 
     from repatient.evaluation._realism import ComponentMeans
     from repatient.tl._audit_points import Points
+
+_OF_DONORS = (
+    "donor_share_max",
+    "donor_share_median",
+    "effective_donors",
+    "reidentification",
+    "reidentification_chance",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,17 +44,22 @@ class Real:
 
 @dataclass(frozen=True, eq=False)
 class Generated:
-    """Generated patients as points, with their classes (G,), counts (n_obs, G) and donors' shares (G, donors)."""
+    """Generated patients as points, with their classes (G,), counts (n_obs, G) and donors' shares (G, donors).
+
+    Points of Gaussians have no donor: ``shares`` is ``None``, and ``donor_names`` are the names of the patients (G,).
+    """
 
     points: Points
     labels: np.ndarray
     counts: Any
-    shares: np.ndarray
+    shares: np.ndarray | None
     donor_names: np.ndarray
 
     @property
     def main_donors(self) -> np.ndarray:
-        """Donor of most cells of each patient, (G,)."""
+        """Donor of most cells of each patient, (G,); each patient itself where cells have none."""
+        if self.shares is None:
+            return self.donor_names
         return self.donor_names[self.shares.argmax(axis=1)]
 
     def take(self, patients: np.ndarray) -> Generated:
@@ -54,9 +68,18 @@ class Generated:
             self.points.take(patients),
             self.labels[patients],
             self.counts[:, patients],
-            self.shares[patients],
-            self.donor_names,
+            None if self.shares is None else self.shares[patients],
+            self.donor_names[patients] if self.shares is None else self.donor_names,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Generated cells (n, d), real ones that they could be near to (m, d), and the donors of these (m,)."""
+
+    generated: np.ndarray
+    real: np.ndarray
+    donors: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -83,6 +106,11 @@ class Row:
             self._notes.append(f"{', '.join(names)}: {error}")
             found = [np.nan] * len(names) if missing is None else missing
         self.values |= dict(zip(names, [found] if np.isscalar(found) else found, strict=True))
+
+    def leave_out(self, names: Sequence[str], reason: str) -> None:
+        """Write NaN, and why a measure means nothing here."""
+        self.values |= dict.fromkeys(names, np.nan)
+        self._notes.append(f"{', '.join(names)}: {reason}")
 
     def finish(self) -> dict[str, Any]:
         """Return the row with its notes."""
@@ -150,18 +178,11 @@ def add_assumption(row: Row, real: Real, label: str, table: ComponentMeans, effo
 
 def add_privacy(row: Row, real: Real, generated: Generated, everything: Generated, label: str) -> None:
     """Measure what the generated patients of a class give away, and what all of them do of its real patients."""
-    largest = generated.shares.max(axis=1)
-    row.values["donor_share_max"] = float(largest.max())
-    row.values["donor_share_median"] = float(np.median(largest))
-    row.values["effective_donors"] = float(np.median(_privacy.effective_donors(generated.shares)))
     row.values["repeated_cells"] = _privacy.repeated_share(generated.counts)
-    in_pool = real.take(real.roles == POOL)
-    row.add(
-        ["reidentification", "reidentification_chance"],
-        lambda: _privacy.reidentification(
-            generated.points.moments, in_pool.points.moments, generated.main_donors, in_pool.donors
-        ),
-    )
+    if generated.shares is None:
+        row.leave_out(_OF_DONORS, "points of Gaussians are of no donor")
+    else:
+        _add_donors(row, real.take(real.roles == POOL), generated, generated.shares)
     of_class = real.take(real.labels == label)
     row.add(
         ["membership_auroc"],
@@ -169,5 +190,35 @@ def add_privacy(row: Row, real: Real, generated: Generated, everything: Generate
             of_class.points.moments[of_class.roles == POOL],
             of_class.points.moments[of_class.roles == HELD_OUT],
             everything.points.moments,
+        ),
+    )
+
+
+def add_nearest(row: Row, real: Real, generated: Generated, cells: Cells | None, effort: Effort) -> None:
+    """Measure how near generated patients and cells are to real ones; ``cells`` is ``None`` where they are real."""
+    in_pool = real.take(real.roles == POOL)
+    row.add(
+        ["nearest_patient_ratio"],
+        lambda: nearest_patient_ratio(generated.points.moments, in_pool.points.moments, in_pool.donors),
+    )
+    if cells is None:
+        row.values["nearest_cell_ratio"] = 0.0
+    else:
+        row.add(
+            ["nearest_cell_ratio"],
+            lambda: nearest_cell_ratio(cells.generated, cells.real, cells.donors, effort.random_state),
+        )
+
+
+def _add_donors(row: Row, in_pool: Real, generated: Generated, shares: np.ndarray) -> None:
+    """Measure what the cells of generated patients give away of their donors."""
+    largest = shares.max(axis=1)
+    row.values["donor_share_max"] = float(largest.max())
+    row.values["donor_share_median"] = float(np.median(largest))
+    row.values["effective_donors"] = float(np.median(_privacy.effective_donors(shares)))
+    row.add(
+        ["reidentification", "reidentification_chance"],
+        lambda: _privacy.reidentification(
+            generated.points.moments, in_pool.points.moments, generated.main_donors, in_pool.donors
         ),
     )

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from repatient import _store
+from repatient.tl._drawn_bags import read_drawn, take_drawn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,29 +50,34 @@ class GeneratedPatients:
     Parameters
     ----------
     counts
-        How many times each cell is in each patient, (n_obs, G).
+        How many times each cell is in each patient, (n_obs, G); of points of Gaussians, (points, G).
     labels, names
         Of each patient, (G,).
     params
         Parameters of :func:`repatient.tl.generate`.
+    points
+        Coordinates of the cells that are points of Gaussians, (points, d); ``None`` for real cells.
     """
 
     counts: sp.csc_array
     labels: np.ndarray
     names: np.ndarray
     params: dict[str, Any]
+    points: np.ndarray | None = None
 
 
 def read_generated_patients(data: AnnData | MuData, key: str, selected: Any) -> GeneratedPatients:
     """Generated patients, the selected ones where a selection was made or is asked for."""
-    counts, table = _store.read_generated(data, key)
+    drawn, table = read_drawn(data, key)
     if selected is True and "selected" not in table:
         msg = f"`selected`: no selection was made in `uns[{key!r}]`; make one with `rp.tl.select`."
         raise KeyError(msg)
     kept = np.ones(len(table), dtype=bool)
     if selected is not False and "selected" in table:
         kept = table["selected"].to_numpy(dtype=bool)
-    counts = sp.csc_array(counts)[:, np.flatnonzero(kept)]
+    drawn = take_drawn(drawn, np.flatnonzero(kept))
+    points = drawn.embedding if isinstance(drawn, _store.GaussianPatients) else None
+    counts = sp.csc_array(drawn.counts if isinstance(drawn, _store.GaussianPatients) else drawn)
     table = table[kept]
     empty = np.asarray(counts.sum(axis=0)).ravel() == 0
     if empty.any() or not len(table):
@@ -80,9 +86,11 @@ def read_generated_patients(data: AnnData | MuData, key: str, selected: Any) -> 
         )
         msg = f"`generated_key`: {what}. Generate them again with `rp.tl.generate`, or audit the whole object."
         raise ValueError(msg)
-    return GeneratedPatients(
-        counts, table["label"].to_numpy(dtype=str), table.index.to_numpy(dtype=str), data.uns[key]["params"]
-    )
+    params = data.uns[key]["params"]
+    labels = table["label"].to_numpy(dtype=str)
+    if _store.is_continuous(params):
+        labels = np.full(len(table), params["label_key"])
+    return GeneratedPatients(counts, labels, table.index.to_numpy(dtype=str), params, points)
 
 
 def read_real_patients(data: AnnData | MuData, generated: GeneratedPatients) -> RealPatients:
@@ -114,7 +122,7 @@ def patients_of(data: AnnData | MuData, mask: np.ndarray, real: RealPatients, pa
 
 
 def _read(data: AnnData | MuData, params: dict[str, Any], mask: np.ndarray | None = None) -> _store.Patients:
-    return _store.read_patients(data, params["patient_key"], params["label_key"], params["donor_key"], mask)
+    return _store.read_classed_patients(data, params, mask)
 
 
 def pool_is_recorded(data: AnnData | MuData, params: dict[str, Any]) -> bool:
@@ -123,8 +131,10 @@ def pool_is_recorded(data: AnnData | MuData, params: dict[str, Any]) -> bool:
 
 
 def _pool_cells(data: AnnData | MuData, everyone: _store.Patients, generated: GeneratedPatients) -> np.ndarray:
-    """Cells that could be drawn for some generated patient, (n_obs,)."""
+    """Cells that could be drawn for some generated patient, (n_obs,); for points of Gaussians, those learnt from."""
     params = generated.params
+    if not pool_is_recorded(data, params) and generated.points is not None:
+        return _learnt_from(data, params, everyone)[everyone.codes]
     if not pool_is_recorded(data, params):
         # Whole patients: a cell that was not drawn may have been left out by chance.
         drawn = np.unique(generated.counts.indices)
@@ -143,7 +153,7 @@ def _learnt_from(data: AnnData | MuData, params: dict[str, Any], everyone: _stor
     """Which patients the recipes were learnt on, (P,); where the recipes are gone, all that they may have been."""
     entry = data.uns.get(params["recipes_key"])
     if entry is not None and entry["params"]["mixture"] == params["mixture"]:
-        table: pd.DataFrame = entry["patients"]
+        table: pd.DataFrame = _store.in_memory(entry["patients"])
         learnt = table.index[table["label"].notna()].astype(str)
         return np.isin(everyone.names.astype(str), np.asarray(learnt, dtype=str))
     if params["mask_obs"] is None or not pool_is_recorded(data, params):

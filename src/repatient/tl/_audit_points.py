@@ -73,25 +73,34 @@ class Embedder:
     @classmethod
     def fit(cls, X: np.ndarray, components: np.ndarray, n_components: int, counts: Any) -> tuple[Embedder, Points]:
         """Scale by the patients of ``counts`` (n_obs, P), the real ones; returns them as points, too."""
-        cells = np.arange(len(X))
-        membership = sp.csr_array((np.ones(len(X)), (components, cells)), shape=(n_components, len(X)))
+        membership = _membership(components, n_components)
         summaries = summarise_bags(X, counts)
         moments = summaries.moments(summaries.within_variance)
         spread = moments.std(axis=0)
         spread[spread == 0] = 1.0
         embedder = cls(X, membership, summaries.within_variance, moments.mean(axis=0), spread)
-        return embedder, embedder._points(summaries, counts)
+        return embedder, embedder._points(summaries, membership, counts)
 
     def embed(self, counts: Any) -> Points:
         """Patients of ``counts`` (n_obs, n) as points."""
-        return self._points(summarise_bags(self.X, counts), counts)
+        return self._points(summarise_bags(self.X, counts), self.membership, counts)
 
-    def _points(self, summaries: BagSummaries, counts: Any) -> Points:
-        n_components = self.membership.shape[0]
-        of_components = np.asarray((self.membership @ sp.csc_array(counts)).todense()).T
+    def embed_cells(self, X: np.ndarray, components: np.ndarray, counts: Any) -> Points:
+        """Patients of other cells (n_cells, d), of ``counts`` (n_cells, n), as points."""
+        return self._points(summarise_bags(X, counts), _membership(components, self.membership.shape[0]), counts)
+
+    def _points(self, summaries: BagSummaries, membership: sp.csr_array, counts: Any) -> Points:
+        n_components = membership.shape[0]
+        of_components = np.asarray((membership @ sp.csc_array(counts)).todense()).T
         shares = smoothed_proportions(of_components, np.full(n_components, 1 / n_components))
         moments = (summaries.moments(self.within_variance) - self.centre) / self.spread
         return Points(summaries.sizes, summaries.means, moments, log_ratios(shares))
+
+
+def _membership(components: np.ndarray, n_components: int) -> sp.csr_array:
+    """Component of each cell, as a sparse indicator (K, cells)."""
+    n_cells = len(components)
+    return sp.csr_array((np.ones(n_cells), (components, np.arange(n_cells))), shape=(n_components, n_cells))
 
 
 def principal_coordinates(fitted: np.ndarray, projected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,17 @@ import pandas as pd
 
 from repatient.evaluation._privacy import donor_shares
 from repatient.evaluation._realism import component_means
-from repatient.tl._audit_measures import Effort, Generated, Real, Row, add_assumption, add_privacy, add_realism
+from repatient.tl._audit_measures import (
+    Cells,
+    Effort,
+    Generated,
+    Real,
+    Row,
+    add_assumption,
+    add_nearest,
+    add_privacy,
+    add_realism,
+)
 from repatient.tl._audit_patients import HELD_OUT, KNOWN, POOL, GeneratedPatients, RealPatients
 from repatient.tl._audit_points import Embedder, Points, principal_coordinates
 
@@ -28,16 +38,18 @@ def audit_table(
     patients: RealPatients,
     given: RealPatients | None,
     drawn: GeneratedPatients,
+    drawn_components: np.ndarray,
     effort: Effort,
 ) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
     """Measures of each class, patients on two axes, and the shares of the variance that the axes explain.
 
-    ``given`` are the real patients to compare with, where they were asked for.
+    ``given`` are the real patients to compare with, where they were asked for; ``drawn_components`` the components of
+    points of Gaussians, as real cells are assigned to them.
     """
     embedder, points = Embedder.fit(X, components, n_components, patients.counts)
     real = _real(patients, points)
     asked_for = None if given is None else _real(given, embedder.embed(given.counts))
-    generated = _generated(drawn, patients, embedder)
+    generated = _generated(drawn, patients, embedder, drawn_components)
     table = component_means(X, patients.patients.codes, components)
     classes = list(dict.fromkeys(drawn.labels))
     rows = []
@@ -49,6 +61,7 @@ def audit_table(
         add_realism(row, reference, of_class, effort)
         add_assumption(row, real, label, table, effort)
         add_privacy(row, real, of_class, generated, label)
+        add_nearest(row, real, of_class, _cells(X, patients, drawn, label), effort)
         rows.append(row.finish())
     measures = pd.DataFrame(rows, index=pd.Index(classes, name="class"))
     return measures, *_patients_frame(patients, real, drawn, generated)
@@ -58,12 +71,27 @@ def _real(patients: RealPatients, points: Points) -> Real:
     return Real(points, patients.patients.labels.astype(str), patients.patients.donors.astype(str), patients.roles)
 
 
-def _generated(drawn: GeneratedPatients, patients: RealPatients, embedder: Embedder) -> Generated:
+def _generated(
+    drawn: GeneratedPatients, patients: RealPatients, embedder: Embedder, drawn_components: np.ndarray
+) -> Generated:
     names, of_patients = np.unique(patients.patients.donors.astype(str), return_inverse=True)
     # Cells of no labelled patient have code -1, which the appended entry keeps.
     donors = np.append(of_patients, -1)[patients.patients.codes]
+    if drawn.points is not None:
+        points = embedder.embed_cells(drawn.points, drawn_components, drawn.counts)
+        return Generated(points, drawn.labels, drawn.counts, None, drawn.names)
     shares = donor_shares(drawn.counts, donors, len(names))
     return Generated(embedder.embed(drawn.counts), drawn.labels, drawn.counts, shares, names)
+
+
+def _cells(X: NDArray[np.floating], patients: RealPatients, drawn: GeneratedPatients, label: str) -> Cells | None:
+    """Points of a class, and the real cells that could be drawn; ``None`` where generated cells are real ones."""
+    if drawn.points is None:
+        return None
+    of_class = np.flatnonzero(drawn.labels == label)
+    codes = patients.patients.codes
+    pool = np.flatnonzero((codes >= 0) & np.append(patients.roles == POOL, False)[codes])
+    return Cells(drawn.points[drawn.counts[:, of_class].indices], X[pool], patients.patients.donors[codes[pool]])
 
 
 def _reference(real: Real, given: Real | None, label: str) -> tuple[Real, str]:

@@ -3,15 +3,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import scipy.sparse as sp
 
 from repatient import _store
 from repatient._docs import shared_docs
-from repatient.tl._generate_covariates import covariate_values
+from repatient.tl._generate_gaussian import DRAWS, MadeOfPoints, RecipeGaussians, check_gaussian, warn_of_few_cells
 from repatient.tl._generate_plan import check_strength, number_of_patients, strengths_of_pool
-from repatient.tl._generate_pool import Pool, read_pool
-from repatient.tl._generate_rows import Drawn, RecipeRows, RivalRows, check_method, check_rival
+from repatient.tl._generate_pool import read_pool
+from repatient.tl._generate_rows import Drawn, MadeOfCells, RecipeRows, RivalRows, check_method, check_rival
+from repatient.tl._generate_table import patients_table
+from repatient.tl._generate_values import check_of_values, values_of_patients
 from repatient.tl._generate_warnings import warn_of_shortage
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def generate(
     n_patients: int | Mapping[str, int] | str = 50,
     *,
     method: str = "recipe",
+    draw: str = "cells",
     pool: str = "all",
     n_donors: int | None = None,
     donor_effects: bool | float | None = None,
@@ -43,7 +44,8 @@ def generate(
 
     For each new patient a size is drawn from those of all real patients, a composition from the recipe of its
     class, the numbers of cells of each component from that composition, and the cells themselves at random
-    from the real cells of the components, without replacement as long as they last.
+    from the real cells of the components, without replacement as long as they last; or, with ``draw="gaussian"``, from
+    the Gaussians of the components, so that no cell is anybody's.
 
     Parameters
     ----------
@@ -61,6 +63,18 @@ def generate(
 
         Methods that mix patients of different classes have no class to put in the table, and are in
         :mod:`repatient.mixing`.
+    draw
+        What the cells of a generated patient are:
+
+        ``"cells"``
+            Real cells.
+        ``"gaussian"``
+            Points of the components' Gaussians: an embedding, and none of it a real cell's. Sizes and compositions are
+            those that the same seed gives with ``"cells"``. Such patients have no expression unless a model decodes
+            them (:func:`repatient.get.augmented`), and their cells have within a component neither what those of one
+            donor have in common nor another shape than a Gaussian's; :func:`repatient.tl.audit` measures what that
+            costs. What is learnt of real cells are the means and covariances of the components: one of few
+            cells gives these away, and a warning names it. There is no pool and no donor to choose.
     pool
         Whose cells are mixed: ``"all"`` for those of all classes, ``"same"`` for those of the patient's own class,
         or the name of one class.
@@ -79,7 +93,9 @@ def generate(
         for a class without a real patient, whose offsets are not known.
     covariates
         Values that the patients are to have, ``{"age": 60, "sex": "female"}``, of covariates that the recipes were
-        learnt with. Those not named here are drawn, together, from the real patients of the class.
+        learnt with. Those not named here are drawn, together, from the real patients of the class. Where the recipes
+        go with a value (``outcome="continuous"``), it is named by its column, and one number or one for each patient;
+        ``None`` draws between the values of real patients, as often as they have them.
     n_cells
         Cells of a patient. ``None`` draws from the sizes of the real patients, whatever their class, so that size
         does not tell the class.
@@ -87,7 +103,8 @@ def generate(
         Largest share of a patient's cells that may come from one donor.
     mask_obs
         Boolean column of ``obs``, or array (n_obs,): the cells that may be drawn. ``None``: those that the recipes
-        were learnt on. Patients without a label are never drawn from.
+        were learnt on. Patients without a label are never drawn from. With ``draw="gaussian"``, the cells by whose
+        patients sizes are drawn.
     %(recipes_key)s
     key_added
         Key under which the results are stored.
@@ -99,33 +116,41 @@ def generate(
     ``None``, or the copy. Written are
 
     ``obsm[key_added]``
-        How many times each cell is in each generated patient, sparse CSC (n_obs, generated patients), int32.
+        How many times each cell is in each generated patient, sparse CSC (n_obs, generated patients), int32. Not with
+        ``draw="gaussian"``.
     ``uns[key_added]``
         ``params``, and ``patients``, a table with ``label``, ``n_cells``, ``n_donors`` (donors of the cells),
         ``recipe`` (kind or method, and whether it is the cohort's or a reference's), ``n_moved`` (cells of components that
         the donors did not have, drawn from others) and ``n_repeated`` (draws of a cell that the patient already
         had). With ``donor_effects``, ``reference`` is the real patient whose offsets are borrowed; with recipes that
-        were learnt with covariates, there is a column for each.
+        were learnt with covariates, there is a column for each. With ``draw="gaussian"``, ``cells`` holds the points,
+        patient after patient: ``embedding`` (n_cells, d) float32, in the units of the mixture's embedding;
+        ``component`` (n_cells,) int32, that each was drawn from; and ``indptr`` (generated patients + 1,) int64, where
+        each patient begins and ends. They belong to no row of the object: a part of it (``data[:100]``) has all of
+        them, while cells drawn from the pool go with their rows.
 
     Raises
     ------
     KeyError
         If there are no recipes.
+    TypeError
+        If an argument, or what it names, is of a wrong type.
     ValueError
         If a class has no recipe, a number is not positive, the recipes belong to a mixture that was refitted since,
-        or the pool cannot give what is asked; if a covariate is unknown or has a level that no patient had.
+        or the pool cannot give what is asked; if a covariate is unknown or has a level that no patient had; if
+        ``draw="gaussian"`` is given with another method, a pool or anything about donors.
 
     Warns
     -----
     UserWarning
-        With the number of cells, if components were too small to give what the recipes ask; if a covariate lies
-        outside the range that the recipes were learnt on.
+        With the number of cells, if components were too small to give what the recipes ask, or have too few cells for
+        their Gaussians to hide them; if a covariate lies outside the range that the recipes were learnt on.
 
     References
     ----------
     How offsets are measured and shrunk is described in :mod:`repatient.sampling`.
     """
-    _store.check_data(data)
+    _store.check_data(data, copy=copy)
     _store.check_key(key_added, "key_added")
     rng = np.random.default_rng(_store.check_integer(random_state, "random_state", minimum=0))
     entry = _store.uns_entry(data, recipes_key, "recipes_key", "recipes")
@@ -145,47 +170,57 @@ def generate(
             n_cells=n_cells,
             max_donor_share=max_donor_share,
         )
+    _store.check_option(draw, "draw", DRAWS)
+    if draw == "gaussian":
+        check_gaussian(
+            method=method, pool=pool, n_donors=n_donors, donor_effects=donor_effects, max_donor_share=max_donor_share
+        )
     strength = check_strength(donor_effects, n_donors)
+    check_of_values(params, n_patients, method)
     numbers = number_of_patients(n_patients, recipes.classes, entry["patients"])
     if n_cells is not None:
         _store.check_integer(n_cells, "n_cells", minimum=1)
     source = read_pool(data, params, entry["patients"], mask_obs)
     source.check_option(pool)
-    embedding = _embedding_of_mixture(data, params["gmm_key"], required=strength is not None and strength > 0)
     strengths = dict.fromkeys(numbers, strength or 0.0)
-    if strength is None and method == "recipe" and embedding is not None:
-        strengths = strengths_of_pool(source, pool, numbers, recipes.mean.shape[1])
-
-    draw_class: Callable[[str, int, np.random.Generator], Drawn]
-    if method == "recipe":
-        draw_class = RecipeRows(
-            recipes,
-            source,
-            embedding,
-            pool=pool,
-            n_donors=n_donors,
-            n_cells=n_cells,
-            max_donor_share=max_donor_share,
-            strengths=strengths,
-            values=covariate_values(recipes, entry["patients"], covariates),
-        )
+    made: MadeOfCells | MadeOfPoints
+    if draw == "gaussian":
+        values = values_of_patients(recipes, entry, covariates, numbers)
+        points = RecipeGaussians(recipes, data.uns[params["gmm_key"]], source.sizes, n_cells, values)
+        made = MadeOfPoints.draw(points, numbers, rng)
+        warn_of_few_cells(points.mixture, source.components, made.points.components)
     else:
-        draw_class = RivalRows(source, method, recipes.mean.shape[1])
-    drawn = {}
-    for name, number in numbers.items():
-        drawn[name] = draw_class(name, number, rng)
-    warn_of_shortage([part.draw for part in drawn.values()], source.components)
+        embedding = _embedding_of_mixture(data, params["gmm_key"], required=strength is not None and strength > 0)
+        if strength is None and method == "recipe" and embedding is not None:
+            strengths = strengths_of_pool(source, pool, numbers, recipes.mean.shape[1])
+        draw_class: Callable[[str, int, np.random.Generator], Drawn]
+        if method == "recipe":
+            draw_class = RecipeRows(
+                recipes,
+                source,
+                embedding,
+                pool=pool,
+                n_donors=n_donors,
+                n_cells=n_cells,
+                max_donor_share=max_donor_share,
+                strengths=strengths,
+                values=values_of_patients(recipes, entry, covariates, numbers),
+            )
+        else:
+            draw_class = RivalRows(source, method, recipes.mean.shape[1])
+        made = MadeOfCells.draw(draw_class, numbers, rng, data.n_obs)
+        warn_of_shortage(made.draws, source.components)
 
-    counts = sp.hstack([part.draw.counts(data.n_obs) for part in drawn.values()], format="csc", dtype=np.int32)
     kind = recipes.kind if method == "recipe" else method
-    table = _patients_table(numbers, drawn, counts, source, dict(zip(recipes.classes, origin, strict=True)), kind)
+    kinds = {name: f"{kind} ({where})" for name, where in zip(recipes.classes, origin, strict=True)}
+    table = patients_table(numbers, kinds, made.columns, source.patient_names, **made.measures(source.donors))
     data = data.copy() if copy else data
-    data.obsm[key_added] = counts
-    data.uns[key_added] = {
+    result = {
         "patients": table,
         "params": _store.record(
             n_patients=numbers,
             method=method,
+            draw=draw,
             pool=pool,
             n_donors=n_donors,
             donor_effects=max(strengths.values()),
@@ -196,12 +231,22 @@ def generate(
             recipes_key=recipes_key,
             gmm_key=params["gmm_key"],
             mixture=params["mixture"],
+            use_rep=_store.embedding_of_mixture(data.uns[params["gmm_key"]]),
             patient_key=params["patient_key"],
             label_key=params["label_key"],
+            outcome=params.get("outcome", "class"),
             donor_key=params["donor_key"],
             random_state=random_state,
         ),
     }
+    if isinstance(made, MadeOfPoints):
+        result["cells"] = _store.gaussian_entry(*made.points)
+        # Counts of an earlier call would be taken for those of these patients.
+        if key_added in data.obsm:
+            del data.obsm[key_added]
+    else:
+        data.obsm[key_added] = made.counts
+    data.uns[key_added] = result
     return data if copy else None
 
 
@@ -213,42 +258,3 @@ def _embedding_of_mixture(data: AnnData | MuData, gmm_key: str, *, required: boo
         if required:
             raise
         return None
-
-
-def _patients_table(
-    numbers: dict[str, int],
-    drawn: dict[str, Drawn],
-    counts: sp.csc_matrix,
-    source: Pool,
-    origin: dict[str, str],
-    kind: str,
-) -> pd.DataFrame:
-    labels = [name for name, number in numbers.items() for _ in range(number)]
-    names = _new_names(labels, set(source.patient_names))
-    entries = counts.tocoo()
-    donors = np.unique(np.stack([entries.col, source.donors[entries.row]]), axis=1)[0]
-    draws = [part.draw for part in drawn.values()]
-    columns = pd.concat([pd.DataFrame(part.columns, index=range(len(part.draw.indptr) - 1)) for part in drawn.values()])
-    if "reference" in columns:
-        # Classes without offsets have none.
-        columns["reference"] = pd.Categorical(columns["reference"])
-    return pd.DataFrame(
-        {
-            "label": pd.Categorical(labels, categories=list(dict.fromkeys(labels))),
-            "n_cells": np.asarray(counts.sum(axis=0)).ravel().astype(np.int64),
-            "n_donors": np.bincount(donors, minlength=len(labels)),
-            "recipe": pd.Categorical([f"{kind} ({origin[label]})" for label in labels]),
-            "n_moved": np.concatenate([draw.moved.sum(axis=1) for draw in draws]),
-            "n_repeated": np.concatenate([draw.repeated.sum(axis=1) for draw in draws]),
-            **{name: columns[name].array for name in columns},
-        },
-        index=pd.Index(names, name="patient"),
-    )
-
-
-def _new_names(labels: list[str], taken: set[str]) -> list[str]:
-    """Names of generated patients, numbered within their class, none of which a real patient has."""
-    names = [f"{label}_generated_{i}" for label in dict.fromkeys(labels) for i in range(labels.count(label))]
-    while not taken.isdisjoint(names):
-        names = [f"{name}_" for name in names]
-    return names

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def covariate_values(
-    recipes: Recipes, patients: pd.DataFrame, asked: Mapping[str, Any] | None
+    recipes: Recipes, patients: pd.DataFrame, asked: Mapping[str, Any] | None, *, of_values: bool = False
 ) -> Callable[[str, int, np.random.Generator], pd.DataFrame | None]:
     """How to draw the covariates of a number of patients of a class; ``None`` where the recipes have none.
 
@@ -31,6 +31,8 @@ def covariate_values(
         Real patients, with their label and covariates.
     asked
         Values that are the same for all generated patients.
+    of_values
+        Whether the labels of the patients are values, and all of them of one class.
     """
     if recipes.design is None:
         if asked is not None:
@@ -43,7 +45,8 @@ def covariate_values(
 
     def values(name: str, number: int, rng: np.random.Generator) -> pd.DataFrame:
         missing = [key for key in levels if key not in fixed]
-        real = patients.loc[patients["label"].astype(str) == name]
+        labels = patients["label"]
+        real = patients.loc[labels.notna() if of_values else labels.astype(str) == name]
         if missing and real.empty:
             msg = f"`covariates`: the class {name!r} has no patient here to draw from; give values of {_store.listed(missing)}."
             raise ValueError(msg)
@@ -99,4 +102,4 @@ def _warn_of_extrapolation(fixed: Mapping[str, Any], design: Design, recipes: Re
                 f"`covariates[{name!r}]`: {fixed[name]:g} lies outside {low:g} to {high:g}, where the patients of the "
                 "recipes are; their effect is extrapolated."
             )
-            warnings.warn(msg, UserWarning, stacklevel=4)
+            warnings.warn(msg, UserWarning, stacklevel=5)

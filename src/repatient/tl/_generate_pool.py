@@ -72,7 +72,7 @@ def read_pool(data: AnnData | MuData, params: dict[str, Any], learnt_from: pd.Da
         )
         raise ValueError(msg)
     mask = _store.read_mask(data, params["mask_obs"] if mask_obs is None else mask_obs)
-    patients = _store.read_patients(data, params["patient_key"], params["label_key"], params["donor_key"], mask)
+    patients = _store.read_classed_patients(data, params, mask)
     usable = patients.labelled
     if mask_obs is None:
         usable = usable & np.isin(patients.names.astype(str), np.asarray(learnt_from.index, dtype=str))

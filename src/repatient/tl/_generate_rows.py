@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 
 from repatient import _store
 from repatient.sampling import Draw, draw_patients, draw_with_effects, fit_donor_effects
@@ -28,6 +29,49 @@ class Drawn(NamedTuple):
 
     draw: Draw
     columns: dict[str, Any]
+
+
+class MadeOfCells(NamedTuple):
+    """Generated patients of all classes.
+
+    Parameters
+    ----------
+    counts
+        How many times each cell is in each patient, (n_obs, patients).
+    draws
+        Draws of each class.
+    columns
+        What else the table says of the patients of each class.
+    """
+
+    counts: sp.csc_matrix
+    draws: list[Draw]
+    columns: list[dict[str, Any]]
+
+    @classmethod
+    def draw(
+        cls,
+        draw_class: Callable[[str, int, np.random.Generator], Drawn],
+        numbers: Mapping[str, int],
+        rng: np.random.Generator,
+        n_obs: int,
+    ) -> MadeOfCells:
+        """Draw some patients of each class."""
+        drawn = [draw_class(name, number, rng) for name, number in numbers.items()]
+        draws = [part.draw for part in drawn]
+        counts = sp.hstack([draw.counts(n_obs) for draw in draws], format="csc", dtype=np.int32)
+        return cls(counts, draws, [part.columns for part in drawn])
+
+    def measures(self, donors: np.ndarray) -> dict[str, np.ndarray]:
+        """Sizes, donors, and cells that could not be drawn as asked, of each patient."""
+        entries = self.counts.tocoo()
+        of_patients = np.unique(np.stack([entries.col, donors[entries.row]]), axis=1)[0]
+        return {
+            "n_cells": np.asarray(self.counts.sum(axis=0)).ravel(),
+            "n_donors": np.bincount(of_patients, minlength=self.counts.shape[1]),
+            "n_moved": np.concatenate([draw.moved.sum(axis=1) for draw in self.draws]),
+            "n_repeated": np.concatenate([draw.repeated.sum(axis=1) for draw in self.draws]),
+        }
 
 
 @dataclass(frozen=True)
