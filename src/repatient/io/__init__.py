@@ -1,6 +1,7 @@
 """Files of recipes."""
 
+from repatient.io._export_recipes import export_recipes
 from repatient.io._read_recipes import read_recipes
 from repatient.io._write_recipes import write_recipes
 
-__all__ = ["read_recipes", "write_recipes"]
+__all__ = ["export_recipes", "read_recipes", "write_recipes"]

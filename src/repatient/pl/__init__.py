@@ -2,6 +2,7 @@
 
 from repatient.pl._attention import attention
 from repatient.pl._audit import audit
+from repatient.pl._compare_recipes import compare_recipes
 from repatient.pl._compositions import compositions
 from repatient.pl._embedding import embedding
 from repatient.pl._evaluation import evaluation
@@ -13,6 +14,7 @@ from repatient.pl._views import views
 __all__ = [
     "attention",
     "audit",
+    "compare_recipes",
     "compositions",
     "embedding",
     "evaluation",

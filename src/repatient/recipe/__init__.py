@@ -47,6 +47,10 @@ The posterior of :math:`(\mu, \tau)`, given all components of all classes with t
 approximation, is summed over a grid and gives the prior of :math:`\log s_k`; that of :math:`(m_k, \log s_k)` is summed
 over a grid of its own. With two unknowns a component there is no need of a sampler, whose convergence would have to be
 judged.
+
+.. data:: KINDS
+
+    Names of the families of recipes, described at :func:`repatient.tl.recipes`.
 """
 
 from repatient.recipe._composition import proportions

@@ -7,7 +7,17 @@ from scipy.linalg import helmert
 
 
 def proportions(counts: np.ndarray) -> np.ndarray:
-    """Share of each component in each patient."""
+    """Share of each component in each patient.
+
+    Parameters
+    ----------
+    counts
+        Cells of each patient in each component, (patients, K).
+
+    Returns
+    -------
+    Shares, (patients, K), rows summing to 1.
+    """
     counts = np.asarray(counts, dtype=np.float64)
     return counts / counts.sum(axis=1, keepdims=True)
 

@@ -2,6 +2,7 @@
 
 from repatient.tl._assign import assign
 from repatient.tl._audit import audit
+from repatient.tl._compare_recipes import compare_recipes
 from repatient.tl._distill import distill
 from repatient.tl._evaluate import evaluate
 from repatient.tl._evaluate_views import evaluate_views
@@ -19,6 +20,7 @@ __all__ = [
     "ViewEncoder",
     "assign",
     "audit",
+    "compare_recipes",
     "distill",
     "evaluate",
     "evaluate_views",
