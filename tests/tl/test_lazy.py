@@ -158,7 +158,7 @@ def test_a_table_in_obsm_is_read(cohort, tmp_path):
 
 @pytest.mark.parametrize("kind", ["zarr", "h5py"])
 def test_stored_arrays_are_recognised_as_lazy(tmp_path, kind):
-    from repatient._store import _embedding
+    from repatient._store import _embedding, _lazy
 
     rows = np.arange(12.0).reshape(6, 2)
     rows[4, 1] = np.nan
@@ -166,7 +166,7 @@ def test_stored_arrays_are_recognised_as_lazy(tmp_path, kind):
         stored = zarr.create_array(tmp_path / "a.zarr", data=rows, chunks=(2, 2))
     else:
         stored = h5py.File(tmp_path / "a.h5", "w").create_dataset("a", data=rows)
-    assert _embedding._is_lazy(stored)
+    assert _lazy.is_lazy(stored)
     np.testing.assert_array_equal(np.flatnonzero(_embedding._not_finite(stored)), [4])
 
 

@@ -125,6 +125,8 @@ def assign(
         If ``align="ot"`` and POT is not installed.
     KeyError
         If the reference holds no mixture, ``data`` not the embedding, or a column does not exist.
+    TypeError
+        If an argument, or what it names, is of a wrong type.
     ValueError
         If the embedding has other dimensions than the mixture, NaN or infinity, no class is shared, or the
         reference does not hold what the alignment needs.
@@ -141,12 +143,15 @@ def assign(
     Moments are those of the cells of each shared class with every patient counting the same, averaged over the classes:
     neither patients with many cells nor a cohort with more patients of one class move the map.
 
+    Embeddings that are not in memory are read piece by piece, as by :func:`repatient.tl.gmm`; a moved embedding is a
+    result, and is held in memory.
+
     See Also
     --------
     repatient.tl.recipes : Take over the recipe of a class from another cohort.
     repatient.evaluation.mmd_test : The test, for arrays.
     """
-    _store.check_data(data)
+    _store.check_data(data, copy=copy)
     _store.check_key(key_added, "key_added")
     _store.check_integer(random_state, "random_state", minimum=0)
     how = "raw" if align is None else align

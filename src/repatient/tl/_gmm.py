@@ -6,14 +6,13 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from anndata import AnnData
 
 from repatient import _store
 from repatient._docs import shared_docs
 from repatient.mixture import GaussianMixture, masked_rows, select_n_components
 
 if TYPE_CHECKING:
+    from anndata import AnnData
     from mudata import MuData
 
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -102,12 +101,18 @@ def gmm(
     makes them, or the dense ``X`` of a backed object) is read piece by piece and never held as a whole. The passes
     over a dask array run on the scheduler that dask is set to, on a cluster where there is a client.
 
+    :func:`repatient.tl.assign`, :func:`repatient.tl.recipes`, :func:`repatient.tl.generate`, :func:`repatient.tl.mil`,
+    :func:`repatient.tl.select` and :func:`repatient.tl.audit` take such objects, too. Those that need cells out of
+    order read an embedding of up to 1 GiB into memory and copy a larger one to a temporary file first. Results are
+    written to the object in memory, and the file stays as it is: keep them with ``data.to_memory()``,
+    :func:`repatient.io.write_recipes` or :func:`repatient.get.augmented`.
+
     See Also
     --------
     repatient.tl.assign : Use the mixture of another cohort.
     repatient.mixture.GaussianMixture : The estimator, for arrays.
     """
-    _store.check_data(data)
+    _store.check_data(data, copy=copy)
     _store.check_key(key_added, "key_added")
     _store.check_integer(random_state, "random_state", minimum=0)
     candidates = _candidates(n_components)
@@ -181,9 +186,6 @@ def _groups(data: AnnData | MuData, patient_key: str | None, mask: np.ndarray | 
     if patient_key is None:
         msg = "`patient_key` is needed to select `n_components`: the held-out log-likelihood is that of whole patients."
         raise ValueError(msg)
-    if not isinstance(data.obs, pd.DataFrame):
-        # The columns of an object that was read lazily are no Series.
-        data = AnnData(obs=data.obs.to_memory())
     codes = _store.read_patients(data, patient_key, mask=mask).codes
     return codes if mask is None else codes[mask]
 
