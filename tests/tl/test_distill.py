@@ -94,6 +94,19 @@ def test_a_table_of_pairs_and_a_translator(mdata, fits):
     np.testing.assert_array_equal(fits[1][1], 2 * mdata["rna"].X[:, :2])
 
 
+def test_features_of_a_teacher_in_place_of_the_partner(mdata, fits):
+    rna = mdata["rna"]
+    rna.obsm["X_other"] = np.random.default_rng(1).standard_normal((120, 7)).astype(np.float32)
+    rp.tl.distill(mdata, "rna", "protein", teacher="X_other", mask_obs="half", **QUICK)
+    np.testing.assert_array_equal(fits[0][2]["teacher"], rna.obsm["X_other"][:60])
+    assert rna.uns["X_spi"]["params"]["teacher"] == "X_other"
+    taught = rna.obsm["X_spi"].copy()
+    rp.tl.distill(mdata, "rna", "protein", mask_obs="half", **QUICK)
+    assert not np.allclose(taught, rna.obsm["X_spi"])
+    rp.tl.distill(mdata, "rna", "protein", partner="none", teacher="X_other", **QUICK)
+    assert fits[2][1] is None
+
+
 def test_a_counted_target_is_learnt_from_as_logarithms(mdata, fits):
     mdata["protein"].X = np.random.default_rng(0).poisson(20, mdata["protein"].shape).astype(np.float32)
     mdata["rna"].obsm["X_protein_synthetic"] = np.abs(mdata["rna"].obsm["X_protein_synthetic"])
@@ -194,6 +207,8 @@ def test_copy_touches_nothing(mdata, untouched):
         (ValueError, "`pairs` has 1 rows outside", {"partner": "authentic", "pairs": [[0, 0], [120, 0]]}),
         (ValueError, "more than one partner", {"partner": "authentic", "pairs": [[0, 0], [0, 1]]}),
         (KeyError, "`primary_rep`: no view 'X_pca'", {"primary_rep": "X_pca"}),
+        (KeyError, "`teacher`: no view 'X_pca'", {"teacher": "X_pca"}),
+        (ValueError, "`teacher` has NaN or infinity", {"teacher": "missing"}),
         (TypeError, "`primary_rep` is the name of a view", {"primary_rep": 1}),
         (ValueError, r"shape \(120, 3, 4\); vectors", {"primary_rep": "cube"}),
         (ValueError, "channels last", {"primary_rep": "last"}),

@@ -25,7 +25,7 @@ def fits(monkeypatch):
     fit = Encoder.fit
 
     def note(self, X, partner=None, **kwargs):
-        calls.append((self.n_steps, X, partner, kwargs))
+        calls.append((self.n_steps, X, partner, kwargs, self.distill))
         return fit(self, X, partner, **kwargs)
 
     monkeypatch.setattr(Encoder, "fit", note)
@@ -40,11 +40,12 @@ def test_every_arm_gets_what_it_is_called_after(comparison, fits):
     assert all(set(metrics) == {"linear", "linear_few", "knn"} for metrics in errors.values())
     assert errors["translation"]["linear"] == 0
     a, b = comparison.training.rows, comparison.training.synthetic
-    random, single, half, few, shuffled, synthetic, everything = fits
-    assert [call[0] for call in fits] == [0, 10, 5, 10, 10, 10, 10]
+    random, single, plain_half, plain_few, half, few, shuffled, synthetic, everything = fits
+    assert [call[0] for call in fits] == [0, 10, 5, 10, 5, 10, 10, 10, 10]
     assert random[2] is None
     assert single[2] is None
-    for call in (half, few):
+    assert [call[4] for call in (plain_half, plain_few, half, few, synthetic)] == [0, 0, 1, 1, 1]
+    for call in (plain_half, plain_few, half, few):
         np.testing.assert_array_equal(call[1], a[20:32])
         np.testing.assert_array_equal(call[2], b[20:32])
     assert sorted(map(tuple, shuffled[2])) == sorted(map(tuple, b))

@@ -19,7 +19,9 @@ def benchmark():
         pytest.skip(f"the benchmark {BENCHMARK} is not there")
     spec = importlib.util.spec_from_file_location("views_digits", BENCHMARK)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(BENCHMARK.parent)
+        spec.loader.exec_module(module)
     return module
 
 

@@ -44,6 +44,7 @@ def distill(
     objective: str = "infonce",
     branches: int | None = None,
     distill: float = 1.0,
+    teacher: str | None = None,
     dim: int = 128,
     n_steps: int = 2000,
     batch_size: int = 128,
@@ -95,6 +96,9 @@ def distill(
         or less on held-out pairs, and 3 elsewhere; a warning says so where nothing is known of them.
     distill
         Weight of heads that predict the partner from the encoder, beside the objective; 0 for none.
+    teacher
+        Key of ``obsm`` of the primary modality with features (n_obs, f) that a head predicts in place of the partner, such
+        as an embedding by another model. ``None``: the partner.
     dim
         Dimensions of the embedding.
     n_steps, batch_size, learning_rate
@@ -152,6 +156,7 @@ def distill(
     patients = views.patients(patient_key)
     rows = read_rows(views.primary, primary_rep, "primary_rep")
     of, partners = _partners(views, rows, partner, translator, synthetic_key, pairs, privileged_rep, mask)
+    features = None if teacher is None else read_rows(views.primary, teacher, "teacher")
     chosen = _branches(views, partner, synthetic_key) if branches is None else branches
     settings: dict[str, Any] = {
         "objective": objective,
@@ -166,7 +171,13 @@ def distill(
     others = dict(encoder or {})
     _refuse_twice(settings, others)
     model = Encoder(**settings, **others, device=device, progress=progress)
-    model.fit(rows[of], partners, groups=None if patients is None else patients[of], checkpoint=checkpoint)
+    model.fit(
+        rows[of],
+        partners,
+        teacher=None if features is None else features[of],
+        groups=None if patients is None else patients[of],
+        checkpoint=checkpoint,
+    )
     params = _store.record(
         primary=primary,
         privileged=privileged,
@@ -178,6 +189,7 @@ def distill(
         privileged_rep=privileged_rep,
         mask_obs=_store.storable_mask(mask_obs),
         patient_key=patient_key,
+        teacher=teacher,
         encoder=json.dumps(others, default=repr),
         device=device,
         n_trained=len(of),
@@ -190,8 +202,8 @@ def distill(
     target = ViewPair.of(data, primary, privileged).primary
     target.obsm[key_added] = embedding
     target.uns[key_added] = {"params": params, "history": pd.DataFrame(model.history_).rename(index=str)}
-    features = feature_names(views.primary, primary_rep)
-    result = ViewEncoder(model, primary=primary, use_rep=primary_rep, features=features)
+    names = feature_names(views.primary, primary_rep)
+    result = ViewEncoder(model, primary=primary, use_rep=primary_rep, features=names)
     return (result, data) if copy else result
 
 

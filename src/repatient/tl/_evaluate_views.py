@@ -78,13 +78,14 @@ def evaluate_views(
         Share of the observations (or patients) that are held out where there is no ``mask_obs``.
     arms
         Some of ``"raw"`` (the primary view itself), ``"random"`` (an untrained encoder), ``"single"`` (no partner),
-        ``"authentic_few"`` (``n_pairs`` measured pairs at the best of ``budgets``, chosen on the test rows, which flatters
-        it), ``"shuffled"`` (partners of other observations), ``"translation"`` (the synthetic view as features),
-        ``"synthetic"`` and ``"authentic_all"``. ``None``: all of them.
+        ``"contrastive_few"`` (``n_pairs`` measured pairs by the objective alone), ``"authentic_few"`` (the same pairs, and
+        heads that predict the measured partner, as ``"synthetic"`` has them), both at the best of ``budgets``, chosen on
+        the test rows, which flatters them, ``"shuffled"`` (partners of other observations), ``"translation"`` (the
+        synthetic view as features), ``"synthetic"`` and ``"authentic_all"``. ``None``: all of them.
     n_pairs
         Number of the few pairs.
     budgets
-        Shares of the steps that ``"authentic_few"`` is trained for.
+        Shares of the steps that the two arms of few pairs are trained for.
     n_labels
         Labelled observations of the reader with few labels.
     n_seeds

@@ -39,10 +39,10 @@ def to_comparable(
     """Views as a translator's features, or, of a target that was counted, as logarithms."""
     if translator is not None:
         return translator.target_features(values)
-    counted = views.privileged is not None and _are_counts(
-        read_rows(views.privileged, privileged_rep, "privileged_rep")
-    )
-    return np.log1p(np.maximum(values, 0)) if counted and values.ndim == 2 else values
+    if values.ndim != 2 or views.privileged is None:
+        return values
+    counted = _are_counts(read_rows(views.privileged, privileged_rep, "privileged_rep"))
+    return np.log1p(np.maximum(values, 0)) if counted else values
 
 
 def _are_counts(values: np.ndarray) -> bool:

@@ -1,4 +1,9 @@
-"""Views: a second modality of the same rows, measured or synthetic, and encoders that learn from it."""
+"""Views: a second modality of the same rows, measured or synthetic, and encoders that learn from it.
+
+.. data:: ARMS
+
+    Names of the arms of a comparison, described at :func:`repatient.tl.evaluate_views`.
+"""
 
 from __future__ import annotations
 

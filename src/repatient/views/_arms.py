@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 
     Representation = tuple[NDArray[np.float32], NDArray[np.float32]]
 
-ARMS = ("raw", "random", "single", "authentic_few", "shuffled", "translation", "synthetic", "authentic_all")
+ARMS = (
+    "raw",
+    "random",
+    "single",
+    "contrastive_few",
+    "authentic_few",
+    "shuffled",
+    "translation",
+    "synthetic",
+    "authentic_all",
+)
+MEASURED = ("contrastive_few", "authentic_few", "authentic_all")
 
 
 @dataclass(frozen=True)
@@ -83,13 +94,13 @@ def compare_arms(
         Rows, partners and labels.
     arms
         Some of ``ARMS``. ``"raw"``: the primary view itself, as encoders read it. ``"random"``: an untrained encoder.
-        ``"single"``: no partner, the same budget. ``"authentic_few"``: the first ``n_pairs`` measured pairs alone, at the
-        best of ``budgets`` *on the test rows*, which flatters it. ``"shuffled"``: synthetic partners of other rows.
-        ``"translation"``: the synthetic view as features. ``"synthetic"``: what is put to the test.
-        ``"authentic_all"``: all measured pairs. The two arms of measured pairs are left out where there are fewer than
-        two.
+        ``"single"``: no partner, the same budget. ``"contrastive_few"``: the first ``n_pairs`` measured pairs alone, by
+        the objective alone. ``"authentic_few"``: the same pairs with heads that predict the measured partner, too, as the
+        arm ``"synthetic"`` has them. Both are at the best of ``budgets`` *on the test rows*, which flatters them. ``"shuffled"``: synthetic partners of other rows. ``"translation"``: the
+        synthetic view as features. ``"synthetic"``: what is put to the test. ``"authentic_all"``: all measured pairs.
+        The arms of measured pairs are left out where there are fewer than two.
     n_pairs
-        Pairs of ``"authentic_few"``.
+        Pairs of ``"contrastive_few"`` and ``"authentic_few"``.
     budgets
         Shares of the steps of the other arms.
     n_labels
@@ -105,18 +116,20 @@ def compare_arms(
     """
     settings: dict[str, Any] = {"random_state": random_state, **(encoder or {})}
     bench = _Bench(comparison, settings)
+    few = min(n_pairs, len(comparison.paired))
     makers: dict[str, Callable[[], Iterator[Representation]]] = {
         "raw": bench.raw,
         "random": lambda: bench.encoded(None, n_steps=0),
         "single": lambda: bench.encoded(None),
-        "authentic_few": lambda: bench.measured(min(n_pairs, len(comparison.paired)), budgets),
+        "contrastive_few": lambda: bench.measured(few, budgets, distill=0.0),
+        "authentic_few": lambda: bench.measured(few, budgets),
         "shuffled": bench.shuffled,
         "translation": bench.translation,
         "synthetic": lambda: bench.encoded(comparison.training.synthetic),
         "authentic_all": lambda: bench.measured(len(comparison.paired), (1.0,)),
     }
     for arm in arms:
-        if arm.startswith("authentic") and len(comparison.paired) < 2:
+        if arm in MEASURED and len(comparison.paired) < 2:
             continue
         training, tested = comparison.training, comparison.test
         errors = [
@@ -159,12 +172,12 @@ class _Bench:
         order = np.random.default_rng(self.settings["random_state"]).permutation(len(partners))
         yield from self.encoded(partners[order])
 
-    def measured(self, n_pairs: int, budgets: Sequence[float]) -> Iterator[Representation]:
+    def measured(self, n_pairs: int, budgets: Sequence[float], **changes: Any) -> Iterator[Representation]:
         """Encoders trained on measured pairs alone."""
         of, groups = self.comparison.paired[:n_pairs], self.comparison.groups
         full = int(self.settings.get("n_steps", Encoder().n_steps))
         for share in budgets:
-            encoder = Encoder(**{**self.settings, "n_steps": max(round(share * full), 1)})
+            encoder = Encoder(**{**self.settings, "n_steps": max(round(share * full), 1), **changes})
             rows, partners = self.comparison.training.rows[of], self.comparison.authentic[:n_pairs]
             yield self._embed(encoder.fit(rows, partners, groups=None if groups is None else groups[of]))
 

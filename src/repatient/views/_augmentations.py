@@ -130,6 +130,11 @@ def move(images: Tensor, pose: Tensor) -> Tensor:
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
+def in_pose(images: Tensor, pose: Tensor | None) -> Tensor:
+    """Images in a pose, or as they are without one."""
+    return images if pose is None else move(images, pose)
+
+
 def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Drawn on the CPU wherever the batch is, so that a seed means the same everywhere."""
     return torch.rand(shape, generator=generator)

@@ -53,6 +53,10 @@ def compare_clusters(source: NDArray[np.floating], target: NDArray[np.floating],
         Rows in the same features: linked ones, or translated and measured ones.
     random_state
         Seed of the rows drawn and of the clusters.
+
+    Returns
+    -------
+    The table of :func:`compare_groups`, one row a cluster.
     """
     rng = np.random.default_rng(random_state)
     drawn = [view[np.sort(rng.permutation(len(view))[:_MOST_ROWS])] for view in (source, target)]
@@ -66,7 +70,19 @@ def compare_clusters(source: NDArray[np.floating], target: NDArray[np.floating],
 
 
 def hallucination_warning(table: pd.DataFrame, *, what: str) -> str | None:
-    """What to warn of, if some of the groups are missing from the target."""
+    """What to warn of, if some of the groups are missing from the target.
+
+    Parameters
+    ----------
+    table
+        What :func:`compare_groups` or :func:`compare_clusters` returned.
+    what
+        What the groups are, for the message, such as ``"cell_type"``.
+
+    Returns
+    -------
+    The message, or ``None`` where no group is missing.
+    """
     missing = table.index[table["missing"]]
     if not len(missing):
         return None

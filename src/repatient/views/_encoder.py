@@ -46,7 +46,8 @@ class Encoder(BaseEstimator):
     distill
         Weight of heads that predict the partner (or the ``teacher`` of :meth:`fit`) beside the objective: linearly from
         the embedding, images at 8 × 8 places, and, where both views are images of one size, pixel by pixel from the
-        inner layers of the encoder. What the partner says linearly, the embedding then says, too. 0 for none.
+        inner layers of the encoder. Of images, it is what they show beyond the mean partner. What the partner says
+        linearly, the embedding then says, too. 0 for none.
     dim
         Dimensions of the embedding.
     width

@@ -82,12 +82,15 @@ class Prepared:
         Features (n, f) for the head on the embedding; None where it predicts partners that are images, or nothing.
     n_taught
         Features that the head predicts; 0 for no heads.
+    typical
+        Mean of training partners that are images, as an encoder reads it, (1, C, H, W); None of others.
     """
 
     primary: Preparation
     privileged: Preparation | None
     taught: NDArray[np.float32] | None
     n_taught: int
+    typical: torch.Tensor | None = None
 
     def network(self, generator: torch.Generator, **widths: int) -> ViewNetwork:
         """Network for such views."""
@@ -106,6 +109,7 @@ class Prepared:
             None if views.partners is None else take(views.partners),
             self.privileged,
             None if self.taught is None else take(self.taught),
+            None if self.typical is None else self.typical.to(device),
         )
 
 
@@ -124,14 +128,17 @@ def prepare(
         privileged = _prepare(views.partners, training, kinds[1], augmentations[1], "partner")
     if not distill:
         return Prepared(primary, privileged, None, 0)
+    typical = None
+    if privileged is not None and views.partners is not None and privileged.kind == "images":
+        typical = privileged.plain(torch.from_numpy(views.partners[training].mean(axis=0, keepdims=True)))
     if views.features is not None:
         features = views.features.reshape(len(views.features), -1)
         taught = Preparation.fit(features[training], "vectors", None).flat(features)
-        return Prepared(primary, privileged, taught, taught.shape[1])
+        return Prepared(primary, privileged, taught, taught.shape[1], typical)
     if privileged is None or views.partners is None:
         return Prepared(primary, privileged, None, 0)
-    if privileged.kind == "images":
-        return Prepared(primary, privileged, None, n_pooled(privileged.shape))
+    if typical is not None:
+        return Prepared(primary, privileged, None, n_pooled(privileged.shape), typical)
     taught = privileged.flat(views.partners)
     return Prepared(primary, privileged, taught, taught.shape[1])
 

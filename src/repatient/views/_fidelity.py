@@ -39,7 +39,17 @@ def foscttm(translated: ArrayLike, measured: ArrayLike) -> NDArray[np.float64]:
 
 
 def feature_correlation(translated: ArrayLike, measured: ArrayLike) -> NDArray[np.float64]:
-    """Pearson correlation of each feature over the rows, (d,); NaN for features that are constant on either side."""
+    """Pearson correlation of each feature over the rows.
+
+    Parameters
+    ----------
+    translated, measured
+        Features of the same rows, (n, ...).
+
+    Returns
+    -------
+    The correlations, (d,); NaN for features that are constant on either side.
+    """
     a, b = (values - values.mean(axis=0) for values in (_flat(translated), _flat(measured)))
     norms = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
     return np.divide((a * b).sum(axis=0), norms, out=np.full(a.shape[1], np.nan), where=norms > 1e-12)
@@ -48,9 +58,18 @@ def feature_correlation(translated: ArrayLike, measured: ArrayLike) -> NDArray[n
 def neighbour_overlap(
     translated: ArrayLike, measured: ArrayLike, n_neighbors: int = _N_NEIGHBORS
 ) -> NDArray[np.float64]:
-    """Share of the nearest rows of each that are the same among translated and among measured rows, (n,).
+    """Share of the nearest rows of each that are the same among translated and among measured rows.
 
-    By chance it is about ``n_neighbors / (n - 1)``.
+    Parameters
+    ----------
+    translated, measured
+        Features of the same rows, (n, ...).
+    n_neighbors
+        How many nearest rows to compare.
+
+    Returns
+    -------
+    The shares, (n,); by chance about ``n_neighbors / (n - 1)``.
     """
     a, b = _flat(translated), _flat(measured)
     k = min(n_neighbors, len(a) - 1)
@@ -60,9 +79,20 @@ def neighbour_overlap(
 
 
 def distribution_match(translated: ArrayLike, measured: ArrayLike, random_state: int = 0) -> float:
-    """Energy distance between translated and measured rows relative to their mean distance: 0 is a perfect match, 1 none.
+    """Energy distance between translated and measured rows relative to their mean distance.
 
     At most 2,000 rows of each are compared (Székely and Rizzo 2013, the energy coefficient of inhomogeneity).
+
+    Parameters
+    ----------
+    translated, measured
+        Rows in the same features, (n, ...) and (m, ...); they need not be pairs.
+    random_state
+        Seed of the rows that are compared.
+
+    Returns
+    -------
+    0 for a perfect match, 1 for none.
     """
     rng = np.random.default_rng(random_state)
     a, b = (x[np.sort(rng.permutation(len(x))[:_MOST_ROWS])] for x in (_flat(translated), _flat(measured)))
@@ -74,7 +104,21 @@ def distribution_match(translated: ArrayLike, measured: ArrayLike, random_state:
 def read_as(
     translated: ArrayLike, measured: ArrayLike, measured_groups: ArrayLike, n_neighbors: int = _N_NEIGHBORS
 ) -> NDArray[np.object_]:
-    """Group that each translated row looks like: that of most of its nearest measured rows, (n,)."""
+    """Group that each translated row looks like: that of most of its nearest measured rows.
+
+    Parameters
+    ----------
+    translated, measured
+        Rows in the same features, (n, ...) and (m, ...).
+    measured_groups
+        Group of each measured row, (m,); rows without one (NaN) have no vote.
+    n_neighbors
+        How many nearest rows vote.
+
+    Returns
+    -------
+    Names of the groups, (n,).
+    """
     a, b = _flat(translated), _flat(measured)
     codes, names = pd.factorize(np.asarray(measured_groups, dtype=object), sort=True)
     known = codes >= 0
@@ -126,7 +170,17 @@ def by_group(translated: ArrayLike, measured: ArrayLike, groups: ArrayLike) -> p
 
 
 def agreement(maps: list[NDArray[np.float32]]) -> float:
-    """Mean correlation of features between translations of the same rows by maps of different seeds; 1 if all agree."""
+    """Mean correlation of features between translations of the same rows by maps of different seeds.
+
+    Parameters
+    ----------
+    maps
+        Translations of the same rows, each (n, ...).
+
+    Returns
+    -------
+    1 if all agree; NaN where there is nothing to compare.
+    """
     correlations = [feature_correlation(maps[i], maps[j]) for i in range(len(maps)) for j in range(i)]
     there = np.concatenate(correlations)
     there = there[~np.isnan(there)]

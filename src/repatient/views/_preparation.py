@@ -13,7 +13,7 @@ from repatient.views._augmentations import (
     CountAugmentation,
     ImageAugmentation,
     VectorAugmentation,
-    move,
+    in_pose,
 )
 from repatient.views._spaces import WIDE, VectorSpace, are_counts
 
@@ -107,8 +107,7 @@ class Preparation:
 
     def moved(self, rows: Tensor, pose: Tensor | None) -> Tensor:
         """What the encoder reads of rows as they are, images in a pose."""
-        plain = self.plain(rows)
-        return plain if pose is None or self.kind != "images" else move(plain, pose)
+        return in_pose(self.plain(rows), pose if self.kind == "images" else None)
 
     def augmented(self, rows: Tensor, pose: Tensor | None, generator: torch.Generator) -> Tensor:
         """What the encoder reads of rows that are changed at random, images in a pose."""

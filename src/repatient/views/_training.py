@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from repatient._progress import progress_bar
+from repatient.views._augmentations import in_pose
 from repatient.views._encoder_networks import pooled
 from repatient.views._objectives import OBJECTIVES
 
@@ -41,13 +42,17 @@ class Plan:
 
 @dataclass(frozen=True)
 class Material:
-    """Rows of the primary view, their partners and what the head is to predict of them, on the device."""
+    """Rows of the primary view, their partners and what the head is to predict of them, on the device.
+
+    ``typical`` is the mean of partners that are images, as an encoder reads it, (1, C, H, W).
+    """
 
     rows: Tensor
     primary: Preparation
     partners: Tensor | None = None
     privileged: Preparation | None = None
     taught: Tensor | None = None
+    typical: Tensor | None = None
 
 
 @dataclass
@@ -180,9 +185,9 @@ def batch_loss(
         branches.append(network.projector(network.encoder(material.primary.augmented(rows, other, generator))))
     partners = None if material.partners is None else material.partners[batch]
     if partners is not None and network.privileged is not None and material.privileged is not None:
-        # Images of both views are seen in one pose, so that what is where may be learnt, too.
-        shared = pose if pose is not None else material.privileged.draw_pose(len(rows), generator)
-        branches.append(network.privileged(material.privileged.augmented(partners, shared, generator)))
+        # In a pose of its own: of one pose, views would agree whatever they show.
+        own = material.privileged.draw_pose(len(rows), generator)
+        branches.append(network.privileged(material.privileged.augmented(partners, own, generator)))
     agree = OBJECTIVES[plan.objective]
     pairs = [(first, second) for i, first in enumerate(branches) for second in branches[i + 1 :]]
     loss = torch.stack([agree(first, second) for first, second in pairs]).mean()
@@ -204,8 +209,10 @@ def _distillation(
     """Errors of the heads that predict the partner, or a teacher's features, from the embedding and from the trunk."""
     errors = []
     seen = None
-    if partners is not None and material.privileged is not None and material.privileged.kind == "images":
-        seen = material.privileged.moved(partners, pose)
+    if partners is not None and material.privileged is not None and material.typical is not None:
+        # What a mean partner shows in that pose says nothing of the row.
+        typical = material.typical.expand(len(partners), -1, -1, -1)
+        seen = in_pose(material.privileged.plain(partners) - typical, pose)
     if network.head is not None:
         target = taught if taught is not None or seen is None else pooled(seen)
         if target is not None:
