@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import dask
 import numpy as np
+from dask.base import compute
+from dask.delayed import delayed
 
 from repatient.mixture._chunks import NotFiniteError
 from repatient.mixture._sources import RowSource, refuse_sparse
@@ -51,19 +52,19 @@ class DaskRows(RowSource):
         summaries = self._apply(summarise)
         while len(summaries) > 1:
             summaries = [
-                dask.delayed(_merge_all, pure=False)(merge, summaries[start : start + _MERGED_AT_ONCE])
+                delayed(_merge_all, pure=False)(merge, summaries[start : start + _MERGED_AT_ONCE])
                 for start in range(0, len(summaries), _MERGED_AT_ONCE)
             ]
         return summaries[0].compute()
 
     def collect(self, describe: Callable[[Any], tuple[NDArray[Any], ...]]) -> tuple[NDArray[Any], ...]:
-        described = dask.compute(*self._apply(describe))
+        described = compute(*self._apply(describe))
         return tuple(np.concatenate(arrays) for arrays in zip(*described, strict=True))
 
     def _apply(self, function: Callable[[Any], Any]) -> list[Any]:
         """One task a part; the function, with the parameters that it holds, travels once a worker."""
-        shared = dask.delayed(function, pure=False, traverse=False)
-        call = dask.delayed(_call, pure=False)
+        shared = delayed(function, pure=False, traverse=False)
+        call = delayed(_call, pure=False)
         return [call(shared, part, start) for part, start in zip(self._parts, self._starts, strict=True)]
 
 

@@ -11,6 +11,8 @@ from repatient.mixture._chunks import block_length, fold, iter_blocks
 from repatient.mixture._parameters import Parameters
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     RunningMoments = tuple[int, NDArray[np.float64], NDArray[np.float64]]
@@ -73,7 +75,7 @@ def moments_of_mixture(parameters: Parameters) -> Moments:
     mean = weights @ means
     deviation = means - mean
     between = (weights[:, None] * deviation).T @ deviation
-    within = {
+    within: dict[str, Callable[[], NDArray[np.float64]]] = {
         "full": lambda: np.tensordot(weights, covariances, axes=1),
         "tied": lambda: covariances,
         "diag": lambda: np.diag(weights @ covariances),
