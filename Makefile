@@ -14,6 +14,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install -qq -c constraints.txt
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
+READY_DOC := $(VENV)/.ready-doc
 VENV_BENCH := .venv-bench
 READY_BENCH := $(VENV_BENCH)/.ready
 UNFINISHED := $(VENV)/.unfinished
@@ -35,7 +36,7 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help venv demo test lint notebooks bench bench-mil evidence clean
+.PHONY: help venv demo test lint docs notebooks bench bench-mil evidence trust wheel floors clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s  %s\n", $$1, $$2 }' Makefile
@@ -63,6 +64,11 @@ lint: $(READY_DEV) ## check style, format and types
 	@$(PY) -m ruff format --check
 	@$(PY) -m mypy
 
+docs: $(READY_DOC) ## build the site into docs/_build/html; a warning is an error
+	@rm -rf docs/_generated
+	@MPLBACKEND=Agg OMP_NUM_THREADS=1 $(PY) -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 # The kernel draws into the notebook only if no other backend is asked for.
 notebooks: $(READY) ## execute notebooks/*.ipynb in place
 	@env -u MPLBACKEND $(PY) -c 'from nbclient.cli import main; main()' --inplace notebooks/*.ipynb
@@ -77,8 +83,17 @@ bench: $(READY_BENCH) ## measure speed against peers and write docs/benchmarks: 
 evidence: $(READY) ## measure on real cohorts what the methods gain and write docs/benchmarks: hours, or NAME=realism for one
 	@$(PY) benchmarks/pages.py $(or $(NAME),evidence) -- $(ARGS)
 
+trust: $(READY) ## test on 1,000 random cohorts a function and with 50 kills of each kind of write
+	@MPLBACKEND=Agg OMP_NUM_THREADS=1 REPATIENT_TRUST=1000 $(PY) -m pytest tests/trust --numprocesses=logical --maxprocesses=4 $(ARGS)
+
+wheel: ## build the package, install it alone elsewhere and run its tests there: ARGS="tests/recipe" for some
+	@.github/scripts/test_wheel.sh $(ARGS)
+
+floors: ## run the tests with the oldest versions that pyproject.toml allows
+	@PYTHON="$(or $(PYTHON),python3.11)" .github/scripts/test_floors.sh $(ARGS)
+
 clean: ## remove demo/, caches and build products; .venv stays
-	@rm -rf demo build dist htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf demo build dist docs/_build docs/_generated htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -path ./$(VENV) -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 # A .venv that was moved here runs the sources of its old folder, so READY names the folder that it is for; one whose
@@ -111,6 +126,11 @@ $(READY): pyproject.toml constraints.txt
 $(READY_DEV): $(READY)
 	@echo "Adding ruff, mypy and pre-commit to $(VENV)…"
 	@$(PIP) --group dev
+	@touch $@
+
+$(READY_DOC): $(READY)
+	@echo "Adding sphinx to $(VENV)…"
+	@$(PIP) --group doc
 	@touch $@
 
 $(READY_BENCH): $(READY)

@@ -17,19 +17,21 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 PAGES = HERE.parent / "docs" / "benchmarks"
 SPEED = ("mixture_speed", "mixture_out_of_core", "draws", "mil_speed")
-EVIDENCE = ("low_data", "missing_class", "transfer", "realism", "ablation")
+EVIDENCE = ("low_data", "missing_class", "transfer", "realism", "ablation", "views_digits", "views_cite")
+SCALE = ("atlas",)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = ", ".join((*SPEED, *EVIDENCE))
+    there_are = (*SPEED, *EVIDENCE, *SCALE)
+    known = ", ".join(there_are)
     parser.add_argument(
         "names", nargs="+", metavar="NAME", help=f"some of {known}; or speed, or evidence, for all of one kind"
     )
     given, arguments = split(sys.argv[1:])
     kinds = {"speed": SPEED, "evidence": EVIDENCE}
     names = [name for word in parser.parse_args(given).names for name in kinds.get(word, (word,))]
-    unknown = [name for name in names if name not in (*SPEED, *EVIDENCE)]
+    unknown = [name for name in names if name not in there_are]
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {known}")
     for name in names:

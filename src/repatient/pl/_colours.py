@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import matplotlib as mpl
 import numpy as np
@@ -18,7 +18,7 @@ from repatient.pl._palette import CLASS_COLOURS, COMPONENT_START, distinct_colou
 if TYPE_CHECKING:
     from anndata import AnnData
 
-Palette = str | Sequence[str] | Mapping[str, str]
+Palette: TypeAlias = str | Sequence[str] | Mapping[str, str]
 
 
 @dataclass(frozen=True)
