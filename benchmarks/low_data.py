@@ -1,6 +1,6 @@
 """Few patients a class: every method against no augmentation, on the shared cohorts.
 
-python benchmarks/low_data.py [--data FOLDER] [--splits 30] [--jobs 2] [--methods none recipe+psemix]
+python benchmarks/low_data.py [--data FOLDER] [--splits 30] [--jobs 2] [--methods none recipe+psemix+insmix]
 
 In every split a quarter of the donors is tested on, and n patients a class, drawn from the others, are trained on;
 everything is fitted on these n. All methods take the same gradient steps from the same weights, and no result decides
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-METHODS = ("none", "recipe+psemix", "recipe", "psemix", "same_class_mixing", "oversampling")
-METHODS += ("remix", "rankmix", "mixup", "insmix", "null")
+METHODS = ("none", "recipe+psemix+insmix", "recipe+psemix", "recipe", "insmix", "psemix")
+METHODS += ("same_class_mixing", "oversampling", "remix", "rankmix", "mixup", "null")
 NUMBERS = (3, 5, 10)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import mudata as md
 import numpy as np
 import pandas as pd
 import pytest
@@ -88,3 +89,12 @@ def test_column_that_is_gone(generated):
     del generated.obs["label"]
     with pytest.raises(KeyError, match="label_key.*'label'"):
         rp.get.generated(generated)
+
+
+def test_variables_of_one_name_in_two_modalities(generated):
+    mdata = md.MuData({"rna": generated.copy(), "again": generated[:, :5].copy()})
+    for part in ("obs", "uns", "obsm"):
+        for key in list(getattr(generated, part)):
+            getattr(mdata, part)[key] = getattr(generated, part)[key]
+    with pytest.raises(ValueError, match="variables of the same name, .*var_names_make_unique"):
+        rp.get.augmented(mdata)

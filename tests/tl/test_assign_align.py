@@ -224,10 +224,11 @@ def test_missing_class_from_a_file_end_to_end(target, external, keys, tmp_path):
 
 
 def test_a_file_without_moments(target, external, keys, tmp_path):
-    path = write(target, tmp_path / "new.recipes.h5", keys)
-    with h5py.File(path, "r+") as file:
-        del file["cohort"]
-        file.attrs["version"] = 1
+    path = tmp_path / "old.recipes.h5"
+    with h5py.File(write(target, tmp_path / "new.recipes.h5", keys)) as new, h5py.File(path, "w") as old:
+        for name in ("gmm", "recipes"):
+            new.copy(name, old)
+        old.attrs["format"], old.attrs["version"] = new.attrs["format"], 1
     rp.tl.assign(external, path, **keys)
     assert report(external)["quantiles"] == "in-sample"
     with pytest.raises(ValueError, match="align='moments'.*moments in each class"):

@@ -100,14 +100,13 @@ def test_log_ratio_transfer_moves_every_subtype(subtyped, keys):
 
 def test_files_of_the_first_version_are_still_read(generated, tmp_path):
     rp.io.write_recipes(generated, tmp_path / "a.h5")
-    with h5py.File(tmp_path / "a.h5", "r+") as file:
-        file.attrs["version"] = 1
-        for name in ("cohort",):
-            if name in file:
-                del file[name]
+    with h5py.File(tmp_path / "a.h5") as new, h5py.File(tmp_path / "old.h5", "w") as old:
+        for name in ("gmm", "recipes"):
+            new.copy(name, old)
+        old.attrs["format"], old.attrs["version"] = new.attrs["format"], 1
         for name in ("n_subtypes", "covariates"):
-            del file[f"recipes/params/{name}"]
-    content = rp.io.read_recipes(tmp_path / "a.h5")
+            del old[f"recipes/params/{name}"]
+    content = rp.io.read_recipes(tmp_path / "old.h5")
     assert rp.tl.recipes(
         generated, patient_key="patient", label_key="label", labels=["healthy"], reference=content, copy=True
     ).uns["recipes"]["classes"].tolist() == ["healthy"]

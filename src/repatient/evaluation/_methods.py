@@ -11,9 +11,10 @@ from repatient.evaluation._training import FOR_ALL_CLASSES, FOR_MISSING_CLASS, M
 if TYPE_CHECKING:
     from repatient.evaluation._workshop import Workshop
 
+_MIXING = ("recipe+psemix+insmix", "recipe", "recipe_fixed", "psemix", "insmix", "same_class_mixing")
 DEFAULTS = {
-    "full": ("none", "recipe+psemix", "recipe", "recipe_fixed", "psemix", "same_class_mixing", "null", "size_only"),
-    "low_data": ("none", "recipe+psemix", "recipe", "recipe_fixed", "psemix", "same_class_mixing", "null", "size_only"),
+    "full": ("none", *_MIXING, "null", "size_only"),
+    "low_data": ("none", *_MIXING, "null", "size_only"),
     "missing_class": ("full", "recipe", "recipe_fixed", "external", "null", "size_only"),
 }
 BASELINES = {"full": "none", "low_data": "none", "missing_class": "full"}

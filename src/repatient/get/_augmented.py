@@ -119,7 +119,7 @@ def augmented(
         If the generated patients belong to a mixture that was refitted since; if ``data`` lies on disk and ``to`` is not
         given to write copies of its cells to; if the model has other genes or latent
         dimensions, is not trained, or knows no such batch; if ``to`` does not end with ``.h5ad`` or ``.zarr``, is the
-        file that is read, or a matrix on disk is compressed by columns.
+        file that is read, or a matrix on disk is compressed by columns; or if two variables of a MuData have one name.
     FileNotFoundError
         If the folder to write to does not exist.
     """
@@ -150,6 +150,13 @@ def _copied(data: AnnData | MuData, cells: DrawnCells, key: str) -> AnnData | Mu
     """Real cells, and copies of those that were drawn."""
     if isinstance(data, AnnData) and (data.isbacked or not isinstance(data.obs, pd.DataFrame)):
         msg = "`data` lies on disk: pass a path as `to` to write the object there, or `data.to_memory()`."
+        raise ValueError(msg)
+    if not isinstance(data, AnnData) and not data.var_names.is_unique:
+        twice = sorted(set(data.var_names[data.var_names.duplicated()]))
+        msg = (
+            f"`data`: variables of the same name, {_store.listed(twice[:5])}, would be joined into one; give each a name "
+            "of its own, for instance by `data.var_names_make_unique()`."
+        )
         raise ValueError(msg)
     new = materialise(data, cells, key)
     real = without_generated(data, key)

@@ -77,10 +77,9 @@ def evaluate(
             (``"raw"``, ``"moments"`` or ``"ot"``) for the cells of the other cohort, as in :func:`repatient.tl.assign`;
             ``transfer`` (``"raw"`` or ``"log_ratio"``) and ``shared_class`` for its recipe, as in
             :func:`repatient.tl.recipes`.
-        ``"recipe+psemix"``
-            PseMix and RECIPE in turn, with recipes over 3 and over 8 components (``n_components`` takes other numbers) and
-            half of the generated patients between two classes. ``"recipe+psemix+insmix"``: the same with PseMix and
-            InsMix before one each.
+        ``"recipe+psemix+insmix"``, ``"recipe+psemix"``
+            RECIPE in turn with both or one of the rivals, with recipes over 3 and over 8 components (``n_components``
+            takes other numbers) and half of the generated patients between two classes.
         ``"recipe_fixed"``
             Patients generated once. Settings as above, and ``n_generated`` (a class), ``select`` (``"low"``, ``"high"``,
             ``"band"``, ``"correct"`` or ``"random"``: by the entropy that a model trained on all of them has) with

@@ -98,8 +98,8 @@ def mil(
             :class:`~repatient.mixing.SameClassMixing`, :class:`~repatient.mixing.Oversampling`.
 
         Several, as ``"recipe+psemix"`` or as a sequence, take turns step by step; ``"recipe"`` then gives half of its
-        patients compositions and labels between two classes. With few patients ``"recipe+psemix"`` over few components
-        (3 to 8) gained most (:func:`repatient.tl.evaluate` shows it for a cohort). An object of
+        patients compositions and labels between two classes. With few patients ``"recipe+psemix+insmix"`` over few
+        components (3 to 8) gained most (:func:`repatient.tl.evaluate` shows it for a cohort). An object of
         :mod:`repatient.mixing` serves where other than its default settings are wanted. For ``outcome="continuous"``
         those that mix two patients at all: ``"psemix"``, ``"rankmix"``, ``"mixup"`` and ``"insmix"``; the value of a
         mixed patient is the mean in the same proportion.
