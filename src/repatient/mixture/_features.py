@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from repatient.mixture._parameters import Parameters
 
@@ -44,6 +43,13 @@ class Coefficients:
     def linear(self, n_features: int) -> Coefficients:
         """Those of the first features alone."""
         return Coefficients(self.values[:, :n_features], self.expected[:, :n_features], self.weights)
+
+    def before(self, linear_map: Float) -> Coefficients:
+        """Those of features 1 and u, for features 1 and z = u @ ``linear_map``, as densities of u."""
+        log_volume = np.linalg.slogdet(linear_map)[1]
+        values = np.column_stack([self.values[:, 0] + log_volume, self.values[:, 1:] @ linear_map.T])
+        expected = np.column_stack([self.expected[:, 0], self.expected[:, 1:] @ np.linalg.inv(linear_map)])
+        return Coefficients(values, expected, self.weights)
 
     def suits_float32(self, margin: float = 1.0) -> bool:
         """Whether the terms of the log densities, times ``margin``, are small enough to cancel in single precision."""
@@ -81,7 +87,13 @@ class Sums:
 
 
 class FeatureMap(ABC):
-    """One covariance type: its features, the coefficients of given parameters, and the parameters of given sums."""
+    """One covariance type: its features, the coefficients of given parameters, and the parameters of given sums.
+
+    Where ``linear``, the features are 1 and z alone, so that a linear map of z may as well be applied to coefficients
+    and sums.
+    """
+
+    linear = False
 
     def __init__(self, n_dims: int) -> None:
         self.n_dims = n_dims
@@ -159,8 +171,11 @@ class FullFeatures(FeatureMap):
 
     def fill(self, features: NDArray[Any], factor: Float | None) -> None:
         z, products = features[1 : self.n_dims + 1], features[self.n_dims + 1 :]
-        whole, opposite = np.split(products, [self._n_turns * self.n_dims])
-        turned = sliding_window_view(np.concatenate([z, z[: self._n_turns - 1]]), self.n_dims, axis=0).swapaxes(1, 2)
+        whole, opposite = products[: self._n_turns * self.n_dims], products[self._n_turns * self.n_dims :]
+        round_trip = np.concatenate([z, z[: self._n_turns - 1]])
+        # Windows of d features, each one further; numpy's own views of windows take as long as the products.
+        step = round_trip.strides[0]
+        turned = np.ndarray((self._n_turns, *z.shape), z.dtype, round_trip, strides=(step, *round_trip.strides))
         np.multiply(turned, z, out=whole.reshape(self._n_turns, *z.shape))
         np.multiply(z[: self._n_opposite], z[self.n_dims - self._n_opposite :], out=opposite)
 
@@ -185,6 +200,8 @@ class FullFeatures(FeatureMap):
 
 class LinearFeatures(FeatureMap):
     """Features 1 and z: what tells components apart that share their covariance."""
+
+    linear = True
 
     @property
     def n_features(self) -> int:

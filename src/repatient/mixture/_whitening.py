@@ -126,6 +126,15 @@ class Whitening:
         backward = np.array(1 / forward if self.diagonal else np.linalg.inv(forward), dtype=np.float64)
         return Whitening(mean, forward, backward, suits_float32=True)
 
+    def scaling(self) -> tuple[Whitening, NDArray[np.float64]]:
+        """The part that only scales features, and the matrix (d, d) that turns what it returns into z."""
+        scale = np.sqrt(np.square(self.backward).sum(axis=0))
+        scaling = Whitening(self.mean, 1 / scale, scale)
+        if self.suits_float32:
+            # The centre is rounded already, so that both have the same.
+            scaling = scaling.rounded()
+        return scaling, scaling.backward[:, None] * self.forward
+
     @property
     def diagonal(self) -> bool:
         """Whether every feature is only scaled."""
@@ -148,9 +157,9 @@ class Whitening:
         mean, forward = self.mean.astype(block.dtype), self.forward.astype(block.dtype)
         if not self.diagonal:
             return np.matmul(forward.T, (block - mean).T, out=out)
-        centred = np.subtract(block, mean, out=None if out is None else out.T)
-        centred *= forward
-        return centred.T
+        centred = np.subtract(block.T, mean[:, None], out=out)
+        centred *= forward[:, None]
+        return centred
 
     def whiten(self, parameters: Parameters) -> Parameters:
         """Parameters of the input space, expressed in the whitened space."""
