@@ -63,6 +63,10 @@ memory_budget
     is read into it. A larger one is copied to a temporary file, of which the cells of a patient are read when they
     are needed; it is gone with the call. The folder of temporary files (``TMPDIR``) needs room for it, twice in
     training. Results are the same.""",
+    "mixture_device": """\
+device
+    Where the mixture is computed: ``"cpu"``, a CUDA device of torch such as ``"cuda"``, or ``"auto"`` for such a device
+    where there is one.""",
     "random_state": """\
 random_state
     Seed. The same seed gives the same result to the bit on one machine, on the CPU, whatever the number of threads.""",

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import operator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
+from repatient.mixture._blocks import score_blocks
 from repatient.mixture._chunks import as_rows, collect, compute_dtype, fold
-from repatient.mixture._em import score_blocks
-from repatient.mixture._features import FEATURE_MAPS, Coefficients, FeatureMap
+from repatient.mixture._devices import torch_device
+from repatient.mixture._features import FEATURE_MAPS, FeatureMap
 from repatient.mixture._parameters import Parameters
 from repatient.mixture._whitening import Whitening, moments_of_mixture
 
@@ -22,13 +23,22 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Model = tuple[Whitening, FeatureMap, Coefficients]
+    from repatient.mixture._statistics import Coefficients
+
+    class Model(TypedDict):
+        """What scores rows."""
+
+        whitening: Whitening
+        feature_map: FeatureMap
+        coefficients: Coefficients
+        device: str | None
 
 
 class MixtureDensity(DensityMixin, BaseEstimator):
     """Density of a Gaussian mixture, from its public parameters alone."""
 
     covariance_type: str
+    device: str
     weights_: NDArray[np.float64]
     means_: NDArray[np.float64]
     covariances_: NDArray[np.float64]
@@ -130,10 +140,16 @@ class MixtureDensity(DensityMixin, BaseEstimator):
         ).rounded()
         feature_map = FEATURE_MAPS[self.covariance_type](self.n_features_in_)
         try:
-            return whitening, feature_map, feature_map.coefficients(whitening.whiten(parameters))
+            coefficients = feature_map.coefficients(whitening.whiten(parameters))
         except np.linalg.LinAlgError as error:
             msg = "A covariance of the mixture is not positive definite: raise reg_covar or use fewer components."
             raise ValueError(msg) from error
+        return {
+            "whitening": whitening,
+            "feature_map": feature_map,
+            "coefficients": coefficients,
+            "device": torch_device(self.device),
+        }
 
     def _per_row(self, X: Any, describe: Callable[..., tuple[NDArray[Any], ...]]) -> tuple[NDArray[Any], ...]:
         """Arrays with one entry a row."""
@@ -161,24 +177,24 @@ class MixtureDensity(DensityMixin, BaseEstimator):
 def _labels(rows: Any, model: Model) -> tuple[NDArray[Any], ...]:
     """Most probable component."""
     labels = np.empty(rows.shape[0], dtype=np.int32)
-    for scores in score_blocks(rows, *model):
-        labels[scores.where] = scores.log_joint.argmax(axis=0)
+    for scores in score_blocks(rows, **model):
+        labels[scores.where] = scores.labels()
     return (labels,)
 
 
 def _responsibilities(rows: Any, model: Model) -> tuple[NDArray[Any], ...]:
     """Responsibilities in the precision of the rows."""
-    proba = np.empty((rows.shape[0], len(model[2].values)), dtype=compute_dtype(rows))
-    for scores in score_blocks(rows, *model):
+    proba = np.empty((rows.shape[0], len(model["coefficients"].values)), dtype=compute_dtype(rows))
+    for scores in score_blocks(rows, **model):
         scores.normalise()
-        proba[scores.where] = scores.log_joint.T
+        proba[scores.where] = scores.responsibilities()
     return (proba,)
 
 
 def _log_densities(rows: Any, model: Model) -> tuple[NDArray[Any], ...]:
     """Log density in double precision."""
     log_density = np.empty(rows.shape[0])
-    for scores in score_blocks(rows, *model):
+    for scores in score_blocks(rows, **model):
         log_density[scores.where] = scores.normalise()
     return (log_density,)
 
@@ -187,15 +203,15 @@ def _labels_densities(rows: Any, model: Model, *, return_proba: bool) -> tuple[N
     """Most probable component, log density and, if wanted, responsibilities, in one pass."""
     n_rows = rows.shape[0]
     labels, log_density = np.empty(n_rows, dtype=np.int32), np.empty(n_rows, dtype=np.float32)
-    proba = np.empty((n_rows if return_proba else 0, len(model[2].values)), dtype=np.float32)
-    for scores in score_blocks(rows, *model):
-        labels[scores.where] = scores.log_joint.argmax(axis=0)
+    proba = np.empty((n_rows if return_proba else 0, len(model["coefficients"].values)), dtype=np.float32)
+    for scores in score_blocks(rows, **model):
+        labels[scores.where] = scores.labels()
         log_density[scores.where] = scores.normalise()
         if return_proba:
-            proba[scores.where] = scores.log_joint.T
+            proba[scores.where] = scores.responsibilities()
     return (labels, log_density, proba) if return_proba else (labels, log_density)
 
 
 def _log_likelihood(rows: Any, model: Model) -> float:
     """Sum of the log densities."""
-    return sum(float(scores.normalise().sum()) for scores in score_blocks(rows, *model))
+    return sum(float(scores.normalise().sum()) for scores in score_blocks(rows, **model))

@@ -8,25 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repatient.mixture._chunks import block_length, compute_dtype, fold, iter_blocks, sum_of_squares
-from repatient.mixture._features import Coefficients, FeatureMap, Sums
+from repatient.mixture._blocks import score_blocks
+from repatient.mixture._chunks import fold
+from repatient.mixture._statistics import Coefficients, Sums
 from repatient.mixture._whitening import Whitening, moments_of_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
+    from repatient.mixture._features import FeatureMap
     from repatient.mixture._parameters import Parameters
 
-# The squares of rows beyond this distance (in global standard deviations) leave float32 too few digits.
-_FLOAT32_DISTANCE = 1e3
-# Whitening in float32 rounds more than the features do: it needs terms that are this much smaller.
-_WHITENING_MARGIN = 10.0
-# Smaller responsibilities change no sum; as subnormal numbers they would slow the products down.
-_LEAST_EXPONENT = -80.0
-# Rows summed in the dtype of the features before double precision takes over: longer sums would round by more.
-_ROWS_SUMMED = 256
 _MAX_RIDGE_RAISES = 6
 _MAX_RESEEDS = 3
 
@@ -43,37 +35,20 @@ class Settings:
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows, the whitening that they are seen through, and their second moments in the whitened space."""
+    """Rows, the whitening that they are seen through, their second moments in the whitened space, and where to compute.
+
+    ``device`` is the name of a device of torch; None computes with numpy.
+    """
 
     rows: Any
     whitening: Whitening
     scatter: NDArray[np.float64]
+    device: str | None = None
 
     @classmethod
-    def of(cls, rows: Any, whitening: Whitening) -> Sample:
+    def of(cls, rows: Any, whitening: Whitening, device: str | None = None) -> Sample:
         """The rows with their own second moments."""
-        return cls(rows, whitening, whitening.covariance(moments_of_rows(rows)))
-
-
-@dataclass(frozen=True)
-class Scores:
-    """One block: its slice, its features (p, rows) and its log joint densities (K, rows), both to be overwritten."""
-
-    where: slice
-    features: NDArray[Any]
-    log_joint: NDArray[Any]
-    log_jacobian: float
-
-    def normalise(self) -> NDArray[np.float64]:
-        """Turn the log joint densities into responsibilities in place; return the log densities of the rows."""
-        joint = self.log_joint
-        peak = joint.max(axis=0)
-        joint -= peak
-        np.maximum(joint, _LEAST_EXPONENT, out=joint)
-        np.exp(joint, out=joint)
-        total = joint.sum(axis=0)
-        joint /= total
-        return peak.astype(np.float64) + np.log(total, dtype=np.float64) + self.log_jacobian
+        return cls(rows, whitening, whitening.covariance(moments_of_rows(rows)), device)
 
 
 @dataclass(frozen=True)
@@ -95,58 +70,6 @@ class Course:
     n_reseeded: int = 0
 
 
-@dataclass(frozen=True)
-class _Workspace:
-    """Coefficients of one dtype, and the buffers that are used again for each block."""
-
-    values: NDArray[Any]
-    rounding: NDArray[Any]
-    features: NDArray[Any]
-    log_joint: NDArray[Any]
-
-    @classmethod
-    def of(cls, feature_map: FeatureMap, coefficients: Coefficients, length: int, dtype: np.dtype[Any]) -> _Workspace:
-        """Buffers for blocks of at most ``length`` rows."""
-        values, rounding = coefficients.values.astype(dtype), coefficients.rounding(dtype).astype(dtype)[:, None]
-        log_joint = np.empty((len(values), length), dtype)
-        return cls(values, rounding, feature_map.buffer(length, dtype), log_joint)
-
-    def receive(self, block: NDArray[Any], whitening: Whitening) -> bool:
-        """Whiten the block into the features; return whether all rows are near enough to the centre for float32."""
-        z = self.features[1 : block.shape[1] + 1, : len(block)]
-        with np.errstate(over="ignore", invalid="ignore"):
-            if block.dtype == z.dtype:
-                whitening.columns(block, out=z)
-            else:
-                z[...] = whitening.columns(block)
-            # The cheap sum bounds every term; only blocks that exceed it are looked at closely.
-            near = sum_of_squares(z) <= _FLOAT32_DISTANCE**2
-        return bool(near or np.abs(z).max() <= _FLOAT32_DISTANCE)
-
-
-def score_blocks(
-    rows: Any, whitening: Whitening, feature_map: FeatureMap, coefficients: Coefficients, *, double: bool = False
-) -> Iterator[Scores]:
-    """Score the rows block by block, in double precision if wanted or needed; buffers are used again for each block."""
-    log_jacobian, float64 = whitening.log_jacobian, np.dtype(np.float64)
-    usual = compute_dtype(rows) if coefficients.suits_float32() and not double else float64
-    length = block_length(feature_map.n_features, usual.itemsize)
-    direct = whitening.suits_float32 and coefficients.suits_float32(_WHITENING_MARGIN)
-    whitened_in = usual if direct and np.can_cast(rows.dtype, usual) else float64
-    spaces = {usual: _Workspace.of(feature_map, coefficients, length, usual)}
-    for where, block in iter_blocks(rows, length, whitened_in):
-        space = spaces[usual]
-        if not space.receive(block, whitening) and usual != float64:
-            if float64 not in spaces:
-                spaces[float64] = _Workspace.of(feature_map, coefficients, length, float64)
-            space = spaces[float64]
-            space.receive(block.astype(np.float64), whitening)
-        features, log_joint = space.features[:, : len(block)], space.log_joint[:, : len(block)]
-        feature_map.fill(features, coefficients.factor)
-        np.subtract(_product(space.values, features), space.rounding, out=log_joint)
-        yield Scores(where, features, log_joint, log_jacobian)
-
-
 def expectation(
     sample: Sample, feature_map: FeatureMap, coefficients: Coefficients, *, double: bool = False
 ) -> Expectation:
@@ -159,7 +82,12 @@ def expectation(
         whitening, turn = whitening.scaling()
         coefficients = coefficients.before(turn)
     summarise = partial(
-        _summarise, whitening=whitening, feature_map=feature_map, coefficients=coefficients, double=double
+        _summarise,
+        whitening=whitening,
+        feature_map=feature_map,
+        coefficients=coefficients,
+        double=double,
+        device=sample.device,
     )
     sums, log_likelihood = fold(sample.rows, summarise, _add)
     if turn is not None:
@@ -168,21 +96,20 @@ def expectation(
 
 
 def _summarise(
-    rows: Any, whitening: Whitening, feature_map: FeatureMap, coefficients: Coefficients, *, double: bool
+    rows: Any,
+    whitening: Whitening,
+    feature_map: FeatureMap,
+    coefficients: Coefficients,
+    *,
+    double: bool,
+    device: str | None,
 ) -> tuple[NDArray[np.float64], float]:
     """Sums (K, p) of the features, and the log-likelihood, of the rows."""
     sums, log_likelihood = np.zeros(coefficients.values.shape), 0.0
-    for scores in score_blocks(rows, whitening, feature_map, coefficients, double=double):
+    for scores in score_blocks(rows, whitening, feature_map, coefficients, double=double, device=device):
         log_likelihood += scores.normalise().sum()
-        for start in range(0, scores.features.shape[1], _ROWS_SUMMED):
-            rows = slice(start, start + _ROWS_SUMMED)
-            sums += _product(scores.log_joint[:, rows], scores.features[:, rows].T)
+        scores.add_sums(sums)
     return sums, log_likelihood
-
-
-def _product(few: NDArray[Any], many: NDArray[Any]) -> NDArray[Any]:
-    """``few @ many`` for few rows: up to 1.6 times as fast where OpenBLAS need not transpose the large right factor."""
-    return few @ many if many.strides[1] == many.itemsize else (many.T @ few.T).T
 
 
 def _add(
@@ -273,17 +200,23 @@ def _worst_rows(
         feature_map=feature_map,
         coefficients=coefficients,
         n_wanted=n_wanted,
+        device=sample.device,
     )
     return fold(sample.rows, search, partial(_least_likely, n_wanted=n_wanted))[1:].T
 
 
 def _worst_of_part(
-    rows: Any, whitening: Whitening, feature_map: FeatureMap, coefficients: Coefficients, n_wanted: int
+    rows: Any,
+    whitening: Whitening,
+    feature_map: FeatureMap,
+    coefficients: Coefficients,
+    n_wanted: int,
+    device: str | None,
 ) -> NDArray[np.float64]:
     """The least likely of the rows as columns: log density, then z."""
     worst = np.empty((feature_map.n_dims + 1, 0))
-    for scores in score_blocks(rows, whitening, feature_map, coefficients):
-        block = np.vstack([scores.normalise(), scores.features[1 : feature_map.n_dims + 1]])
+    for scores in score_blocks(rows, whitening, feature_map, coefficients, device=device):
+        block = np.vstack([scores.normalise(), scores.whitened(feature_map.n_dims)])
         worst = _least_likely(worst, block, n_wanted)
     return worst
 

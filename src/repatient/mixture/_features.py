@@ -8,82 +8,20 @@ responsibilities, are the sufficient statistics of the next parameters.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from repatient.mixture._parameters import Parameters
+from repatient.mixture._statistics import Coefficients, Sums
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
     Float = NDArray[np.float64]
 
-# Not 1: a component that holds exactly one row sums to it only up to rounding.
-MIN_EFFECTIVE_ROWS = 0.999
 _SMALLEST_WEIGHT = 1e-300
-# Sums of absolute terms up to which float32 keeps the mean log density to about 1e-5 nats, and EM stable: the first
-# for the average row, the second for the rows of any component.
-_USUAL_TERMS, _LARGEST_TERMS = 3e4, 3e5
-
-
-@dataclass(frozen=True)
-class Coefficients:
-    """Coefficients (K, p) of the features, and the mean features (K, p) of rows drawn from each component.
-
-    For tied covariances ``factor`` is what makes the shared quadratic form a sum of squares.
-    """
-
-    values: Float
-    expected: Float
-    weights: Float
-    factor: Float | None = None
-
-    def linear(self, n_features: int) -> Coefficients:
-        """Those of the first features alone."""
-        return Coefficients(self.values[:, :n_features], self.expected[:, :n_features], self.weights)
-
-    def before(self, linear_map: Float) -> Coefficients:
-        """Those of features 1 and u, for features 1 and z = u @ ``linear_map``, as densities of u."""
-        log_volume = np.linalg.slogdet(linear_map)[1]
-        values = np.column_stack([self.values[:, 0] + log_volume, self.values[:, 1:] @ linear_map.T])
-        expected = np.column_stack([self.expected[:, 0], self.expected[:, 1:] @ np.linalg.inv(linear_map)])
-        return Coefficients(values, expected, self.weights)
-
-    def suits_float32(self, margin: float = 1.0) -> bool:
-        """Whether the terms of the log densities, times ``margin``, are small enough to cancel in single precision."""
-        terms = margin * np.abs(self.values * self.expected).sum(axis=1)
-        return bool(terms.max() < _LARGEST_TERMS and terms @ self.weights < _USUAL_TERMS)
-
-    def rounding(self, dtype: np.dtype[Any]) -> Float:
-        """By how much rounded coefficients overstate the mean log density of each component's own rows.
-
-        Rounding moves all rows of a component alike, so that it would not average out as the rounding of rows does.
-        """
-        return ((self.values.astype(dtype) - self.values) * self.expected).sum(axis=1)
-
-
-@dataclass(frozen=True)
-class Sums:
-    """Sums (K, p) of the features of all rows, weighted with the responsibilities."""
-
-    values: Float
-    n_rows: int
-
-    @property
-    def counts(self) -> Float:
-        """Effective number of rows of each component."""
-        return self.values[:, 0]
-
-    @property
-    def alive(self) -> NDArray[np.bool_]:
-        """Components with rows enough to estimate them from."""
-        return self.counts >= MIN_EFFECTIVE_ROWS
-
-    def per_row(self, first: int, last: int | None = None) -> Float:
-        """Weighted means of the features ``first:last``."""
-        return self.values[:, first:last] / np.maximum(self.counts, MIN_EFFECTIVE_ROWS)[:, None]
 
 
 class FeatureMap(ABC):
@@ -122,6 +60,10 @@ class FeatureMap(ABC):
     @abstractmethod
     def fill(self, features: NDArray[Any], factor: Float | None) -> None:
         """Complete the features (p, rows), whose first 1 + d rows hold one and z."""
+
+    @abstractmethod
+    def fill_rows(self, features: Tensor, factor: Float | None) -> None:
+        """The same for a tensor (rows, p), on any device."""
 
     @abstractmethod
     def coefficients(self, parameters: Parameters) -> Coefficients:
@@ -179,6 +121,14 @@ class FullFeatures(FeatureMap):
         np.multiply(turned, z, out=whole.reshape(self._n_turns, *z.shape))
         np.multiply(z[: self._n_opposite], z[self.n_dims - self._n_opposite :], out=opposite)
 
+    def fill_rows(self, features: Tensor, factor: Float | None) -> None:
+        z = features[:, 1 : self.n_dims + 1]
+        for turn in range(self._n_turns):
+            first = 1 + self.n_dims * (turn + 1)
+            features[:, first : first + self.n_dims] = z * z.roll(-turn, dims=1)
+        first = 1 + self.n_dims * (self._n_turns + 1)
+        features[:, first:] = z[:, : self._n_opposite] * z[:, self.n_dims - self._n_opposite :]
+
     def coefficients(self, parameters: Parameters) -> Coefficients:
         factors, log_det = _inverse_cholesky(parameters.covariances)
         precisions = np.swapaxes(factors, 1, 2) @ factors
@@ -210,6 +160,9 @@ class LinearFeatures(FeatureMap):
     def fill(self, features: NDArray[Any], factor: Float | None) -> None:
         """Nothing is left to complete."""
 
+    def fill_rows(self, features: Tensor, factor: Float | None) -> None:
+        """Likewise."""
+
     def coefficients(self, parameters: Parameters) -> Coefficients:
         return TiedFeatures(self.n_dims).coefficients(parameters).linear(self.n_features)
 
@@ -230,6 +183,13 @@ class TiedFeatures(FeatureMap):
             raise TypeError(msg)
         spherical = factor.astype(features.dtype) @ features[1 : self.n_dims + 1]
         np.einsum("ij,ij->j", spherical, spherical, out=features[-1])
+
+    def fill_rows(self, features: Tensor, factor: Float | None) -> None:
+        if factor is None:
+            msg = "Tied covariances need the factor of their precision."
+            raise TypeError(msg)
+        spherical = features[:, 1 : self.n_dims + 1] @ features.new_tensor(factor).T
+        features[:, -1] = spherical.square().sum(dim=1)
 
     def coefficients(self, parameters: Parameters) -> Coefficients:
         factors, log_det = _inverse_cholesky(parameters.covariances[None])
@@ -265,6 +225,9 @@ class DiagFeatures(FeatureMap):
 
     def fill(self, features: NDArray[Any], factor: Float | None) -> None:
         np.square(features[1 : self.n_dims + 1], out=features[self.n_dims + 1 :])
+
+    def fill_rows(self, features: Tensor, factor: Float | None) -> None:
+        features[:, self.n_dims + 1 :] = features[:, 1 : self.n_dims + 1].square()
 
     def coefficients(self, parameters: Parameters) -> Coefficients:
         if (parameters.covariances <= 0).any():

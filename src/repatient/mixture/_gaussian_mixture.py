@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from repatient._progress import progress_bar
 from repatient.mixture._chunks import as_rows, compute_dtype, read_small
 from repatient.mixture._density import MixtureDensity
+from repatient.mixture._devices import torch_device
 from repatient.mixture._em import Course, Sample, Settings, remaining_gain, run_em
 from repatient.mixture._features import FEATURE_MAPS
 from repatient.mixture._parameters import Parameters, check_covariance_type, checked_parameters
@@ -56,6 +57,9 @@ class GaussianMixture(MixtureDensity):
         Largest number of rows of that subsample.
     random_state
         Seed, or numpy Generator. The same seed gives the same bits, whatever the number of threads.
+    device
+        Where passes are computed: ``"cpu"`` with numpy; the name of a CUDA device of torch, such as ``"cuda"``, on it;
+        ``"auto"`` on such a device if there is one. Rows travel to it block by block, in every pass.
     progress
         Show a progress bar; ``None`` shows it where a person can see it.
     weights_init, means_init, covariances_init
@@ -105,6 +109,7 @@ class GaussianMixture(MixtureDensity):
         n_init: int = 4,
         init_max_samples: int = 20_000,
         random_state: int | np.random.Generator | None = 0,
+        device: str = "cpu",
         progress: bool | None = None,
         weights_init: ArrayLike | None = None,
         means_init: ArrayLike | None = None,
@@ -118,6 +123,7 @@ class GaussianMixture(MixtureDensity):
         self.n_init = n_init
         self.init_max_samples = init_max_samples
         self.random_state = random_state
+        self.device = device
         self.progress = progress
         self.weights_init = weights_init
         self.means_init = means_init
@@ -125,7 +131,13 @@ class GaussianMixture(MixtureDensity):
 
     @classmethod
     def from_parameters(
-        cls, weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, covariance_type: str = "full"
+        cls,
+        weights: ArrayLike,
+        means: ArrayLike,
+        covariances: ArrayLike,
+        covariance_type: str = "full",
+        *,
+        device: str = "cpu",
     ) -> Self:
         """Rebuild a fitted mixture from stored parameters; the order of the components is kept.
 
@@ -139,6 +151,8 @@ class GaussianMixture(MixtureDensity):
             Covariances (K, d, d) for ``"full"``, (d, d) for ``"tied"``, (K, d) for ``"diag"``.
         covariance_type
             How ``covariances`` is to be read.
+        device
+            Where rows are scored, as in the constructor.
 
         Returns
         -------
@@ -147,10 +161,11 @@ class GaussianMixture(MixtureDensity):
         Raises
         ------
         ValueError
-            If the shapes do not fit, the weights do not sum to 1 or a covariance is not positive definite.
+            If the shapes do not fit, the weights do not sum to 1, a covariance is not positive definite, or torch does
+            not have the device.
         """
         parameters = checked_parameters(weights, means, covariances, covariance_type)
-        mixture = cls(len(parameters.weights), covariance_type=covariance_type)
+        mixture = cls(len(parameters.weights), covariance_type=covariance_type, device=device)
         mixture._store(parameters)
         mixture._density_model()
         return mixture
@@ -178,7 +193,8 @@ class GaussianMixture(MixtureDensity):
             If ``X`` is sparse or not numeric.
         ValueError
             If ``X`` has NaN or infinite values, is not two-dimensional, is constant or has fewer rows than components,
-            if an argument is out of its range, or if no covariance can be made positive definite.
+            if an argument is out of its range, torch does not have the device, or if no covariance can be made positive
+            definite.
         """
         self._check_arguments()
         rows = as_rows(X)
@@ -215,7 +231,7 @@ class GaussianMixture(MixtureDensity):
         refine = compute_dtype(rows) == np.float32
         if refine:
             whitening = whitening.rounded()
-        sample = Sample(rows, whitening, whitening.covariance(moments))
+        sample = Sample(rows, whitening, whitening.covariance(moments), torch_device(self.device))
         feature_map = FEATURE_MAPS[self.covariance_type](rows.shape[1])
         settings = Settings(self.reg_covar, self.tol, self.max_iter, refine)
         with progress_bar(desc="EM passes", total=self.max_iter, enabled=self.progress) as bar:
@@ -252,6 +268,7 @@ class GaussianMixture(MixtureDensity):
     def _check_arguments(self) -> None:
         """Refuse arguments that are out of their range."""
         check_covariance_type(self.covariance_type)
+        torch_device(self.device)
         for name in ("n_components", "max_iter", "n_init", "init_max_samples"):
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:

@@ -62,7 +62,7 @@ def _subsample(sample: Sample, max_samples: int, rng: np.random.Generator) -> Sa
         return sample
     index = np.sort(rng.choice(n_rows, size=max_samples, replace=False))
     rows = take_rows(sample.rows, index, block_length(sample.rows.shape[1], 8))
-    return Sample.of(rows.astype(sample.rows.dtype), sample.whitening)
+    return Sample.of(rows.astype(sample.rows.dtype), sample.whitening, sample.device)
 
 
 def _kmeans_start(

@@ -42,6 +42,7 @@ def assign(
     reference_key: str = _store.keys.GMM,
     store_proba: bool = False,
     key_added: str = _store.keys.GMM,
+    device: str = "cpu",
     random_state: int = 0,
     copy: bool = False,
 ) -> AnnData | MuData | None:
@@ -92,6 +93,7 @@ def assign(
         Also store the probability of each component for each cell.
     key_added
         Key under which the results are stored.
+    %(mixture_device)s
     random_state
         Seed of the cells that are compared where there are many, of the permutations and of the folds.
     %(copy)s
@@ -128,8 +130,8 @@ def assign(
     TypeError
         If an argument, or what it names, is of a wrong type.
     ValueError
-        If the embedding has other dimensions than the mixture, NaN or infinity, no class is shared, or the
-        reference does not hold what the alignment needs.
+        If the embedding has other dimensions than the mixture, NaN or infinity, no class is shared, the reference does
+        not hold what the alignment needs, or torch does not have the device.
 
     Warns
     -----
@@ -164,7 +166,7 @@ def assign(
     _check_dimensions(embedding, use_rep, source)
     covariance_type = str(source["params"]["covariance_type"])
     mixture = GaussianMixture.from_parameters(
-        source["weights"], source["means"], source["covariances"], covariance_type=covariance_type
+        source["weights"], source["means"], source["covariances"], covariance_type=covariance_type, device=device
     )
     theirs = read_counterpart(
         reference,

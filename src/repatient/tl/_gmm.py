@@ -33,6 +33,7 @@ def gmm(
     max_iter: int = 200,
     store_proba: bool = False,
     key_added: str = _store.keys.GMM,
+    device: str = "cpu",
     random_state: int = 0,
     progress: bool | None = None,
     copy: bool = False,
@@ -67,6 +68,7 @@ def gmm(
         Also store the probability of each component for each cell.
     key_added
         Key under which the results are stored.
+    %(mixture_device)s
     %(random_state)s
     %(progress)s
     %(copy)s
@@ -91,9 +93,10 @@ def gmm(
     KeyError
         If the embedding or a column does not exist.
     TypeError
-        If the embedding is sparse or not of floating-point numbers.
+        If the embedding is sparse or not of floating-point numbers, or an argument of a wrong type.
     ValueError
-        If the embedding has NaN or infinity, the mask is empty, or there are fewer cells than components.
+        If the embedding has NaN or infinity, the mask is empty, there are fewer cells than components, or torch does
+        not have the device.
 
     Notes
     -----
@@ -130,6 +133,7 @@ def gmm(
         "tol": tol,
         "reg_covar": reg_covar,
         "max_iter": max_iter,
+        "device": device,
     }
     selection = None
     if isinstance(n_components, Sequence):
