@@ -25,7 +25,8 @@ import dask.array as da
 import h5py
 import numpy as np
 import zarr
-from mixture_speed import N_COMPONENTS, draw, spread
+from mixture_rows import N_COMPONENTS, draw
+from mixture_speed import spread
 from sklearn.exceptions import ConvergenceWarning
 
 from repatient.mixture import GaussianMixture
