@@ -137,9 +137,12 @@ def score_blocks_on(
 @contextmanager
 def _whole_precision() -> Iterator[None]:
     """Products in single precision as they are meant, not in TF32, which keeps 10 bits."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    settings = torch.backends.cuda.matmul
+    # The second is the name before torch 2.9; to read it fails where the first was set.
+    name, whole = ("fp32_precision", "ieee") if hasattr(settings, "fp32_precision") else ("allow_tf32", False)
+    before = getattr(settings, name)
+    setattr(settings, name, whole)
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        setattr(settings, name, before)
