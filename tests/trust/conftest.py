@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 import repatient as rp
@@ -27,6 +28,15 @@ if TYPE_CHECKING:
 
 
 PACKAGE = str(Path(rp.__file__).parent)
+
+# What all tests on random objects have in common; each says how many examples it has by default.
+settings.register_profile(
+    "trust",
+    derandomize="REPATIENT_TRUST" not in os.environ,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
 
 
 def run_and_kill(work: Callable[[int], Any], part: float, n_before: int = 0) -> None:
@@ -104,6 +114,7 @@ NAMES = {
     "integers": lambda i: i * 7 - 3,
     "floats": lambda i: i + 0.5,
     "booleans": lambda i: i % 2 == 0,
+    "markup": lambda i: f"$_{i}$ <b>%s {{{{}}}}\\n_" + "^" * i,
 }
 
 
@@ -170,6 +181,78 @@ def finished(draw, obs, embedding, rng, *, rough):
     return adata
 
 
+VALUES = {
+    "normal": lambda rng, shape: rng.standard_normal(shape),
+    "counts": lambda rng, shape: rng.poisson(2.0, shape),
+    "constant": lambda rng, shape: np.ones(shape),
+    "same": lambda rng, shape: np.repeat(rng.standard_normal((1, shape[1])), shape[0], axis=0),
+    "binary": lambda rng, shape: rng.integers(0, 2, shape).astype(bool),
+    "huge": lambda rng, shape: rng.standard_normal(shape) * 1e30,
+}
+
+
+def draw_matrix(draw, rng, shape, rough):
+    """A matrix of a modality in whatever it may be stored."""
+    kind = draw(st.sampled_from(["normal", "normal", "counts", *(VALUES if rough else ())]))
+    values = VALUES[kind](rng, shape)
+    if kind == "normal":
+        values = values.astype(draw(st.sampled_from([np.float16, np.float32, np.float64])))
+    form = draw(st.sampled_from(["dense", "dense", "dense", "csr", "csc", "dask"]))
+    if form in {"csr", "csc"} and values.dtype != np.float16:
+        return sp.csr_matrix(values) if form == "csr" else sp.csc_matrix(values)
+    if rough and kind == "normal" and draw(st.integers(0, 9)) == 0:
+        values[draw(st.integers(0, shape[0] - 1))] = draw(st.sampled_from([np.nan, np.inf]))
+    if form == "dask":
+        import dask.array as da
+
+        return da.from_array(values, chunks=(5, -1))
+    return None if rough and draw(st.integers(0, 19)) == 0 else values
+
+
+def draw_modality(draw, rng, names, rough):
+    """One modality of some observations, with labels and patients, which some may lack."""
+    n, n_vars = len(names), draw(st.sampled_from([1, 2, 3, 4, 4, 4, 4, 4, 4, 210]))
+    obs = pd.DataFrame(index=list(names))
+    missing = -1 if draw(st.integers(0, 3)) == 0 else 0
+    obs["label"] = column(draw, rng.integers(missing, 3, n), draw(st.sampled_from(list(NAMES))))
+    obs["patient"] = column(draw, rng.integers(missing if rough else 0, 4, n), "plain")
+    obs["mask"] = rng.random(n) < draw(st.sampled_from([0.0, 0.5, 1.0] if rough else [0.8, 0.9]))
+    adata = ad.AnnData(draw_matrix(draw, rng, (n, n_vars), rough), obs=obs)
+    if adata.n_vars:
+        twice = rough and draw(st.integers(0, 9)) == 0
+        adata.var_names = ["é"] * adata.n_vars if twice else [f"f{i}" for i in range(adata.n_vars)]
+    adata.obsm["X_pca"] = VALUES["normal"](rng, (n, 2)).astype(np.float32)
+    if draw(st.booleans()):
+        adata.obsm["X_umap"] = adata.obsm["X_pca"].copy()
+    return adata
+
+
+@st.composite
+def draw_views(draw, rough=True):
+    """Two modalities of observations that are the same, partly or not at all: a MuData, or two AnnData."""
+    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
+    n = draw(st.integers(1, 12) if rough else st.integers(8, 16))
+    names = np.array([f"c{i}" for i in range(n)])
+    others = names
+    if draw(st.booleans()):
+        kept = rng.permutation(names)[: draw(st.integers(0 if rough else 6, n))]
+        others = np.array([*kept, *(f"d{i}" for i in range(draw(st.integers(0 if len(kept) else 1, 6))))])
+    modalities = [draw_modality(draw, rng, found, rough) for found in (names, others)]
+    if draw(st.integers(0, 3)) == 0:
+        if rough and draw(st.integers(0, 4)) == 0:
+            modalities[0].obs_names = ["c"] * n
+        if draw(st.booleans()):
+            modalities[0] = modalities[0][rng.permutation(n)]
+        return tuple(modalities)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = md.MuData({"rna": modalities[0], "protéine": modalities[1]})
+    if draw(st.booleans()):
+        for name in ("label", "patient", "mask"):
+            data.obs[name] = modalities[0].obs[name].reindex(data.obs_names)
+    return data, None
+
+
 def documented(function):
     """Errors in the section "Raises" of a docstring."""
     section = re.search(r"\n *Raises\n *-+\n(.*?)(?=\n\n|\Z)", function.__doc__, re.S)
@@ -191,7 +274,7 @@ def attempt(function, data, *args, same, **kwargs):
         warnings.simplefilter("ignore")
         try:
             return function(data, *args, **kwargs), True
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, FloatingPointError, OSError) as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
             if not where.filename.startswith(PACKAGE) or not (where.line or "").startswith("raise"):
                 raise
@@ -206,6 +289,12 @@ def attempt(function, data, *args, same, **kwargs):
 def cohorts():
     """Strategy of random cohorts, see :func:`draw_cohort`."""
     return draw_cohort
+
+
+@pytest.fixture(scope="session")
+def modalities():
+    """Strategy of two random modalities, see :func:`draw_views`."""
+    return draw_views
 
 
 @pytest.fixture(scope="session")

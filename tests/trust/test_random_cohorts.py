@@ -15,23 +15,17 @@ import mudata as md
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import repatient as rp
 
-N_EXAMPLES = int(os.environ.get("REPATIENT_TRUST", "0"))
 KEYS = {"patient_key": "patient", "label_key": "label"}
+N_EXAMPLES = int(os.environ.get("REPATIENT_TRUST", "0"))
 
 
 def examples(few):
-    return settings(
-        max_examples=N_EXAMPLES or few,
-        derandomize=not N_EXAMPLES,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    return settings(settings.get_profile("trust"), max_examples=N_EXAMPLES or few)
 
 
 def survives(data, same, keys):
@@ -229,7 +223,7 @@ def test_audit_and_compare(trial, cohorts, data):
     cohort = prepared(data.draw(cohorts(rough=data.draw(st.booleans()))))
     if cohort is None:
         return
-    table, done = trial(rp.tl.compare_recipes, cohort, n_draws=50)
+    table, done = trial(rp.tl.compare_recipes, cohort, n_draws=100)
     if done:
         assert table.select_dtypes("number").apply(np.isfinite).to_numpy().any()
     _, done = trial(rp.tl.generate, cohort, 2)

@@ -73,6 +73,10 @@ def attention(
     ------
     KeyError
         If there is no such patient or map, no mixture, or no classifier was trained.
+    TypeError
+        If an argument is of a wrong type.
+    ValueError
+        If names of observations are not unique, the map has NaN or infinity, or the palette is unknown or too short.
     """
     _store.check_data(data)
     entry = _store.uns_entry(data, mil_key, "mil_key", "mil")

@@ -60,7 +60,10 @@ def compositions(
     KeyError
         If there are no recipes, or no generated patients.
     ValueError
-        If there are fewer than three patients in all or three components, or the palette is too short.
+        If there are fewer than three patients in all or three components, recipes or generated patients are of a mixture
+        that was refitted since, or the palette is unknown or too short.
+    TypeError
+        If an argument is of a wrong type.
     """
     check_axes(ax)
     counts = get.compositions(data, recipes_key=recipes_key, generated_key=generated_key)

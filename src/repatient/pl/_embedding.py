@@ -79,9 +79,9 @@ def embedding(
     KeyError
         If there is no such map, column, mixture, recipe, class or patient.
     ValueError
-        If the recipes are of another mixture, or a palette is too short.
+        If the recipes are of another mixture, the map has NaN or infinity, or a palette is unknown or too short.
     TypeError
-        If ``color`` is a column of numbers.
+        If ``color`` is a column of numbers, or an argument is of a wrong type.
     """
     _store.check_data(data)
     xy, axis_names = read_basis(data, basis)

@@ -82,7 +82,9 @@ def evaluation(
     KeyError
         If there was no evaluation.
     ValueError
-        If the metric or the baseline is not among its results.
+        If the metric or the baseline is not among its results, or ``confidence`` is no share.
+    TypeError
+        If an argument is of a wrong type.
     """
     _store.check_data(data)
     check_axes(ax)

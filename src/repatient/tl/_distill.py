@@ -134,6 +134,8 @@ def distill(
     TypeError, ValueError
         If a view is neither vectors nor images with channels first, has NaN, infinity or fewer than two rows, or an
         argument is none of those above.
+    FloatingPointError
+        If the loss does not stay finite.
 
     Warns
     -----
@@ -154,7 +156,7 @@ def distill(
     _store.check_integer(random_state, "random_state", minimum=0)
     mask = views.mask(mask_obs)
     patients = views.patients(patient_key)
-    rows = read_rows(views.primary, primary_rep, "primary_rep")
+    rows = read_rows(views.primary, primary_rep, "primary_rep", finite=True)
     of, partners = _partners(views, rows, partner, translator, synthetic_key, pairs, privileged_rep, mask)
     features = None if teacher is None else read_rows(views.primary, teacher, "teacher")
     chosen = _branches(views, partner, synthetic_key) if branches is None else branches

@@ -112,6 +112,8 @@ def evaluate_views(
         If a modality, a view, a column or the synthetic partner does not exist.
     TypeError, ValueError
         If a view is of a form that encoders do not take, there are fewer than two classes, or nothing is left to test on.
+    FloatingPointError
+        If the loss of an encoder does not stay finite.
 
     See Also
     --------
@@ -200,7 +202,7 @@ class _Source:
         self.patients = views.patients(patient_key)
         self.groups = np.arange(n_obs) if self.patients is None else self.patients
         self.views, self.synthetic_key, self.privileged_rep = views, synthetic_key, privileged_rep
-        self.rows = read_rows(views.primary, primary_rep, "primary_rep")
+        self.rows = read_rows(views.primary, primary_rep, "primary_rep", finite=True)
         self.translators = list(translator) if isinstance(translator, Sequence) else [translator]
         self.shuffle_pairs = isinstance(pairs, str)
         self.table = None if pairs is None else views.pairs(pairs, "`evaluate_views` with measured pairs")
