@@ -111,3 +111,10 @@ def test_what_is_missing_is_named(synthesized):
         rp.pl.views(mdata, "rna", "prot", metric="accuracy")
     with pytest.raises(ValueError, match="`target_data`"):
         rp.pl.views(mdata.mod["rna"], "rna", "prot")
+
+
+def test_a_view_that_is_not_there(synthesized, untouched):
+    mdata, translator = synthesized
+    for kwargs, argument in (({"source_rep": "X_none"}, "source_rep"), ({"target_rep": "X_none"}, "target_rep")):
+        with untouched(mdata), pytest.raises(KeyError, match=rf"`{argument}`: no view 'X_none'; there are \['X_umap', 'tiles'"):
+            rp.pl.views(mdata, "rna", "prot", translator=translator, **kwargs)

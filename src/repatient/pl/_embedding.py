@@ -7,7 +7,7 @@ import pandas as pd
 
 from repatient import _store
 from repatient._docs import shared_docs
-from repatient.pl._axes import CONTEXT, new_figure
+from repatient.pl._axes import CONTEXT, new_figure, verbatim
 from repatient.pl._basis import read_basis
 from repatient.pl._colours import column_colours, component_colours
 from repatient.pl._density import SHARES_INSIDE, draw_density
@@ -103,7 +103,7 @@ def embedding(
     if weights is not None:
         draw_density(on_map, xy, weights)
         inside = ", ".join(f"{100 * share:.0f}" for share in SHARES_INSIDE)
-        on_map.set_title(f"{whose}\nContours around {inside} % of the cells", fontsize="medium")
+        on_map.set_title(f"{verbatim(whose)}\nContours around {inside} % of the cells", fontsize="medium")
     name_groups(on_map, xy, groups, names)
     name_axes(on_map, axis_names)
     draw_stacked(beside, table, components.of)
