@@ -114,7 +114,7 @@ NAMES = {
     "integers": lambda i: i * 7 - 3,
     "floats": lambda i: i + 0.5,
     "booleans": lambda i: i % 2 == 0,
-    "markup": lambda i: f"$_{i}$ <b>%s {{{{}}}}\\n_" + "^" * i,
+    "markup": lambda i: f"$^{i} {{$ <b>%s\n_",
 }
 
 
