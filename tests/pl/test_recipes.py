@@ -154,7 +154,9 @@ def test_mudata(paired):
     assert len(paired.uns["label_colors"]) == 2
 
 
-@pytest.mark.parametrize(("argument", "what"), [("order", "or a list"), ("classes", "a sequence"), ("palette", "a list")])
+@pytest.mark.parametrize(
+    ("argument", "what"), [("order", "or a list"), ("classes", "a sequence"), ("palette", "a list")]
+)
 def test_a_number_is_no_list(generated, untouched, argument, what):
     with untouched(generated), pytest.raises(TypeError, match=f"`{argument}` is .*{what}.*, not 3"):
         rp.pl.recipes(generated, **{argument: 3})

@@ -115,6 +115,7 @@ def test_what_is_missing_is_named(synthesized):
 
 def test_a_view_that_is_not_there(synthesized, untouched):
     mdata, translator = synthesized
-    for kwargs, argument in (({"source_rep": "X_none"}, "source_rep"), ({"target_rep": "X_none"}, "target_rep")):
-        with untouched(mdata), pytest.raises(KeyError, match=rf"`{argument}`: no view 'X_none'; there are \['X_umap', 'tiles'"):
-            rp.pl.views(mdata, "rna", "prot", translator=translator, **kwargs)
+    for argument in ("source_rep", "target_rep"):
+        message = rf"`{argument}`: no view 'X_none'; there are \['X_umap', 'tiles'"
+        with untouched(mdata), pytest.raises(KeyError, match=message):
+            rp.pl.views(mdata, "rna", "prot", translator=translator, **{argument: "X_none"})

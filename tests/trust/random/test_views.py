@@ -1,4 +1,4 @@
-"""Two random modalities, well-formed and not: views are made, learnt from and measured, or a documented error is raised."""
+"""Two random modalities: views are made, learnt from and measured, or a documented error says what is wrong."""
 
 from __future__ import annotations
 

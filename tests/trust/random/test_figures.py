@@ -73,7 +73,8 @@ def drawn(trial, draw, rough, function, cohort, *args, with_axes=True, **kwargs)
 def some_of(draw, rough, names):
     """All names, some, others, none, or one where several are wanted."""
     names = [str(name) for name in names]
-    return chosen(draw, rough, [None, None, names[:1] or None, names[::-1] or None], [["nobody"], [], "".join(names[:1])])
+    good = [None, None, names[:1] or None, names[::-1] or None]
+    return chosen(draw, rough, good, [["nobody"], [], "".join(names[:1])])
 
 
 def classes_of(cohort):
@@ -151,7 +152,8 @@ def test_model(trial, cohorts, data, rough):
     patient = chosen(draw, rough, patients[:1] or ["nobody"], ["nobody"])
     drawn(trial, draw, rough, rp.pl.attention, cohort, patient, palette=palette(draw, rough), with_axes=False)
     if done and "generated" in cohort.uns:
-        trial(rp.tl.select, cohort, model, by=draw(st.sampled_from(["total_entropy", "epistemic", "margin"])), n_passes=2)
+        by = draw(st.sampled_from(["entropy", "epistemic", "margin"]))
+        trial(rp.tl.select, cohort, model, by=by, n_passes=2)
     drawn(trial, draw, rough, rp.pl.uncertainty, cohort, palette=palette(draw, rough))
 
 
@@ -191,8 +193,8 @@ def test_evaluation(trial, cohorts, data, rough):
     draw = data.draw
     cohort = draw(cohorts(rough=rough))
     methods = draw(st.sampled_from([["size_only"], ["none", "size_only"], ["none", "mixup", "size_only"]]))
-    small = {"n_splits": draw(st.integers(2, 3)), "n_steps": 1, "n_components": 2, "test_fraction": 0.5, "progress": False}
-    trial(rp.tl.evaluate, cohort, **KEYS, methods=methods, **small)
+    small = {"n_splits": draw(st.integers(2, 3)), "n_steps": 1, "n_components": 2, "test_fraction": 0.5}
+    trial(rp.tl.evaluate, cohort, **KEYS, methods=methods, **small, progress=False)
     drawn(
         trial,
         draw,
