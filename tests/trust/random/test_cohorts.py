@@ -174,23 +174,6 @@ def test_bags(trial, cohorts, data):
         assert sum(len(bags[i]["X"]) for i in range(len(bags))) <= cohort.n_obs
 
 
-@examples(15)
-@given(st.data())
-def test_recipes_files(trial, cohorts, data):
-    cohort = prepared(data.draw(cohorts()))
-    if cohort is None:
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "a.h5")
-        _, done = trial(rp.io.write_recipes, cohort, path)
-        if not done:
-            return
-        content = rp.io.read_recipes(path)
-        np.testing.assert_array_equal(content["recipes"]["mean"].to_numpy(), cohort.uns["recipes"]["mean"].to_numpy())
-        target = data.draw(cohorts())
-        trial(rp.tl.assign, target, path)
-
-
 @examples(5)
 @given(st.data())
 def test_mil_and_select(trial, cohorts, same, data):
