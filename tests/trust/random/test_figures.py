@@ -81,7 +81,7 @@ def classes_of(cohort):
     return list(cohort.uns["recipes"]["classes"]) if "recipes" in cohort.uns else []
 
 
-@examples(10)
+@examples(4)
 @given(st.data(), st.booleans())
 def test_recipes(trial, cohorts, data, rough):
     draw = data.draw
@@ -101,7 +101,7 @@ def test_recipes(trial, cohorts, data, rough):
     )
 
 
-@examples(10)
+@examples(4)
 @given(st.data(), st.booleans())
 def test_compositions(trial, cohorts, data, rough):
     draw = data.draw
@@ -117,7 +117,7 @@ def test_compositions(trial, cohorts, data, rough):
     )
 
 
-@examples(10)
+@examples(4)
 @given(st.data(), st.booleans())
 def test_embedding(trial, cohorts, data, rough):
     draw = data.draw
@@ -139,7 +139,7 @@ def test_embedding(trial, cohorts, data, rough):
     )
 
 
-@examples(4)
+@examples(2)
 @given(st.data(), st.booleans())
 def test_model(trial, cohorts, data, rough):
     """Attention, history and uncertainty."""
@@ -157,7 +157,7 @@ def test_model(trial, cohorts, data, rough):
     drawn(trial, draw, rough, rp.pl.uncertainty, cohort, palette=palette(draw, rough))
 
 
-@examples(4)
+@examples(2)
 @given(st.data(), st.booleans())
 def test_audit(trial, cohorts, data, rough):
     draw = data.draw
@@ -167,7 +167,7 @@ def test_audit(trial, cohorts, data, rough):
     drawn(trial, draw, rough, rp.pl.audit, cohort, kind=kind, palette=palette(draw, rough))
 
 
-@examples(6)
+@examples(3)
 @given(st.data(), st.booleans())
 def test_compare_recipes(trial, cohorts, data, rough):
     draw = data.draw
@@ -187,7 +187,7 @@ def test_compare_recipes(trial, cohorts, data, rough):
     )
 
 
-@examples(4)
+@examples(2)
 @given(st.data(), st.booleans())
 def test_evaluation(trial, cohorts, data, rough):
     draw = data.draw
@@ -207,7 +207,7 @@ def test_evaluation(trial, cohorts, data, rough):
     )
 
 
-@examples(6)
+@examples(3)
 @given(st.data(), st.booleans())
 def test_views(trial, modalities, data, rough):
     draw = data.draw

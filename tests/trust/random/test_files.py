@@ -46,7 +46,7 @@ def draw_recipes(draw, cohorts):
     return with_recipes(draw(cohorts(rough=draw(st.booleans()))), kind=kind, **more)
 
 
-@examples(15)
+@examples(5)
 @given(st.data())
 def test_recipes_files(trial, cohorts, data):
     cohort = draw_recipes(data.draw, cohorts)
@@ -67,7 +67,7 @@ def test_recipes_files(trial, cohorts, data):
             trial(rp.tl.recipes, target, **KEYS, reference=path, transfer=transfer)
 
 
-@examples(10)
+@examples(5)
 @given(st.data())
 def test_export(trial, cohorts, data):
     cohort = draw_recipes(data.draw, cohorts)
@@ -95,7 +95,7 @@ def test_export(trial, cohorts, data):
         assert list(tables["counts"]["patient"]) == [str(name) for name in cohort.uns["recipes"]["counts"].index]
 
 
-@examples(6)
+@examples(4)
 @given(st.data())
 def test_augmented_files(trial, cohorts, same, data):
     draw = data.draw
@@ -122,7 +122,7 @@ def test_augmented_files(trial, cohorts, same, data):
     same({"X": in_memory.X}, {"X": written.X})
 
 
-@examples(4)
+@examples(3)
 @given(st.data())
 def test_models(trial, cohorts, data):
     draw = data.draw

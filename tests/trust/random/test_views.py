@@ -83,7 +83,7 @@ def partnered(trial, draw, data, target_data, rough):
     return synthesized(trial, draw, data, **anchors)[0]
 
 
-@examples(30)
+@examples(6)
 @given(st.data())
 def test_synthesize(trial, modalities, same, data):
     rough = data.draw(st.booleans())
@@ -117,7 +117,7 @@ def test_synthesize(trial, modalities, same, data):
             same(dict(ad.read_h5ad(Path(folder, "a.h5ad")).uns), {KEY: rows})
 
 
-@examples(15)
+@examples(5)
 @given(st.data())
 def test_distill(trial, modalities, data):
     rough = data.draw(st.booleans())
@@ -161,7 +161,7 @@ def test_distill(trial, modalities, data):
         np.testing.assert_array_equal(back.embed(source), source.obsm["X_spi"])
 
 
-@examples(8)
+@examples(3)
 @given(st.data())
 def test_evaluate_views(trial, modalities, data):
     rough = data.draw(st.booleans())
