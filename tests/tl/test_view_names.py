@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import anndata as ad
+import mudata as md
 import numpy as np
 import pandas as pd
 import pytest
@@ -87,3 +88,16 @@ def test_a_view_is_named_by_its_argument(both, untouched, change, error, message
         rp.tl.evaluate_views(rna, "rna", "protein", label_key="kind", primary_rep="view", arms=["raw"])
     with untouched(rna), pytest.raises(error, match=message):
         rp.tl.distill(rna, "rna", "protein", primary_rep="view", branches=2, **ENCODER)
+
+
+def test_both_kinds_of_partners_are_of_one_view(both, untouched):
+    rna, protein = both
+    rna.var_names = protein.var_names = ["A", "B", "C", "D"]
+    rna.obsm["X_protein_synthetic"] = protein.X.copy()
+    protein.obsm["half"] = protein.X[:, :2].copy()
+    data = md.MuData({"rna": rna, "protein": protein})
+    options = {"partner": "both", "pairs": "obs_names", "branches": 2, **ENCODER}
+    message = r"`partner='both'`: measured rows have shape \(2,\) and synthetic ones \(4,\)"
+    with untouched(data), pytest.raises(ValueError, match=message):
+        rp.tl.distill(data, "rna", "protein", privileged_rep="half", **options)
+    rp.tl.distill(data, "rna", "protein", **options)

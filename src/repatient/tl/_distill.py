@@ -132,8 +132,8 @@ def distill(
     KeyError
         If a modality, a view or the synthetic partner does not exist.
     TypeError, ValueError
-        If a view is neither vectors nor images with channels first, has NaN, infinity or fewer than two rows, or an
-        argument is none of those above.
+        If a view is neither vectors nor images with channels first, has NaN, infinity or fewer than two rows, measured and
+        synthetic partners are of different views, or an argument is none of those above.
     FloatingPointError
         If the loss does not stay finite.
 
@@ -234,6 +234,12 @@ def _partners(
         order = np.argsort(table[:, 0])
         return table[order, 0], measured[order]
     partners = read_synthetic(views, rows, translator, synthetic_key, privileged_rep).copy()
+    if measured.shape[1:] != partners.shape[1:]:
+        msg = (
+            f"`partner='both'`: measured rows have shape {measured.shape[1:]} and synthetic ones {partners.shape[1:]}; "
+            "`privileged_rep` is to be the view that was synthesized."
+        )
+        raise ValueError(msg)
     partners[table[:, 0]] = measured
     return everything, partners[everything]
 
