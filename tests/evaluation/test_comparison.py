@@ -125,3 +125,9 @@ def test_a_frame_must_be_complete(values):
     assert list(by_split(frame, "auroc").columns) == list(values)
     with pytest.raises(ValueError, match=r"two or more splits is needed, found shape \(1,\)"):
         corrected_interval(np.array([0.1]), 0.25)
+
+
+@pytest.mark.parametrize("confidence", [0, 1.0, 95, "most"])
+def test_a_confidence_is_a_share_below_1(values, confidence):
+    with pytest.raises(ValueError, match="`confidence` is a number above 0 and below 1"):
+        compare(frame_of(values), confidence=confidence)

@@ -152,3 +152,12 @@ def test_recipes_alone_are_enough(generated, kind):
 def test_mudata(paired):
     rp.pl.recipes(paired)
     assert len(paired.uns["label_colors"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("argument", "what"), [("order", "or a list"), ("classes", "a sequence"), ("palette", "a list")]
+)
+def test_a_number_is_no_list(generated, untouched, argument, what):
+    with untouched(generated), pytest.raises(TypeError, match=f"`{argument}` is .*{what}.*, not 3"):
+        rp.pl.recipes(generated, **{argument: 3})
+    assert not plt.get_fignums()

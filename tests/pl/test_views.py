@@ -111,3 +111,11 @@ def test_what_is_missing_is_named(synthesized):
         rp.pl.views(mdata, "rna", "prot", metric="accuracy")
     with pytest.raises(ValueError, match="`target_data`"):
         rp.pl.views(mdata.mod["rna"], "rna", "prot")
+
+
+def test_a_view_that_is_not_there(synthesized, untouched):
+    mdata, translator = synthesized
+    for argument in ("source_rep", "target_rep"):
+        message = rf"`{argument}`: no view 'X_none'; there are \['X_umap', 'tiles'"
+        with untouched(mdata), pytest.raises(KeyError, match=message):
+            rp.pl.views(mdata, "rna", "prot", translator=translator, **{argument: "X_none"})

@@ -148,3 +148,8 @@ def test_bad_input_leaves_the_object_as_it_was(mdata, untouched, error, match, a
     settings = {"primary": "rna", "privileged": "protein", **QUICK, "arms": ["single"], **arguments}
     with untouched(mdata), pytest.raises(error, match=match):
         rp.tl.evaluate_views(mdata, **settings)
+
+
+def test_an_arm_is_named_once(mdata, untouched):
+    with untouched(mdata), pytest.raises(ValueError, match="`arms` names some more than once"):
+        rp.tl.evaluate_views(mdata, "rna", "protein", arms=["synthetic", "raw", "synthetic"], **QUICK)

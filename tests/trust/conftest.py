@@ -1,32 +1,20 @@
-"""A cohort of few cells, random ones, and children that are killed while they write."""
+"""A cohort of few cells, and children that are killed while they write."""
 
 from __future__ import annotations
 
 import os
-import re
 import signal
 import time
-import traceback
-import warnings
-from copy import deepcopy
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anndata as ad
-import mudata as md
 import numpy as np
-import pandas as pd
 import pytest
-import scipy.sparse as sp
-from hypothesis import strategies as st
 
 import repatient as rp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-PACKAGE = str(Path(rp.__file__).parent)
 
 
 def run_and_kill(work: Callable[[int], Any], part: float, n_before: int = 0) -> None:
@@ -96,119 +84,3 @@ def tiny() -> ad.AnnData:
     rp.tl.recipes(adata, patient_key="patient", label_key="label")
     rp.tl.generate(adata, 2)
     return adata
-
-
-NAMES = {
-    "plain": lambda i: f"p{i}",
-    "unicode": lambda i: "患者 é/ß\u200b😀 " + "x" * i,
-    "integers": lambda i: i * 7 - 3,
-    "floats": lambda i: i + 0.5,
-    "booleans": lambda i: i % 2 == 0,
-}
-
-
-def column(draw, codes, kind):
-    """Names of groups, as whatever a column of `obs` may be."""
-    values = pd.Series([NAMES[kind](i) if i >= 0 else None for i in codes])
-    if kind in {"integers", "booleans"} and (np.asarray(codes) >= 0).all():
-        values = values.astype(int if kind == "integers" else bool)
-    if draw(st.booleans()):
-        values = values.astype("category")
-        if draw(st.booleans()) and kind in {"plain", "unicode"}:
-            values = values.cat.add_categories(["nobody"])
-    return values.to_numpy() if not isinstance(values.dtype, pd.CategoricalDtype) else pd.Categorical(values)
-
-
-@st.composite
-def draw_cohort(draw, rough=True):
-    """A tiny cohort. ``rough`` ones may lack labels or cells, have repeated names or numbers that are none."""
-    n_patients = draw(st.integers(1 if rough else 4, 7))
-    sizes = draw(st.lists(st.integers(1, 9 if rough else 12), min_size=n_patients, max_size=n_patients))
-    n_classes = draw(st.integers(1 if rough else 2, 3))
-    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
-    patients = np.repeat(np.arange(n_patients), sizes)
-    labels = np.arange(n_patients) % n_classes
-    if rough and draw(st.integers(0, 4)) == 0:
-        labels[draw(st.integers(0, n_patients - 1))] = -1
-    codes = labels[patients]
-    if rough and draw(st.integers(0, 9)) == 0:
-        codes[0] = draw(st.integers(-1, n_classes - 1))
-    n_dims = draw(st.integers(1, 3))
-    embedding = rng.standard_normal((len(patients), n_dims)) + 2.0 * codes[:, None]
-    embedding *= draw(st.sampled_from([1.0, 1.0, 1.0, 0.0, 1e-6, 1e4]))
-    if rough and draw(st.integers(0, 9)) == 0:
-        embedding[draw(st.integers(0, len(embedding) - 1))] = draw(st.sampled_from([np.nan, np.inf]))
-    embedding = embedding.astype(draw(st.sampled_from([np.float16, np.float32, np.float64])))
-    order = rng.permutation(len(patients)) if draw(st.booleans()) else np.arange(len(patients))
-    obs = pd.DataFrame(index=[f"c{i}" for i in range(len(patients))])
-    kind = draw(st.sampled_from(list(NAMES)[: 4 if rough else 2]))
-    obs["patient"] = column(draw, patients, kind)
-    obs["label"] = column(draw, codes, draw(st.sampled_from(list(NAMES))))
-    return finished(draw, obs.iloc[order], embedding[order], rng, rough=rough)
-
-
-def finished(draw, obs, embedding, rng, *, rough):
-    """The object: dense, sparse or without a matrix; whole, a view, with a lazy embedding, or two modalities."""
-    counts = rng.poisson(1.0, (len(obs), 4)).astype(np.float32)
-    X = draw(st.sampled_from([counts, sp.csr_matrix(counts), sp.csc_matrix(counts), None]))
-    adata = ad.AnnData(X, obs=obs, obsm={"X_pca": embedding})
-    if rough and draw(st.integers(0, 14)) == 0:
-        adata.obs_names = ["c"] * adata.n_obs
-    form = draw(st.sampled_from(["whole", "whole", "view", "dask", "mudata"]))
-    if form == "view":
-        adata = adata[rng.permutation(adata.n_obs)]
-    elif form == "dask":
-        import dask.array as da
-
-        adata.obsm["X_pca"] = da.from_array(embedding, chunks=(5, -1))
-    elif form == "mudata" and X is not None and adata.obs_names.is_unique:
-        other = ad.AnnData(rng.random((adata.n_obs, 2)), obs=pd.DataFrame(index=adata.obs_names))
-        data = md.MuData({"rna": adata, "protein": other})
-        data.obs["patient"], data.obs["label"] = adata.obs["patient"], adata.obs["label"]
-        data.obsm["X_pca"] = embedding
-        return data
-    return adata
-
-
-def documented(function):
-    """Errors in the section "Raises" of a docstring."""
-    section = re.search(r"\n *Raises\n *-+\n(.*?)(?=\n\n|\Z)", function.__doc__, re.S)
-    indent = min(len(line) - len(line.lstrip()) for line in section[1].splitlines() if line.strip())
-    heads = [line.strip() for line in section[1].splitlines() if len(line) - len(line.lstrip()) == indent]
-    return {name.strip() for head in heads for name in head.split(",")} - {""}
-
-
-def parts(data):
-    """What an object holds, to be compared."""
-    mod = {name: parts(part) for name, part in data.mod.items()} if isinstance(data, md.MuData) else {"X": data.X}
-    return deepcopy({"obs": data.obs.copy(), "obsm": dict(data.obsm), "uns": dict(data.uns), **mod})
-
-
-def attempt(function, data, *args, same, **kwargs):
-    """Result and whether there is one; an error must be documented, raised on purpose, and change nothing."""
-    before = parts(data)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return function(data, *args, **kwargs), True
-        except (KeyError, ValueError, TypeError) as error:
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            if not where.filename.startswith(PACKAGE) or not (where.line or "").startswith("raise"):
-                raise
-            if type(error).__name__ not in documented(function):
-                msg = f"{type(error).__name__} is not documented in {function.__name__}"
-                raise AssertionError(msg) from error
-            same(before, parts(data))
-            return None, False
-
-
-@pytest.fixture(scope="session")
-def cohorts():
-    """Strategy of random cohorts, see :func:`draw_cohort`."""
-    return draw_cohort
-
-
-@pytest.fixture(scope="session")
-def trial(same):
-    """Call a function as :func:`attempt` does."""
-    return lambda function, data, *args, **kwargs: attempt(function, data, *args, same=same, **kwargs)

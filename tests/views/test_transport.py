@@ -50,3 +50,15 @@ def test_linked_columns_are_averaged_smoothed_and_standardised():
         linked.source, (expected - expected.mean(axis=0)) / expected.std(axis=0), rtol=1e-4, atol=1e-5
     )
     assert linked_features(source, target, links, spaces, 30).target.shape == (60, 2)
+
+
+def test_what_smoothing_leaves_of_rounding_is_no_signal():
+    """The mean of all rows is the same for each row, but for the order in which it is summed."""
+    rng = np.random.default_rng(3)
+    views = [rng.normal(size=(9, 2)).astype(np.float32) for _ in range(2)]
+    spaces = VectorSpace.fit(views[0], 0), VectorSpace.fit(views[1], 0)
+    linked = linked_features(*views, np.array([[0, 0], [1, 1]]), spaces, 30)
+    assert not linked.source.any()
+    assert not linked.target.any()
+    with pytest.raises(ValueError, match="no linked feature varies"):
+        barycentric_targets(linked, views[1], 0.02)

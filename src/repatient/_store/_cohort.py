@@ -10,7 +10,7 @@ import numpy as np
 from repatient._store._embedding import read_embedding
 from repatient._store._outcomes import of_one_class, read_valued_patients
 from repatient._store._patients import read_patients
-from repatient.sampling import Moments, class_moments, held_out_log_density
+from repatient.sampling import Moments, can_hold_out, class_moments, held_out_log_density
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,9 +89,14 @@ def embedding_of_mixture(entry: dict[str, Any]) -> str:
 
 def held_out_quantiles(
     embedding: Any, patients: NDArray[np.int64], mixture: Any, random_state: int = 0
-) -> dict[str, NDArray[np.float64]]:
-    """Quantiles of the log-density of cells whose patient the mixture does not know, over at most 50,000 cells."""
+) -> dict[str, NDArray[np.float64]] | None:
+    """Quantiles of the log-density of cells whose patient the mixture does not know, over at most 50,000 cells.
+
+    None where there is but one patient, or too few cells to fit the mixture without some of the patients.
+    """
     rows = draw_evenly(patients, _MOST_CELLS, np.random.default_rng(random_state))
+    if not can_hold_out(patients[rows], len(mixture.weights_), random_state=random_state):
+        return None
     log_density = held_out_log_density(mixture, read_rows(embedding, rows), patients[rows], random_state=random_state)
     return {"probability": np.array(QUANTILES), "value": np.quantile(log_density, QUANTILES)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -177,7 +178,8 @@ def compare(
     KeyError
         If a column is missing.
     ValueError
-        If the baseline, the metric or the share of the test sets is not known, or methods lack splits.
+        If the baseline, the metric or the share of the test sets is not known, ``confidence`` is no share below 1, or
+        methods lack splits.
 
     Notes
     -----
@@ -188,6 +190,9 @@ def compare(
     if isinstance(frame, Mapping):
         frame, params = frame["results"], frame["params"]
         test_fraction = float(params["test_fraction"]) if test_fraction is None else test_fraction
+    if not isinstance(confidence, Real) or not 0 < float(confidence) < 1:
+        msg = f"`confidence` is a number above 0 and below 1, not {confidence!r}."
+        raise ValueError(msg)
     fraction = _check_fraction(frame, test_fraction)
     table = by_split(frame, metric)
     if baseline not in table:

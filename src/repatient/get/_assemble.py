@@ -150,15 +150,24 @@ def _tables_of_cells(data: AnnData, cells: DrawnCells, decoder: Decoder | None) 
     real = obs_frame(data)
     n_components = len(_store.uns_entry(data, cells.params["gmm_key"], "gmm_key", "gmm")["weights"])
     new = obs_of_generated(real, cells, n_components)
-    mark_real(real, cells.params)
+    mark_real(real, cells)
     if decoder is not None and decoder.batch_key is not None:
         new[decoder.batch_key] = decoder.batch_column
     return real, new
 
 
 def _joined(real: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
-    """Tables beneath each other, as AnnData joins them."""
-    return ad.concat([AnnData(obs=real), AnnData(obs=new)], join="outer").obs
+    """Tables beneath each other, as AnnData joins them, if files can hold them."""
+    joined = ad.concat([AnnData(obs=real), AnnData(obs=new)], join="outer").obs
+    for name, column in joined.items():
+        kinds = sorted({type(value).__name__ for value in column.dropna()}) if column.dtype == object else []
+        if kinds not in ([], ["str"]):
+            msg = (
+                f"`data`: the column {name!r} of `obs` holds {' and '.join(kinds)} as objects, which h5ad and zarr cannot; "
+                "turn it into text (`.astype(str)`) or a category of text."
+            )
+            raise TypeError(msg)
+    return joined
 
 
 def _tables(data: AnnData, cells: DrawnCells, names: pd.Index) -> dict[str, pd.DataFrame]:

@@ -101,7 +101,8 @@ def augmented(
     Returns
     -------
     A new object, or with ``to`` the path: the real cells as they are, then those of the generated patients as by
-    :func:`repatient.get.generated`. ``obs["is_generated"]`` tells them apart; ``obs["source_patient"]`` and
+    :func:`repatient.get.generated`; names of patients, donors and classes that are numbers are text where those of
+    generated ones are. ``obs["is_generated"]`` tells them apart; ``obs["source_patient"]`` and
     ``obs["source_cell"]`` of a real cell name itself. ``uns`` is that of ``data`` without the generated patients;
     pairwise graphs (``obsp``) are left out, as the new cells are not in them.
 
@@ -114,7 +115,8 @@ def augmented(
     KeyError
         If there are no generated patients, or the counts or batches that the model reads are not there.
     TypeError
-        If ``model`` is not of scvi-tools, or a MuData is to be decoded, written or joined with Gaussians.
+        If ``model`` is not of scvi-tools, a MuData is to be decoded, written or joined with Gaussians, or a column of
+        ``obs`` that is to be written holds values of several types.
     ValueError
         If the generated patients belong to a mixture that was refitted since; if ``data`` lies on disk and ``to`` is not
         given to write copies of its cells to; if the model has other genes or latent
@@ -160,7 +162,7 @@ def _copied(data: AnnData | MuData, cells: DrawnCells, key: str) -> AnnData | Mu
         raise ValueError(msg)
     new = materialise(data, cells, key)
     real = without_generated(data, key)
-    mark_real(real.obs, cells.params)
+    mark_real(real.obs, cells)
     if isinstance(data, AnnData):
         joined = ad.concat([real, new], join="outer", merge="first", uns_merge="first")
         joined.raw = _joined_raw(real, new)

@@ -115,8 +115,13 @@ def obs_of_generated(obs: pd.DataFrame, cells: DrawnCells, n_components: int) ->
     return frame.assign(**_columns(obs, obs.index, cells))
 
 
-def mark_real(obs: pd.DataFrame, params: dict[str, Any]) -> None:
-    """Write the columns of generated cells for real ones."""
+def mark_real(obs: pd.DataFrame, cells: DrawnCells) -> None:
+    """Write the columns of generated cells for real ones, and as text what is text for those."""
+    params = cells.params
+    for key in {params["patient_key"], params["donor_key"]} & set(obs):
+        obs[key] = _as_text(obs[key])
+    if _values_of(obs[params["label_key"]], cells.table["label"]) is None:
+        obs[params["label_key"]] = _as_text(obs[params["label_key"]])
     obs[IS_GENERATED] = False
     obs[SOURCE_PATIENT] = pd.Categorical(obs[params["patient_key"]].astype(str))
     obs[SOURCE_CELL] = obs.index.to_numpy(dtype=str)
@@ -163,14 +168,38 @@ def _columns(obs: Any, obs_names: pd.Index, cells: DrawnCells) -> dict[str, Any]
 
 
 def _labels_like(column: pd.Series, labels: pd.Series) -> Any:
-    """Labels as the column of the real cells has them: values as they are, grades in their order."""
+    """Labels as the column of the real cells has them, as text where it has not all of them."""
+    values = _values_of(column, labels)
+    return pd.Categorical(labels) if values is None else values
+
+
+def _values_of(column: pd.Series, labels: pd.Series) -> Any:
+    """Labels, which are names, as values of a column: numbers, grades in their order; None where it lacks one."""
     if labels.dtype.kind == "f":
         return labels.to_numpy()
-    if isinstance(column.dtype, pd.CategoricalDtype) and column.cat.ordered:
-        codes = pd.Index(column.cat.categories.astype(str)).get_indexer(labels)
-        if (codes >= 0).all():
-            return pd.Categorical.from_codes(codes, dtype=column.dtype)
-    return pd.Categorical(labels)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        if _is_text(column) and not column.cat.ordered:
+            return pd.Categorical(labels)
+        codes = pd.Index(column.cat.categories.astype(str)).get_indexer(labels.astype(str))
+        return pd.Categorical.from_codes(codes, dtype=column.dtype) if (codes >= 0).all() else None
+    if _is_text(column):
+        return pd.Categorical(labels)
+    of_name = {str(value): value for value in column.dropna().unique()}
+    if not set(labels.astype(str)) <= set(of_name):
+        return None
+    return pd.Series([of_name[str(label)] for label in labels], dtype=column.dtype).array
+
+
+def _is_text(column: pd.Series) -> bool:
+    values = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column.dropna().unique()
+    return all(isinstance(value, str) for value in values)
+
+
+def _as_text(column: pd.Series) -> Any:
+    """A column beside names: as it is if it holds text, else its values as text."""
+    if _is_text(column):
+        return column
+    return pd.Categorical(column.astype(object).map(str, na_action="ignore"))
 
 
 def _missing(column: pd.Series, number: int) -> Any:

@@ -5,7 +5,6 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import h5py
-import numpy as np
 from anndata.io import write_elem
 
 from repatient import _store
@@ -38,7 +37,8 @@ def write_recipes(
 
     The mean and covariance of the embedding's cells in each class go with them, so that another cohort can be aligned
     to this one (``rp.tl.assign(…, align="moments")``), and so do the quantiles of the log-density of cells whose
-    patient the mixture was not fitted on, which tell how well another cohort is covered. Of a class of one
+    patient the mixture was not fitted on, which tell how well another cohort is covered; a cohort of one patient, or of
+    too few cells to fit the mixture without some of its patients, has none. Of a class of one
     patient, all of these are statistics of that patient.
 
     Parameters
@@ -120,11 +120,12 @@ def _cohort_part(data: AnnData | MuData, entry: dict[str, Any]) -> dict[str, Any
     of_values = _store.is_continuous(params)
     cohort = _store.read_cohort(data, use_rep, params["patient_key"], params["label_key"], mask, of_values=of_values)
     part = _store.moments_entry(cohort.moments(cohort.classes))
-    if len(np.unique(cohort.patients[cohort.patients >= 0])) > 1:
-        mixture = GaussianMixture.from_parameters(
-            gmm["weights"], gmm["means"], gmm["covariances"], covariance_type=str(gmm["params"]["covariance_type"])
-        )
-        part["log_density_quantiles"] = _store.held_out_quantiles(cohort.embedding, cohort.patients, mixture)
+    mixture = GaussianMixture.from_parameters(
+        gmm["weights"], gmm["means"], gmm["covariances"], covariance_type=str(gmm["params"]["covariance_type"])
+    )
+    quantiles = _store.held_out_quantiles(cohort.embedding, cohort.patients, mixture)
+    if quantiles is not None:
+        part["log_density_quantiles"] = quantiles
     return part
 
 

@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from repatient import _store
 from repatient._docs import shared_docs
-from repatient.pl._axes import CONTEXT, SMALL, in_percent, new_figure, open_frame
+from repatient.pl._axes import CONTEXT, SMALL, in_percent, new_figure, open_frame, verbatim
 from repatient.pl._basis import read_basis
 from repatient.pl._colours import component_colours
 from repatient.pl._focus import cells_with
@@ -73,6 +73,10 @@ def attention(
     ------
     KeyError
         If there is no such patient or map, no mixture, or no classifier was trained.
+    TypeError
+        If an argument is of a wrong type.
+    ValueError
+        If names of observations are not unique, the map has NaN or infinity, or the palette is unknown or too short.
     """
     _store.check_data(data)
     entry = _store.uns_entry(data, mil_key, "mil_key", "mil")
@@ -96,7 +100,7 @@ def attention(
     _draw_map(on_map, xy, inside, weights * inside.sum(), point_size(len(xy), size))
     name_axes(on_map, axis_names)
     _draw_shares(beside, shares, colours.of)
-    figure.suptitle(_title(patient, entry["predictions"].loc[patient]), fontsize="large")
+    figure.suptitle(verbatim(_title(patient, entry["predictions"].loc[patient])), fontsize="large")
     colours.store(data)
     return figure
 

@@ -67,7 +67,9 @@ def audit(
     KeyError
         If there is no audit.
     ValueError
-        If the kind is unknown, axes are given for all of them, or the palette is too short.
+        If the kind is unknown, axes are given for all of them, or the palette is unknown or too short.
+    TypeError
+        If an argument is of a wrong type.
     """
     _store.check_data(data)
     _store.check_option(kind, "kind", _KINDS)

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
 from scipy.stats import chi2
 
-from repatient.pl._axes import SMALL, open_frame
+from repatient.pl._axes import SMALL, open_frame, verbatim
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +95,7 @@ def _handles(colours: dict[str, str], *, has_held_out: bool) -> list[Line2D]:
         return Line2D([], [], label=label, color=_GREY, **kwargs)
 
     handles = [
-        Line2D([], [], linestyle="none", marker="s", color=colour, markersize=6, label=name)
+        Line2D([], [], linestyle="none", marker="s", color=colour, markersize=6, label=verbatim(name))
         for name, colour in colours.items()
     ]
     handles.append(mark("real", marker="o", markersize=6, linestyle="-"))

@@ -33,6 +33,11 @@ def new_figure(width: float, height: float) -> Figure:
     return plt.figure(figsize=(width, height), layout="constrained")
 
 
+def verbatim(name: Any) -> str:
+    """A name of the user's as it is: what stands between two dollar signs would be read as a formula."""
+    return str(name).replace("$", r"\$")
+
+
 def open_frame(ax: Axes) -> None:
     """Take away the top and right edges of the frame."""
     ax.spines[["top", "right"]].set_visible(False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -105,8 +105,11 @@ def _from_palette(palette: Any, names: list[str]) -> list[str]:
             msg = f"`palette` has no colour for {_store.listed(missing)}."
             raise ValueError(msg)
         values = [palette[name] for name in names]
-    else:
+    elif isinstance(palette, Iterable):
         values = list(palette)[: len(names)]
+    else:
+        msg = f"`palette` is a list of colours, a dictionary or the name of a colormap, not {palette!r}."
+        raise TypeError(msg)
     if len(values) < len(names):
         msg = f"`palette` has {len(values)} colours; {len(names)} are needed, for {_store.listed(names)}."
         raise ValueError(msg)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from repatient import _store
 from repatient._docs import shared_docs
-from repatient.pl._axes import SMALL, check_axes, in_percent, new_figure, open_frame
+from repatient.pl._axes import SMALL, check_axes, in_percent, new_figure, open_frame, verbatim
 from repatient.pl._colours import component_colours
 
 if TYPE_CHECKING:
@@ -116,6 +117,9 @@ def _check_classes(classes: Any, every: list[str]) -> list[str]:
     if isinstance(classes, str):
         msg = f"`classes` is a sequence of class names, not the string {classes!r}; write [{classes!r}]."
         raise TypeError(msg)
+    if not isinstance(classes, Iterable):
+        msg = f"`classes` is a sequence of class names, not {classes!r}."
+        raise TypeError(msg)
     names = list(dict.fromkeys(str(name) for name in classes))
     unknown = [name for name in names if name not in every]
     if unknown or not names:
@@ -176,7 +180,9 @@ def _draw(ax: Axes, table: pd.DataFrame, effect: str, colours: dict[str, str], l
         in_percent(ax.xaxis)
     first = table.iloc[0]
     ax.set_title(
-        f"{first['class']} (n={first['n_donors']})\nagainst {first['reference']} (n={first['n_donors_reference']})",
+        verbatim(
+            f"{first['class']} (n={first['n_donors']})\nagainst {first['reference']} (n={first['n_donors_reference']})"
+        ),
         fontsize=SMALL + 1,
         loc="left",
     )

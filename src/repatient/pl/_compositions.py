@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from repatient import _store, get
 from repatient._docs import shared_docs
-from repatient.pl._axes import axes_or_new, check_axes, legend_beside, open_frame
+from repatient.pl._axes import axes_or_new, check_axes, legend_beside, open_frame, verbatim
 from repatient.pl._colours import class_colours
 from repatient.pl._values import draw_scale, scale_of
 from repatient.recipe._ordination import ordinate
@@ -60,7 +60,10 @@ def compositions(
     KeyError
         If there are no recipes, or no generated patients.
     ValueError
-        If there are fewer than three patients in all or three components, or the palette is too short.
+        If there are fewer than three patients in all or three components, recipes or generated patients are of a mixture
+        that was refitted since, or the palette is unknown or too short.
+    TypeError
+        If an argument is of a wrong type.
     """
     check_axes(ax)
     counts = get.compositions(data, recipes_key=recipes_key, generated_key=generated_key)
@@ -123,7 +126,7 @@ def compositions(
 
 def _legend(ax: Axes, colours: dict[str, str], *, has_generated: bool) -> None:
     def dot(label: str, **kwargs: Any) -> Line2D:
-        return Line2D([], [], linestyle="none", marker="o", label=label, **kwargs)
+        return Line2D([], [], linestyle="none", marker="o", label=verbatim(label), **kwargs)
 
     handles = [dot(name, color=colour, markersize=6) for name, colour in colours.items()]
     if has_generated:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from repatient import _store
 from repatient._docs import shared_docs
-from repatient.pl._axes import CONTEXT, new_figure
+from repatient.pl._axes import CONTEXT, new_figure, verbatim
 from repatient.pl._basis import read_basis
 from repatient.pl._colours import column_colours, component_colours
 from repatient.pl._density import SHARES_INSIDE, draw_density
@@ -79,9 +79,9 @@ def embedding(
     KeyError
         If there is no such map, column, mixture, recipe, class or patient.
     ValueError
-        If the recipes are of another mixture, or a palette is too short.
+        If the recipes are of another mixture, the map has NaN or infinity, or a palette is unknown or too short.
     TypeError
-        If ``color`` is a column of numbers.
+        If ``color`` is a column of numbers, or an argument is of a wrong type.
     """
     _store.check_data(data)
     xy, axis_names = read_basis(data, basis)
@@ -103,7 +103,7 @@ def embedding(
     if weights is not None:
         draw_density(on_map, xy, weights)
         inside = ", ".join(f"{100 * share:.0f}" for share in SHARES_INSIDE)
-        on_map.set_title(f"{whose}\nContours around {inside} % of the cells", fontsize="medium")
+        on_map.set_title(f"{verbatim(whose)}\nContours around {inside} % of the cells", fontsize="medium")
     name_groups(on_map, xy, groups, names)
     name_axes(on_map, axis_names)
     draw_stacked(beside, table, components.of)

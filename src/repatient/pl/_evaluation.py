@@ -7,7 +7,7 @@ import numpy as np
 from repatient import _store
 from repatient._docs import shared_docs
 from repatient.evaluation import by_split, compare
-from repatient.pl._axes import SMALL, axes_or_new, check_axes, open_frame
+from repatient.pl._axes import SMALL, axes_or_new, check_axes, open_frame, verbatim
 from repatient.pl._palette import CLASS_COLOURS
 
 if TYPE_CHECKING:
@@ -82,7 +82,9 @@ def evaluation(
     KeyError
         If there was no evaluation.
     ValueError
-        If the metric or the baseline is not among its results.
+        If the metric or the baseline is not among its results, or ``confidence`` is no share below 1.
+    TypeError
+        If an argument is of a wrong type.
     """
     _store.check_data(data)
     check_axes(ax)
@@ -108,7 +110,7 @@ def evaluation(
     name = _NAMES.get(metric, metric)
     base = table[baseline]
     ax.set_xlabel(
-        f"Difference in {name} from {_readable(baseline)} ({base.mean():.3f} ± {base.std(ddof=1):.3f})"
+        f"Difference in {name} from {verbatim(_readable(baseline))} ({base.mean():.3f} ± {base.std(ddof=1):.3f})"
         f"\n{len(table)} splits, {confidence:.0%} interval" + (", less is better" if metric in _LESS_IS_BETTER else "")
     )
     open_frame(ax)
@@ -138,7 +140,7 @@ def _draw(ax: Axes, differences: pd.DataFrame, result: pd.DataFrame, *, sign: in
 
 def _label_rows(ax: Axes, result: pd.DataFrame) -> None:
     """Names to the left, the values themselves to the right."""
-    ax.set_yticks(range(len(result)), [_readable(str(name)) for name in result.index])
+    ax.set_yticks(range(len(result)), [verbatim(_readable(str(name))) for name in result.index])
     ax.tick_params(axis="y", length=0)
     across = ax.get_yaxis_transform()
     ax.text(1.02, -0.5, "mean ± sd", transform=across, va="bottom", fontsize=SMALL, color="#555555")

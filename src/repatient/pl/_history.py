@@ -35,6 +35,10 @@ def history(data: AnnData | MuData, *, mil_key: str = _store.keys.MIL, ax: Axes 
     ------
     KeyError
         If no classifier was trained.
+    TypeError
+        If an argument is of a wrong type.
+    ValueError
+        If names of observations are not unique.
     """
     _store.check_data(data)
     check_axes(ax)

@@ -8,6 +8,8 @@ import numpy as np
 from matplotlib.colors import to_rgba_array
 from matplotlib.patheffects import withStroke
 
+from repatient.pl._axes import verbatim
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -46,8 +48,8 @@ def name_axes(ax: Axes, names: tuple[str, str]) -> None:
     """Axes without numbers: the coordinates of a map mean nothing by themselves."""
     ax.set_xticks([])
     ax.set_yticks([])
-    ax.set_xlabel(names[0])
-    ax.set_ylabel(names[1])
+    ax.set_xlabel(verbatim(names[0]))
+    ax.set_ylabel(verbatim(names[1]))
 
 
 def name_groups(ax: Axes, xy: np.ndarray, groups: np.ndarray, names: Sequence[str]) -> None:
@@ -63,7 +65,7 @@ def name_groups(ax: Axes, xy: np.ndarray, groups: np.ndarray, names: Sequence[st
     ax.scatter(ends[:, 0], ends[:, 1], s=7, color="black", linewidths=0, zorder=3)
     for middle, place, is_led, i in zip(middles, places, led, present, strict=True):
         ax.annotate(
-            names[i],
+            verbatim(names[i]),
             middle * extent + low,
             place * extent + low,
             ha="center",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
-from repatient.pl._axes import in_percent, legend_above, open_frame
+from repatient.pl._axes import in_percent, legend_above, open_frame, verbatim
 from repatient.pl._stacked import SHARE
 
 if TYPE_CHECKING:
@@ -25,9 +25,11 @@ def draw_bars(
     """Bars of the mean share, whiskers over the interval of patients, grouped by component."""
     x = np.arange(len(table.components))
     width = _GROUP / len(table.classes)
+    handles: list[Any] = []
     for i, name in enumerate(table.classes):
         at = x + (i + 0.5) * width - _GROUP / 2
-        ax.bar(at, table.mean.loc[name], width, color=class_colours[name], alpha=0.75, label=name)
+        colour = class_colours[name]
+        handles.append(ax.bar(at, table.mean.loc[name], width, color=colour, alpha=0.75, label=verbatim(name)))
         ax.vlines(at, table.low.loc[name], table.high.loc[name], color="#333333", linewidth=0.9)
     in_percent(ax.yaxis)
     ax.set_ylim(bottom=0)
@@ -35,7 +37,6 @@ def draw_bars(
     open_frame(ax)
     name_components(ax, table.components, component_colours)
     whiskers = Line2D([], [], color="#333333", linewidth=0.9, label=f"middle {interval * 100:g} % of patients")
-    handles, _ = ax.get_legend_handles_labels()
     legend_above(ax, handles=[*handles, whiskers], ncols=min(len(handles) + 1, 4))
 
 

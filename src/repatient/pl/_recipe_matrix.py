@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.colors import PowerNorm
 
-from repatient.pl._axes import SMALL, in_percent, legend_beside, open_frame
+from repatient.pl._axes import SMALL, in_percent, legend_beside, open_frame, verbatim
 from repatient.pl._recipe_bars import name_components
 from repatient.pl._stacked import SHARE
 
@@ -72,7 +72,7 @@ def draw_dots(ax: Axes, table: RecipeTable, component_colours: dict[str, str], c
 
 
 def _rows(ax: Axes, table: RecipeTable) -> None:
-    ax.set_yticks(np.arange(len(table.classes)), table.classes)
+    ax.set_yticks(np.arange(len(table.classes)), [verbatim(name) for name in table.classes])
 
 
 def _size_legend(ax: Axes, largest: float) -> None:

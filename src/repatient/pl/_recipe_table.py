@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,9 @@ def _check_classes(classes: Any, every_class: list[str]) -> list[str]:
     if isinstance(classes, str):
         msg = f"`classes` is a sequence of class names, not the string {classes!r}; write [{classes!r}]."
         raise TypeError(msg)
+    if not isinstance(classes, Iterable):
+        msg = f"`classes` is a sequence of class names, not {classes!r}."
+        raise TypeError(msg)
     names = list(dict.fromkeys(str(name) for name in classes))
     unknown = [name for name in names if name not in every_class]
     if unknown or not names:
@@ -109,6 +113,9 @@ def _ordered(mean: pd.DataFrame, order: Any) -> list[str]:
         shares = mean.clip(lower=1e-6)
         values = mean.mean() if order == "share" else np.log(shares.iloc[0] / shares.iloc[-1])
         return list(values.sort_values(ascending=False, kind="stable").index)
+    if not isinstance(order, Iterable):
+        msg = f"`order` is one of {_store.listed(ORDERS)} or a list of components, not {order!r}."
+        raise TypeError(msg)
     names = list(dict.fromkeys(str(name) for name in order))
     unknown = [name for name in names if name not in every]
     if unknown or not names:

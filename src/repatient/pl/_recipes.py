@@ -78,7 +78,9 @@ def recipes(
     KeyError
         If there are no recipes.
     ValueError
-        If an option, a class, a component or a palette is unknown, or the palette too short.
+        If an option, a class, a component or a palette is unknown, ``interval`` is no share, or the palette is too short.
+    TypeError
+        If an argument is of a wrong type.
     """
     _store.check_option(kind, "kind", _KINDS)
     check_axes(ax)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repatient.pl._axes import in_percent, open_frame
+from repatient.pl._axes import in_percent, open_frame, verbatim
 from repatient.pl._palette import contrasting
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def name_classes(ax: Axes, classes: list[str]) -> None:
     """Class names under the axis, aslant where they would run into each other."""
     crowded = len(classes) > 1 and max(map(len, classes)) > 8
     slant: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
-    ax.set_xticks(np.arange(len(classes)), classes, **slant)
+    ax.set_xticks(np.arange(len(classes)), [verbatim(name) for name in classes], **slant)
 
 
 def _number(ax: Axes, component: str, x: np.ndarray, bottom: np.ndarray, height: np.ndarray, colour: str) -> None:

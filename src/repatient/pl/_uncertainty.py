@@ -57,7 +57,9 @@ def uncertainty(
     KeyError
         If there are no generated patients, or none was selected from them.
     ValueError
-        If they belong to a mixture that was refitted since, or the palette is too short.
+        If they belong to a mixture that was refitted since, or the palette is unknown or too short.
+    TypeError
+        If an argument is of a wrong type.
     """
     _store.check_data(data)
     check_axes(ax)

@@ -10,7 +10,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 
-from repatient.pl._axes import SMALL, legend_beside
+from repatient.pl._axes import SMALL, legend_beside, verbatim
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +36,7 @@ def scale_of(values: np.ndarray[Any, Any], palette: Any = None) -> ScalarMappabl
 def draw_scale(ax: Axes, scale: ScalarMappable, label: str) -> None:
     """A bar of the colours beside the axes."""
     bar = ax.figure.colorbar(scale, ax=ax, pad=0.02, aspect=25, shrink=0.8)
-    bar.set_label(label, fontsize=SMALL)
+    bar.set_label(verbatim(label), fontsize=SMALL)
     bar.ax.tick_params(labelsize=SMALL)
 
 
@@ -52,7 +52,7 @@ def draw_uncertainty(ax: Axes, table: pd.DataFrame, label_key: str, by: str) -> 
             edgecolors=[colour],
             linewidths=0.9,
         )
-    ax.set_xlabel(f"{label_key} of the generated patient")
+    ax.set_xlabel(f"{verbatim(label_key)} of the generated patient")
     ax.set_ylabel(UNCERTAINTY[by])
     grey = "#555555"
     handles = [

@@ -80,7 +80,9 @@ def views(
     KeyError
         If a modality or view does not exist, or nothing was synthesized.
     ValueError
-        If the synthetic view was not stored and no translator is given.
+        If the synthetic view was not stored and no translator is given, the target is missing, or an option is unknown.
+    TypeError
+        If an argument is of a wrong type.
     """
     _store.check_option(metric, "metric", METRICS)
     _store.check_integer(n_examples, "n_examples", minimum=1)

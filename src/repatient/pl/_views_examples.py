@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repatient.pl._axes import SMALL
+from repatient.pl._axes import SMALL, verbatim
 from repatient.pl._views_read import ViewsRead, comparable
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def draw_images(figure: Any, pair: ViewsRead, rows: np.ndarray, nearest: np.ndar
         low, high = float(scale.min()), float(scale.max())
         for ax, image in zip(line, images, strict=True):
             _draw_image(ax, np.clip((image - low) / ((high - low) or 1.0), 0, 1))
-        line[0].set_ylabel(name, fontsize=SMALL)
+        line[0].set_ylabel(verbatim(name), fontsize=SMALL)
 
 
 def draw_vectors(figure: Any, pair: ViewsRead, rows: np.ndarray, nearest: np.ndarray) -> None:
@@ -46,9 +46,9 @@ def draw_vectors(figure: Any, pair: ViewsRead, rows: np.ndarray, nearest: np.nda
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for ax, (values, names, title) in zip(axes, panels, strict=True):
         image = ax.imshow(values, aspect="auto", cmap="RdBu_r", vmin=-_FURTHEST, vmax=_FURTHEST)
-        ax.set_title(title, fontsize=SMALL + 1)
+        ax.set_title(verbatim(title), fontsize=SMALL + 1)
         if len(names) <= 40:
-            ax.set_xticks(range(len(names)), names, rotation=90, fontsize=SMALL - 1)
+            ax.set_xticks(range(len(names)), [verbatim(name) for name in names], rotation=90, fontsize=SMALL - 1)
         ax.set_yticks([])
     axes[0].set_ylabel("observations", fontsize=SMALL)
     figure.colorbar(image, ax=list(axes), shrink=0.7, label="standard deviations")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from repatient.pl._axes import CONTEXT, SMALL, legend_beside
+from repatient.pl._axes import CONTEXT, SMALL, legend_beside, verbatim
 from repatient.pl._palette import COMPONENT_START, distinct_colours
 from repatient.pl._views_read import ViewsRead, nearest_measured
 
@@ -37,15 +37,14 @@ def draw_maps(axes: list[Axes], pair: ViewsRead, basis: str, color: str | None) 
         map_of_target = np.asarray(target.obsm[basis])[:, :2]
         ax.scatter(map_of_target[:, 0], map_of_target[:, 1], s=_POINT, color=CONTEXT, linewidths=0)
         _scatter(ax, map_of_target[nearest_measured(pair, rows)], colours, f"{pair.names[1]}, translated in colour")
-    for name, colour in names.items():
-        axes[-1].scatter([], [], s=20, color=colour, label=name)
+    handles = [axes[-1].scatter([], [], s=20, color=colour, label=verbatim(name)) for name, colour in names.items()]
     if names:
-        legend_beside(axes[-1])
+        legend_beside(axes[-1], handles=handles)
 
 
 def _scatter(ax: Axes, points: np.ndarray, colours: np.ndarray, title: str) -> None:
     ax.scatter(points[:, 0], points[:, 1], s=_POINT, c=list(colours), linewidths=0)
-    ax.set_title(title, fontsize=SMALL + 1)
+    ax.set_title(verbatim(title), fontsize=SMALL + 1)
     ax.set_xticks([])
     ax.set_yticks([])
 

@@ -61,7 +61,7 @@ def read_views(
     entry = _store.uns_entry(modalities[0], key, "synthetic_key", "synthesize")
     params = entry["params"]
     used = [rep if rep is not None else params.get(which) for rep, which in zip(reps, _REPS, strict=True)]
-    source, measured = (_rows(adata, rep) for adata, rep in zip(modalities, used, strict=True))
+    source, measured = (_rows(*of) for of in zip(modalities, used, _REPS, strict=True))
     if key in modalities[0].obsm:
         synthetic = np.asarray(modalities[0].obsm[key])
     elif translator is not None:
@@ -111,6 +111,10 @@ def _modalities(data: AnnData | MuData, names: tuple[str, str], target_data: Ann
     return data.mod[names[0]], data.mod[names[1]]
 
 
-def _rows(adata: AnnData, use_rep: str | None) -> np.ndarray:
-    values = adata.X if use_rep in (None, "X") and "X" not in adata.obsm else adata.obsm[use_rep or "X"]
+def _rows(adata: AnnData, use_rep: str | None, argument: str) -> np.ndarray:
+    name = "X" if use_rep is None else use_rep
+    values = adata.X if name == "X" and "X" not in adata.obsm else adata.obsm.get(name)
+    if values is None:
+        msg = f"`{argument}`: no view {name!r}; there are {_store.listed(adata.obsm, 40)}."
+        raise KeyError(msg)
     return np.asarray(values.toarray() if hasattr(values, "toarray") else values)

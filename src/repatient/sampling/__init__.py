@@ -13,7 +13,7 @@ within patients.
 """
 
 from repatient.sampling._alignment import AffineMap, Moments, class_moments, moment_map
-from repatient.sampling._coverage import held_out_log_density
+from repatient.sampling._coverage import can_hold_out, held_out_log_density
 from repatient.sampling._donor_effects import DonorEffects, can_fit_donor_effects, fit_donor_effects
 from repatient.sampling._draw import Draw, draw_patients, most_per_donor
 from repatient.sampling._gaussian import GaussianDraw, draw_gaussians
@@ -28,6 +28,7 @@ __all__ = [
     "Moments",
     "TransportMap",
     "can_fit_donor_effects",
+    "can_hold_out",
     "class_moments",
     "draw_gaussians",
     "draw_patients",

@@ -16,6 +16,27 @@ _FOLDS = 5
 _PASSES = 3
 
 
+def can_hold_out(groups: NDArray[Any], n_components: int, *, random_state: int = 0) -> bool:
+    """Whether there are groups and rows enough for :func:`held_out_log_density`.
+
+    Parameters
+    ----------
+    groups
+        Group (patient) of each row, (n,).
+    n_components
+        Number of components of the mixture.
+    random_state
+        Seed of the folds of groups.
+
+    Returns
+    -------
+    Whether there are two groups or more, and no fold leaves fewer rows than components.
+    """
+    if len(np.unique(groups)) < 2:
+        return False
+    return len(groups) - int(np.bincount(_folds(groups, random_state)).max()) >= n_components
+
+
 def held_out_log_density(
     mixture: Any, X: NDArray[Any], groups: NDArray[Any], *, random_state: int = 0
 ) -> NDArray[np.float64]:
@@ -50,18 +71,15 @@ def held_out_log_density(
     EM over the other folds: the first takes the direct part of the fold out of every mean and covariance, which is
     most of what it did.
     """
-    codes = np.unique(np.asarray(groups), return_inverse=True)[1]
-    n_groups, n_components = int(codes.max()) + 1, len(mixture.weights_)
-    n_folds = min(_FOLDS, n_groups)
-    folds = (np.random.default_rng(random_state).permutation(n_groups) % n_folds)[codes]
-    least = len(codes) - int(np.bincount(folds).max())
-    if n_groups < 2 or least < n_components:
+    n_components = len(mixture.weights_)
+    if not can_hold_out(groups, n_components, random_state=random_state):
         msg = (
-            f"`groups`: {n_groups} groups of {len(codes)} rows cannot be held out from {n_components} components; two "
-            "or more groups, and more rows, are needed."
+            f"`groups`: {len(np.unique(groups))} groups of {len(groups)} rows cannot be held out from {n_components} "
+            "components; two or more groups, and more rows, are needed."
         )
         raise ValueError(msg)
-    log_density = np.empty(len(codes))
+    folds = _folds(groups, random_state)
+    log_density = np.empty(len(folds))
     refit = clone(mixture).set_params(
         n_components=n_components,
         weights_init=mixture.weights_,
@@ -70,10 +88,17 @@ def held_out_log_density(
         max_iter=_PASSES,
         progress=False,
     )
-    for fold in range(n_folds):
+    for fold in range(int(folds.max()) + 1):
         held_out = folds == fold
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             refit.fit(X[~held_out])
         log_density[held_out] = refit.score_samples(X[held_out])
     return log_density
+
+
+def _folds(groups: NDArray[Any], random_state: int) -> NDArray[np.int64]:
+    """Fold of each row, whole groups in each."""
+    codes = np.unique(np.asarray(groups), return_inverse=True)[1]
+    n_groups = int(codes.max()) + 1
+    return (np.random.default_rng(random_state).permutation(n_groups) % min(_FOLDS, n_groups))[codes]

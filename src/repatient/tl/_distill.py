@@ -132,8 +132,10 @@ def distill(
     KeyError
         If a modality, a view or the synthetic partner does not exist.
     TypeError, ValueError
-        If a view is neither vectors nor images with channels first, has NaN, infinity or fewer than two rows, or an
-        argument is none of those above.
+        If a view is neither vectors nor images with channels first, has NaN, infinity or fewer than two rows, measured and
+        synthetic partners are of different views, or an argument is none of those above.
+    FloatingPointError
+        If the loss does not stay finite.
 
     Warns
     -----
@@ -154,7 +156,7 @@ def distill(
     _store.check_integer(random_state, "random_state", minimum=0)
     mask = views.mask(mask_obs)
     patients = views.patients(patient_key)
-    rows = read_rows(views.primary, primary_rep, "primary_rep")
+    rows = read_rows(views.primary, primary_rep, "primary_rep", finite=True)
     of, partners = _partners(views, rows, partner, translator, synthetic_key, pairs, privileged_rep, mask)
     features = None if teacher is None else read_rows(views.primary, teacher, "teacher")
     chosen = _branches(views, partner, synthetic_key) if branches is None else branches
@@ -232,6 +234,12 @@ def _partners(
         order = np.argsort(table[:, 0])
         return table[order, 0], measured[order]
     partners = read_synthetic(views, rows, translator, synthetic_key, privileged_rep).copy()
+    if measured.shape[1:] != partners.shape[1:]:
+        msg = (
+            f"`partner='both'`: measured rows have shape {measured.shape[1:]} and synthetic ones {partners.shape[1:]}; "
+            "`privileged_rep` is to be the view that was synthesized."
+        )
+        raise ValueError(msg)
     partners[table[:, 0]] = measured
     return everything, partners[everything]
 

@@ -111,7 +111,10 @@ def evaluate_views(
     KeyError
         If a modality, a view, a column or the synthetic partner does not exist.
     TypeError, ValueError
-        If a view is of a form that encoders do not take, there are fewer than two classes, or nothing is left to test on.
+        If a view is of a form that encoders do not take, there are fewer than two classes, nothing is left to test on, or
+        an arm is unknown or named twice.
+    FloatingPointError
+        If the loss of an encoder does not stay finite.
 
     See Also
     --------
@@ -128,6 +131,9 @@ def evaluate_views(
     chosen = list(ARMS if arms is None else arms)
     for arm in chosen:
         _store.check_option(arm, "arms", ARMS)
+    if len(set(chosen)) < len(chosen):
+        msg = f"`arms` names some more than once: {_store.listed(chosen)}."
+        raise ValueError(msg)
     source = _Source(views, label_key, patient_key, translator, synthetic_key, pairs, primary_rep, privileged_rep)
     mask = views.mask(mask_obs)
     _store.check_share(test_fraction, "test_fraction")
@@ -200,7 +206,7 @@ class _Source:
         self.patients = views.patients(patient_key)
         self.groups = np.arange(n_obs) if self.patients is None else self.patients
         self.views, self.synthetic_key, self.privileged_rep = views, synthetic_key, privileged_rep
-        self.rows = read_rows(views.primary, primary_rep, "primary_rep")
+        self.rows = read_rows(views.primary, primary_rep, "primary_rep", finite=True)
         self.translators = list(translator) if isinstance(translator, Sequence) else [translator]
         self.shuffle_pairs = isinstance(pairs, str)
         self.table = None if pairs is None else views.pairs(pairs, "`evaluate_views` with measured pairs")

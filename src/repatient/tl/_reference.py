@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from anndata import AnnData
 from mudata import MuData
 
@@ -15,6 +14,7 @@ from repatient import _store
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from repatient.mixture import GaussianMixture
@@ -107,9 +107,9 @@ def read_counterpart(
         if patient_key is not None:
             mask = _mask_of_reference(reference, entry, mask_obs)
             embedding, patients, cohort = _cells(reference, entry, patient_key, label_key, mask)
-            if len(np.unique(patients[patients >= 0])) > 1:
-                quantiles = _store.held_out_quantiles(embedding, patients, mixture, random_state)
-                held_out = True
+            of_others = _store.held_out_quantiles(embedding, patients, mixture, random_state)
+            if of_others is not None:
+                quantiles, held_out = of_others, True
     elif "cohort" in reference:
         moments = _store.read_moments(reference["cohort"])
         if "log_density_quantiles" in reference["cohort"]:

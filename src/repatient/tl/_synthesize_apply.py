@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mudata import MuData
 
 from repatient import _store
-from repatient.tl._view_pair import feature_names, read_rows
+from repatient.tl._view_pair import feature_names, in_order_of, read_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,10 +66,5 @@ def _rows(adata: AnnData, translator: Translator, source_rep: str | None) -> np.
     """Rows of the view, columns of ``X`` in the order of training."""
     names = translator.source_names_
     if names is None or feature_names(adata, source_rep) is None:
-        return read_rows(adata, source_rep, "source_rep")
-    order = adata.var_names.get_indexer(names)
-    if (order < 0).any():
-        missing = [name for name, place in zip(names, order, strict=True) if place < 0]
-        msg = f"`data`: {len(missing)} of the {len(names)} features of training are not in it: {_store.listed(missing, 5)}."
-        raise KeyError(msg)
-    return read_rows(adata[:, order], source_rep, "source_rep")
+        return read_rows(adata, source_rep, "source_rep", finite=True)
+    return read_rows(in_order_of(adata, names), source_rep, "source_rep", finite=True)

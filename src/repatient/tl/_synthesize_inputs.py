@@ -69,7 +69,7 @@ def read_sides(
     sides = []
     for i, argument in enumerate(("source_rep", "target_rep")):
         adata = modalities[i]
-        rows = read_rows(adata, reps[i], argument)
+        rows = read_rows(adata, reps[i], argument, finite=i == 0)
         named = feature_names(adata, reps[i])
         features = range(rows.shape[1] if rows.ndim > 1 else 0) if named is None else named
         trained = _trained(adata, of_object, masks, i)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from repatient import _store
+from repatient.tl._view_pair import repeated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,7 +131,7 @@ def read_links(links: Any, source: Sequence[Any], target: Sequence[Any]) -> np.n
 
 def _pairs_of(links: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
     """Each feature of the source with each of those it is mapped to."""
-    several = {a: [b] if isinstance(b, str | int | np.integer) else list(b) for a, b in links.items()}
+    several = {a: [b] if isinstance(b, str) or not isinstance(b, Iterable) else list(b) for a, b in links.items()}
     return [(a, b) for a, bs in several.items() for b in bs]
 
 
@@ -166,7 +167,15 @@ _BY_PLAIN_NAME = {_plain(name): tuple(_plain(gene) for gene in genes) for name, 
 
 
 def _positions(wanted: Sequence[Any], names: Sequence[Any], side: str) -> np.ndarray:
-    places = pd.Index(names).get_indexer(wanted)
+    twice = [name for name in repeated(names) if name in wanted]
+    if twice:
+        msg = (
+            f"`links`: the {side} has several features called {_store.listed(twice, 5)}; give each a name of its own, for "
+            "instance by `var_names_make_unique()`."
+        )
+        raise ValueError(msg)
+    where = {name: place for place, name in enumerate(names)}
+    places = np.array([where.get(name, -1) for name in wanted], dtype=np.int64)
     if (places < 0).any():
         unknown = [name for name, place in zip(wanted, places, strict=True) if place < 0]
         msg = (

@@ -5,19 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from mudata import MuData
 
 from repatient import _store
 from repatient._atomic import restore
 from repatient._model_folder import ENCODER
 from repatient._sealed_json import checked, read_json, write_sealed
-from repatient.tl._view_pair import feature_names, read_rows
+from repatient.tl._view_pair import feature_names, in_order_of, read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
 
+    import numpy as np
     from anndata import AnnData
 
     from repatient.views import Encoder
@@ -78,7 +78,8 @@ class ViewEncoder:
         KeyError
             If modality, view or features are missing.
         ValueError
-            If rows are of another shape than in training, or hold NaN or infinity.
+            If rows are of another shape than in training, or hold NaN or infinity, or features of the same name are not in
+            the order of training.
         """
         _store.check_data(data)
         if isinstance(data, MuData):
@@ -139,12 +140,7 @@ class ViewEncoder:
         """Rows of the view, columns of ``X`` in the order of training."""
         if self.features is None or feature_names(adata, use_rep) is None:
             return read_rows(adata, use_rep, "use_rep")
-        order = adata.var_names.get_indexer(self.features)
-        if (order < 0).any():
-            missing = np.asarray(self.features)[order < 0]
-            msg = f"`data`: {len(missing)} of the {len(order)} features of training are not in it: {_store.listed(missing, 5)}."
-            raise KeyError(msg)
-        return read_rows(adata[:, order], use_rep, "use_rep")
+        return read_rows(in_order_of(adata, self.features), use_rep, "use_rep")
 
 
 def _read(path: Path) -> dict[str, Any]:

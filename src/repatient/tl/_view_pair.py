@@ -106,8 +106,11 @@ class ViewPair:
         return table
 
 
-def read_rows(adata: AnnData, use_rep: str | None, argument: str) -> np.ndarray:
-    """Dense rows of a view: ``X`` for ``None``, or a key of ``obsm``, vectors or images."""
+def read_rows(adata: AnnData, use_rep: str | None, argument: str, *, finite: bool = False) -> np.ndarray:
+    """Dense rows of a view as real numbers: ``X`` for ``None``, or a key of ``obsm``, vectors or images.
+
+    ``finite`` refuses NaN and infinity, where every row is needed.
+    """
     name = "X" if use_rep is None else use_rep
     if not isinstance(name, str):
         msg = f"`{argument}` is the name of a view, not {type(use_rep).__name__}."
@@ -121,13 +124,50 @@ def read_rows(adata: AnnData, use_rep: str | None, argument: str) -> np.ndarray:
         msg = f"`{argument}`: no view {name!r}; there are {_store.listed(there_are, 40)}."
         raise KeyError(msg)
     if sp.issparse(values):
-        return values.toarray()
-    return values.to_numpy() if isinstance(values, pd.DataFrame) else np.asarray(values)
+        values = values.toarray()
+    rows = values.to_numpy() if isinstance(values, pd.DataFrame) else np.asarray(values)
+    if rows.dtype.kind not in "fiub":
+        msg = f"`{argument}`: the view {name!r} is of type {rows.dtype}; a view holds real numbers."
+        raise TypeError(msg)
+    bad = ~np.isfinite(rows.reshape(len(rows), -1)).all(axis=1) if finite else np.zeros(len(rows), dtype=bool)
+    if bad.any():
+        msg = (
+            f"`{argument}`: the view {name!r} has NaN or infinity in {int(bad.sum())} of {len(rows)} rows; fill or leave "
+            "out those rows."
+        )
+        raise ValueError(msg)
+    return rows.astype(np.float32) if rows.dtype == bool else rows
 
 
 def feature_names(adata: AnnData, use_rep: str | None) -> Sequence[str] | None:
     """Names of the columns of a view, where it is ``X``."""
     return [str(name) for name in adata.var_names] if use_rep in (None, "X") and "X" not in adata.obsm else None
+
+
+def in_order_of(adata: AnnData, features: Sequence[str]) -> AnnData:
+    """The modality with the features of training as its columns, in their order."""
+    names = [str(name) for name in adata.var_names]
+    if names == list(features):
+        return adata
+    twice = repeated(names) or repeated(features)
+    if twice:
+        msg = (
+            f"`data`: its features are not those of training in their order, and names that occur more than once, "
+            f"{_store.listed(twice, 5)}, do not say which is which."
+        )
+        raise ValueError(msg)
+    order = pd.Index(names).get_indexer(list(features))
+    if (order < 0).any():
+        missing = [name for name, place in zip(features, order, strict=True) if place < 0]
+        msg = f"`data`: {len(missing)} of the {len(order)} features of training are not in it: {_store.listed(missing, 5)}."
+        raise KeyError(msg)
+    return adata[:, order]
+
+
+def repeated(names: Sequence[Any]) -> list[Any]:
+    """Names that occur more than once."""
+    index = pd.Index(names)
+    return list(index[index.duplicated()].unique())
 
 
 def _check_table(pairs: Any, n_primary: int, n_privileged: int) -> np.ndarray:

@@ -30,7 +30,7 @@ def read_synthetic(
             "`rp.tl.synthesize` writes it (images with `store=True`), and what it returns may be passed as `translator`."
         )
         raise KeyError(msg)
-    return to_comparable(views, privileged_rep, None, read_rows(views.primary, key, "synthetic_key"))
+    return to_comparable(views, privileged_rep, None, read_rows(views.primary, key, "synthetic_key", finite=True))
 
 
 def to_comparable(

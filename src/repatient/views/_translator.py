@@ -163,11 +163,12 @@ class Translator(BaseEstimator):
         TypeError, ValueError
             If a view is neither vectors nor images with channels first, has sides that are not divisible by 4, values
             that are not finite, fewer than two rows or no variation; if both are the same; if pairs or links point
-            outside; if a parameter is out of its range; or if vectors have neither links nor pairs.
+            outside; if no linked feature varies; if a parameter is out of its range; or if vectors have neither links
+            nor pairs.
         ImportError
             If the generator needs a package that is not installed.
         FloatingPointError
-            If the loss does not stay finite.
+            If the loss, or the transport plan, does not stay finite.
         """
         check_parameters(self.get_params())
         source, target = read_view(A, "A", fitting=True), read_view(B, "B", fitting=True)

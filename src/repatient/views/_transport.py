@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _ITERATIONS = 1000
 _TOLERANCE = 1e-6
+_ROUNDING = 1e-12
 _BLOCK_ROWS = 4096
 
 
@@ -80,9 +81,19 @@ def barycentric_targets(
     ------
     ImportError
         If POT is not installed.
+    ValueError
+        If no linked feature varies.
+    FloatingPointError
+        If the plan is not finite.
     """
     ot = _import_pot()
     costs = cdist(linked.source, linked.target, "sqeuclidean")
+    if not costs.any():
+        msg = (
+            "`links`: no linked feature varies, once it is smoothed over neighbours, and there is nothing to transport by. "
+            "Link others, or lower `n_neighbors`."
+        )
+        raise ValueError(msg)
     unit = regularisation * float(costs.mean())
     # Constants of a row or column do not move the plan; without them no outlier's exponentials are all zero.
     costs -= costs.min(axis=1, keepdims=True)
@@ -110,8 +121,10 @@ def _smoothed(values: NDArray[np.floating], coordinates: NDArray[np.float32], n_
 
 
 def _standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of mean 0 and variance 1; what is constant but for the rounding of its means is 0."""
     scale = values.std(axis=0)
-    return (values - values.mean(axis=0)) / np.where(scale > 0, scale, 1.0)
+    varies = scale > _ROUNDING * np.abs(values).max(axis=0)
+    return np.where(varies, (values - values.mean(axis=0)) / np.where(varies, scale, 1.0), 0.0)
 
 
 def _import_pot() -> ModuleType:

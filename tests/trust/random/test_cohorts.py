@@ -15,23 +15,17 @@ import mudata as md
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import repatient as rp
 
-N_EXAMPLES = int(os.environ.get("REPATIENT_TRUST", "0"))
 KEYS = {"patient_key": "patient", "label_key": "label"}
+N_EXAMPLES = int(os.environ.get("REPATIENT_TRUST", "0"))
 
 
 def examples(few):
-    return settings(
-        max_examples=N_EXAMPLES or few,
-        derandomize=not N_EXAMPLES,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    return settings(settings.get_profile("trust"), max_examples=N_EXAMPLES or few)
 
 
 def survives(data, same, keys):
@@ -180,23 +174,6 @@ def test_bags(trial, cohorts, data):
         assert sum(len(bags[i]["X"]) for i in range(len(bags))) <= cohort.n_obs
 
 
-@examples(15)
-@given(st.data())
-def test_recipes_files(trial, cohorts, data):
-    cohort = prepared(data.draw(cohorts()))
-    if cohort is None:
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "a.h5")
-        _, done = trial(rp.io.write_recipes, cohort, path)
-        if not done:
-            return
-        content = rp.io.read_recipes(path)
-        np.testing.assert_array_equal(content["recipes"]["mean"].to_numpy(), cohort.uns["recipes"]["mean"].to_numpy())
-        target = data.draw(cohorts())
-        trial(rp.tl.assign, target, path)
-
-
 @examples(5)
 @given(st.data())
 def test_mil_and_select(trial, cohorts, same, data):
@@ -229,7 +206,7 @@ def test_audit_and_compare(trial, cohorts, data):
     cohort = prepared(data.draw(cohorts(rough=data.draw(st.booleans()))))
     if cohort is None:
         return
-    table, done = trial(rp.tl.compare_recipes, cohort, n_draws=50)
+    table, done = trial(rp.tl.compare_recipes, cohort, n_draws=100)
     if done:
         assert table.select_dtypes("number").apply(np.isfinite).to_numpy().any()
     _, done = trial(rp.tl.generate, cohort, 2)
