@@ -15,6 +15,8 @@ import repatient as rp
 
 N_EXAMPLES = int(os.environ.get("REPATIENT_TRUST", "0"))
 KEYS = {"patient_key": "patient", "label_key": "label"}
+
+
 def examples(few):
     return settings(settings.get_profile("trust"), max_examples=N_EXAMPLES or few)
 
