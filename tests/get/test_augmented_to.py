@@ -119,7 +119,9 @@ def test_selected_patients_and_a_cohort_without_any(rich, tmp_path, same):
 def test_memory_is_that_of_a_chunk(tmp_path):
     n_cells, n_genes = 30_000, 400
     rng = np.random.default_rng(0)
-    adata = ad.AnnData(sp.random_array((n_cells, n_genes), density=0.25, format="csr", dtype=np.float32, rng=0))
+    adata = ad.AnnData(
+        sp.random_array((n_cells, n_genes), density=0.25, format="csr", dtype=np.float32, random_state=0)
+    )
     adata.obs["patient"] = pd.Categorical(rng.integers(20, size=n_cells).astype(str))
     adata.obs["label"] = pd.Categorical(np.where(adata.obs["patient"].astype(int) < 10, "a", "b"))
     adata.obsm["X_pca"] = rng.normal(size=(n_cells, 2)).astype(np.float32)

@@ -23,7 +23,7 @@ def in_file(planted):
 
 @pytest.fixture
 def generated(planted):
-    counts = sparse.random_array((len(planted[0].X), 30), density=0.1, rng=np.random.default_rng(0), format="csc")
+    counts = sparse.random_array((len(planted[0].X), 30), density=0.1, random_state=0, format="csc")
     counts.data[:] = 1 + np.arange(counts.nnz) % 2
     return counts
 

@@ -139,6 +139,8 @@ def test_cohorts_in_files_are_aligned(cohort, tmp_path):
 @pytest.mark.parametrize("kind", ["read_lazy h5ad", "backed h5ad"])
 def test_what_lies_in_a_file_is_not_copied(cohort, tmp_path, kind):
     lazy = opened(cohort, tmp_path, kind)
+    if lazy.filename is None:
+        pytest.skip("this anndata copies lazily read objects without reading the file")
     with pytest.raises(ValueError, match=r"`copy=True`: an object that lies in .*cohort\.h5ad"):
         rp.tl.recipes(lazy, **KEYS, copy=True)
     with pytest.raises(ValueError, match=r"`data` is a view"):

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
+# What stands in files for an index without a name.
+_NO_NAME = "_index"
+
 
 def column(data: AnnData | MuData, key: str) -> pd.Series:
     """A column of ``obs``, in memory."""
@@ -26,7 +29,16 @@ def in_memory(value: Any) -> Any:
         return value
     if hasattr(value, "__dask_graph__"):
         return value.compute()
-    return value.to_memory() if hasattr(value, "to_memory") else value
+    return _table_in_memory(value) if hasattr(value, "to_memory") else value
+
+
+def _table_in_memory(value: Any) -> Any:
+    """A table with the name of its index, which anndata 0.12.0 loses."""
+    table = value.to_memory()
+    name = getattr(value, "index_dim", _NO_NAME)
+    if isinstance(table, pd.DataFrame) and table.index.name is None and name != _NO_NAME:
+        table.index.name = name
+    return table
 
 
 def is_lazy(values: Any) -> bool:
