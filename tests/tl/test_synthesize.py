@@ -136,6 +136,13 @@ def test_equal_names_prove_nothing(mdata):
     assert mdata.mod["rna"].uns[KEY]["params"]["n_pairs"] == 0
 
 
+def test_links_by_name_and_by_hand(mdata):
+    run(mdata, links="names")
+    by_name = set(map(tuple, mdata["rna"].uns[KEY]["links"].to_numpy()))
+    run(mdata, links=["names", {"IL7R": "CD19", "CD19": "CD19"}])
+    assert set(map(tuple, mdata["rna"].uns[KEY]["links"].to_numpy())) == by_name | {("IL7R", "CD19")}
+
+
 def test_disjoint_observations(both):
     rna, prot = both
     prot = prot[::2].copy()
@@ -247,6 +254,8 @@ def set_duplicates(mdata):
         (None, {"links": {}}, ValueError, "`links` is empty"),
         (None, {"links": "genes"}, ValueError, "`links` is one of"),
         (None, {"links": 3}, TypeError, "mapping"),
+        (None, {"links": []}, TypeError, "mapping"),
+        (None, {"links": ["names", {"IL7X": "CD127"}]}, KeyError, "'IL7X'.* are no features of the source"),
         (None, {"pairs": "names"}, ValueError, "`pairs` is one of"),
         (None, {"pairs": [[0, 999]]}, ValueError, "outside of the 240 and 240"),
         (None, {"source_rep": "X_pca"}, KeyError, "no view 'X_pca'"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -70,3 +72,22 @@ def test_every_view_has_a_pose_of_its_own(monkeypatch, branches):
     batch_loss(network, material, torch.arange(12), plan, torch.Generator().manual_seed(0))
     assert len(poses) == branches
     assert not any(torch.equal(one, other) for i, one in enumerate(poses) for other in poses[:i])
+
+
+@pytest.mark.parametrize("teacher", [False, True])
+def test_partners_without_trust_teach_nothing(teacher):
+    rng = np.random.default_rng(0)
+    rows, features = rng.standard_normal((12, 5)).astype(np.float32), rng.standard_normal((12, 3)).astype(np.float32)
+    plan, everything = Plan(**{**PLAN, "branches": 3}, distill=1.0), np.arange(12)
+    network, losses = None, []
+    for partners in rng.standard_normal((2, 12, 4)).astype(np.float32):
+        views = Views(rows, partners, features if teacher else None)
+        prepared = prepare(views, everything, kinds=("vectors", "vectors"), augmentations=(None, None), distill=True)
+        if network is None:
+            network = prepared.network(torch.Generator().manual_seed(0), width=16, dim=4, projection=8).eval()
+        material = prepared.material(views, everything, torch.device("cpu"))
+        for trust in (0.0, 1.0):
+            generator = torch.Generator().manual_seed(0)
+            losses.append(float(batch_loss(network, replace(material, trust=trust), torch.arange(12), plan, generator)))
+    assert losses[0] == pytest.approx(losses[2])
+    assert losses[1] != pytest.approx(losses[3])

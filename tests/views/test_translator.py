@@ -45,6 +45,18 @@ def test_links_suffice_without_pairs(data):
     assert np.isnan(translator.cycle_error(test_a))
 
 
+@pytest.mark.parametrize("curved", [False, True])
+def test_transport_bends_its_map_only_where_much_is_gained(curved):
+    rng = np.random.default_rng(4)
+    a, b = (rng.normal(size=(600, 3)).astype(np.float32) for _ in range(2))
+    b[:, 1] = b[:, 0] ** 2 if curved else -b[:, 0]
+    translator = Translator("ot", **{**QUICK, "n_steps": 200}).fit(a, b[:, :2], links=[[0, 0]])
+    one, other = a[:50], a[50:100]
+    middle = translator.predict_features((one + other) / 2)
+    ends = (translator.predict_features(one) + translator.predict_features(other)) / 2
+    assert bool(np.abs(middle - ends).max() > 0.1) == curved
+
+
 def test_regression_recovers_a_linear_map_in_the_units_of_the_target():
     rng = np.random.default_rng(0)
     a = rng.normal(size=(300, 4)).astype(np.float32)

@@ -92,8 +92,8 @@ def distill(
     objective
         ``"infonce"``, ``"vicreg"`` or ``"barlow"``; see :class:`repatient.views.Encoder`.
     branches
-        2 or 3; 3 depends less on the partner. ``None``: 2 where partners are measured, or synthetic with a FOSCTTM of .2
-        or less on held-out pairs, and 3 elsewhere; a warning says so where nothing is known of them.
+        2 or 3; 3 trusts the partner as far as rows predict it. ``None``: 2 where partners are measured, or synthetic with
+        a FOSCTTM of .2 or less on held-out pairs, and 3 elsewhere; a warning says so where nothing is known of them.
     distill
         Weight of heads that predict the partner from the encoder, beside the objective; 0 for none.
     teacher

@@ -78,7 +78,8 @@ def synthesize(
         nothing.
     links
         Features of source and target that rise together: a mapping of a feature of the source to one of the target (or
-        several), or ``"names"``, which links features of the same name, and genes to the proteins that they encode.
+        several); ``"names"``, which links features of the same name, and genes to the proteins that they encode; or a list
+        of both, such as ``["names", {"CCR7": "CD45RA"}]``.
     source_rep, target_rep
         View of each modality: a key of ``obsm``, vectors (n, d) or images (n, channels, height, width). ``None``: ``X``.
     mask_obs

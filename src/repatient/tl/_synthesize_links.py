@@ -103,6 +103,9 @@ def read_links(links: Any, source: Sequence[Any], target: Sequence[Any]) -> np.n
     """Table of columns (n_links, 2) from a mapping of names, or by the names themselves."""
     if links is None:
         return None
+    if isinstance(links, list | tuple) and links:
+        tables = [table for part in links if (table := read_links(part, source, target)) is not None]
+        return np.unique(np.concatenate(tables), axis=0) if tables else None
     if isinstance(links, str):
         _store.check_option(links, "links", [BY_NAME])
         named = propose(source, target)
@@ -116,7 +119,8 @@ def read_links(links: Any, source: Sequence[Any], target: Sequence[Any]) -> np.n
         named = _pairs_of(links)
     else:
         msg = (
-            f"`links` is a mapping of features of the source to features of the target, or {BY_NAME!r}, not {links!r}."
+            f"`links` is a mapping of features of the source to features of the target, {BY_NAME!r}, or a list of both, "
+            f"not {links!r}."
         )
         raise TypeError(msg)
     if not named:

@@ -42,7 +42,9 @@ class Encoder(BaseEstimator):
         and are uncorrelated. ``"barlow"``: their cross-correlation is the identity.
     branches
         2: an augmentation of the primary view and the partner. 3: two augmentations of the primary view, which share one
-        encoder, and the partner; all pairs are to agree, so that less depends on the partner.
+        encoder, and the partner; all pairs are to agree. Whatever the partner teaches then weighs as much as held-out
+        partners correlate with their prediction from the rows by ridge regression (``trust_``), so that partners which
+        say nothing of their rows do no harm.
     distill
         Weight of heads that predict the partner (or the ``teacher`` of :meth:`fit`) beside the objective: linearly from
         the embedding, images at 8 × 8 places, and, where both views are images of one size, pixel by pixel from the
@@ -91,6 +93,8 @@ class Encoder(BaseEstimator):
         Lists ``step``, ``train_loss`` and ``validation_loss``, one entry an evaluation; NaN without held-out rows.
     held_out_
         Indices of the rows that were held out.
+    trust_
+        Weight of the partner: 1 with two branches, and from 0 to 1 with three.
     n_steps_, best_step_
         Steps taken, and the step whose weights were kept.
     early_stopped_
@@ -199,7 +203,9 @@ class Encoder(BaseEstimator):
                 kinds=(self.kind, self.partner_kind),
                 augmentations=(self.augmentation, self.partner_augmentation),
                 distill=self.distill > 0,
+                weigh=self.branches == 3,
             )
+        self.trust_ = prepared.trust
         self._train(prepared, views, training, held_out, torch_generator(rng), checkpoint)
         self.held_out_, self.shape_in_, self.kind_ = held_out, prepared.primary.shape, prepared.primary.kind
         self.partner_kind_ = None if prepared.privileged is None else prepared.privileged.kind

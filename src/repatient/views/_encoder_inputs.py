@@ -16,6 +16,7 @@ from repatient.views._objectives import OBJECTIVES
 from repatient.views._preparation import Preparation, check_augmentation, find_kind
 from repatient.views._torch import build
 from repatient.views._training import Material
+from repatient.views._trust import partner_trust
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -84,6 +85,8 @@ class Prepared:
         Features that the head predicts; 0 for no heads.
     typical
         Mean of training partners that are images, as an encoder reads it, (1, C, H, W); None of others.
+    trust
+        Weight of all that partners teach.
     """
 
     primary: Preparation
@@ -91,6 +94,7 @@ class Prepared:
     taught: NDArray[np.float32] | None
     n_taught: int
     typical: torch.Tensor | None = None
+    trust: float = 1.0
 
     def network(self, generator: torch.Generator, **widths: int) -> ViewNetwork:
         """Network for such views."""
@@ -110,6 +114,8 @@ class Prepared:
             self.privileged,
             None if self.taught is None else take(self.taught),
             None if self.typical is None else self.typical.to(device),
+            self.trust,
+            views.features is not None,
         )
 
 
@@ -120,27 +126,31 @@ def prepare(
     kinds: tuple[str, str],
     augmentations: tuple[Augmentation | None, Augmentation | None],
     distill: bool,
+    weigh: bool = False,
 ) -> Prepared:
-    """Statistics of the training rows."""
+    """Statistics of the training rows; ``weigh`` measures how far partners follow them."""
     primary = _prepare(views.rows, training, kinds[0], augmentations[0], "")
     privileged = None
     if views.partners is not None:
         privileged = _prepare(views.partners, training, kinds[1], augmentations[1], "partner")
+    trust = 1.0
+    if weigh and privileged is not None and views.partners is not None:
+        trust = partner_trust(views.rows[training], views.partners[training], primary, privileged)
     if not distill:
-        return Prepared(primary, privileged, None, 0)
+        return Prepared(primary, privileged, None, 0, trust=trust)
     typical = None
     if privileged is not None and views.partners is not None and privileged.kind == "images":
         typical = privileged.plain(torch.from_numpy(views.partners[training].mean(axis=0, keepdims=True)))
     if views.features is not None:
         features = views.features.reshape(len(views.features), -1)
         taught = Preparation.fit(features[training], "vectors", None).flat(features)
-        return Prepared(primary, privileged, taught, taught.shape[1], typical)
+        return Prepared(primary, privileged, taught, taught.shape[1], typical, trust)
     if privileged is None or views.partners is None:
-        return Prepared(primary, privileged, None, 0)
+        return Prepared(primary, privileged, None, 0, trust=trust)
     if typical is not None:
-        return Prepared(primary, privileged, None, n_pooled(privileged.shape), typical)
+        return Prepared(primary, privileged, None, n_pooled(privileged.shape), typical, trust)
     taught = privileged.flat(views.partners)
-    return Prepared(primary, privileged, taught, taught.shape[1])
+    return Prepared(primary, privileged, taught, taught.shape[1], trust=trust)
 
 
 def _prepare(

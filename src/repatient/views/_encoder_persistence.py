@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from repatient.views._encoder import Encoder
 
 Model = TypeVar("Model", bound="Encoder")
-FITTED = ("n_steps_", "best_step_", "early_stopped_", "kind_", "partner_kind_")
+FITTED = ("trust_", "n_steps_", "best_step_", "early_stopped_", "kind_", "partner_kind_")
 AUGMENTATIONS = {"augmentation", "partner_augmentation"}
 CLASSES = {cls.__name__: cls for cls in (ImageAugmentation, VectorAugmentation, CountAugmentation)}
 

@@ -43,11 +43,18 @@ History = dict[str, list[float]]
 
 
 def fit_vectors(
-    network: VectorMap, x: NDArray[np.float32], y: NDArray[np.float32], budget: Budget, generator: torch.Generator
+    network: VectorMap,
+    x: NDArray[np.float32],
+    y: NDArray[np.float32],
+    budget: Budget,
+    generator: torch.Generator,
+    *,
+    margin: float = 0.0,
 ) -> History:
     """Ridge regression for the linear part, then steps on the correction; the step best on held-out rows is kept.
 
-    Weights of the linear part are set by the closed form with the penalty that leave-one-out prefers, and stay.
+    Weights of the linear part are set by the closed form with the penalty that leave-one-out prefers, and stay. The
+    correction is left out unless it lowers the loss of held-out rows by more than ``margin``, a share of it.
     """
     ridge = RidgeCV(alphas=_PENALTIES).fit(x.astype(np.float64), y.astype(np.float64))
     device = network.linear.weight.device
@@ -65,7 +72,7 @@ def fit_vectors(
     def validate() -> float:
         return float(F.mse_loss(network(xs[held_out.to(device)]), ys[held_out.to(device)]))
 
-    return _train(network, len(training), loss_of, validate if len(held_out) else None, budget, generator)
+    return _train(network, len(training), loss_of, validate if len(held_out) else None, budget, generator, margin)
 
 
 def fit_images(
@@ -94,12 +101,13 @@ def _train(
     validate: Callable[[], float] | None,
     budget: Budget,
     generator: torch.Generator,
+    margin: float = 0.0,
 ) -> History:
     """Steps under a rate that falls to zero; with ``validate`` the best weights so far, the first ones too, are kept."""
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=budget.learning_rate, weight_decay=_WEIGHT_DECAY)
     history: History = {"step": [], "train_loss": [], "validation_loss": []}
-    best_loss, best = _judged(network, validate), copy.deepcopy(network.state_dict())
+    best_loss, best = (1.0 - margin) * _judged(network, validate), copy.deepcopy(network.state_dict())
     since, total = 0, 0.0
     with progress_bar(desc="translator", total=budget.n_steps, enabled=budget.progress, unit="step") as bar:
         for step in range(1, budget.n_steps + 1):

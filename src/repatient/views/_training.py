@@ -44,7 +44,8 @@ class Plan:
 class Material:
     """Rows of the primary view, their partners and what the head is to predict of them, on the device.
 
-    ``typical`` is the mean of partners that are images, as an encoder reads it, (1, C, H, W).
+    ``typical`` is the mean of partners that are images, as an encoder reads it, (1, C, H, W); ``trust`` the weight of all
+    that partners teach, and ``teacher`` whether ``taught`` comes from a teacher instead.
     """
 
     rows: Tensor
@@ -53,6 +54,8 @@ class Material:
     privileged: Preparation | None = None
     taught: Tensor | None = None
     typical: Tensor | None = None
+    trust: float = 1.0
+    teacher: bool = False
 
 
 @dataclass
@@ -173,24 +176,28 @@ class Training:
 def batch_loss(
     network: ViewNetwork, material: Material, batch: Tensor, plan: Plan, generator: torch.Generator
 ) -> Tensor:
-    """Mean disagreement of all pairs of branches, and the errors of the heads."""
+    """Mean disagreement of all pairs of branches, and the errors of the heads; partners count as far as they are trusted."""
     batch = batch.to(material.rows.device)
     rows = material.rows[batch]
     pose = material.primary.draw_pose(len(rows), generator)
     trunk = network.encoder[0](material.primary.augmented(rows, pose, generator))
     embedding = network.encoder[1](trunk)
-    branches = [network.projector(embedding)]
+    branches, weights = [network.projector(embedding)], [1.0]
     if network.privileged is None or plan.branches == 3:
         other = material.primary.draw_pose(len(rows), generator)
         branches.append(network.projector(network.encoder(material.primary.augmented(rows, other, generator))))
+        weights.append(1.0)
     partners = None if material.partners is None else material.partners[batch]
     if partners is not None and network.privileged is not None and material.privileged is not None:
         # In a pose of its own: of one pose, views would agree whatever they show.
         own = material.privileged.draw_pose(len(rows), generator)
         branches.append(network.privileged(material.privileged.augmented(partners, own, generator)))
+        weights.append(material.trust)
     agree = OBJECTIVES[plan.objective]
-    pairs = [(first, second) for i, first in enumerate(branches) for second in branches[i + 1 :]]
-    loss = torch.stack([agree(first, second) for first, second in pairs]).mean()
+    pairs = [(i, j) for i in range(len(branches)) for j in range(i + 1, len(branches))]
+    shares = torch.tensor([weights[i] * weights[j] for i, j in pairs], device=rows.device)
+    losses = torch.stack([agree(branches[i], branches[j]) for i, j in pairs])
+    loss = (shares * losses).sum() / shares.sum()
     if network.head is None:
         return loss
     taught = None if material.taught is None else material.taught[batch]
@@ -216,10 +223,11 @@ def _distillation(
     if network.head is not None:
         target = taught if taught is not None or seen is None else pooled(seen)
         if target is not None:
-            errors.append(F.mse_loss(network.head(embedding), target))
+            weight = 1.0 if material.teacher else material.trust
+            errors.append(weight * F.mse_loss(network.head(embedding), target))
     if network.dense is not None and seen is not None:
         height, width = seen.shape[2:]
-        errors.append(F.mse_loss(network.dense(trunk)[:, :, :height, :width], seen))
+        errors.append(material.trust * F.mse_loss(network.dense(trunk)[:, :, :height, :width], seen))
     return torch.stack(errors).sum()
 
 
