@@ -71,6 +71,7 @@ def parser(description: str | None, methods: tuple[Any, ...], n_splits: int) -> 
     result.add_argument("--jobs", type=int, default=1)
     result.add_argument("--seed", type=int, default=0)
     result.add_argument("--steps", type=int, default=200, help="gradient steps of every training")
+    result.add_argument("--models", type=int, default=1, help="trainings of every method, of which the mean is taken")
     result.add_argument(
         "--classifier", type=json.loads, default={}, metavar="JSON", help="parameters of the classifier, as JSON"
     )
@@ -85,6 +86,12 @@ def parser(description: str | None, methods: tuple[Any, ...], n_splits: int) -> 
     result.add_argument("--checkpoints", type=Path, metavar="FOLDER", help="keep finished splits, and go on from them")
     result.add_argument("--metrics", nargs="+", default=["auroc"], metavar="METRIC")
     return result
+
+
+def describe_size(given: argparse.Namespace) -> str:
+    """What a table rests on."""
+    models = "" if given.models == 1 else f", mean of {given.models} models"
+    return f"\n{given.splits} splits, {given.steps} gradient steps, seed {given.seed}{models}"
 
 
 def as_method(text: str) -> Method:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from cohorts import FILES, Report, checkpoint, parser, read_cohort
+from cohorts import FILES, Report, checkpoint, describe_size, parser, read_cohort
 
 from repatient.evaluation import Plan, Scenario, run
 
@@ -42,6 +42,7 @@ def compare(
     arguments.add_argument("--baseline", default="none")
     given = arguments.parse_args()
     settings = [(*key, frame) for key, frame in frames(given).items()]
+    print(describe_size(given))
     for metric in given.metrics:
         report = Report(given.baseline, metric)
         for setting in settings:
@@ -65,7 +66,13 @@ def frames(given: Namespace) -> dict[tuple[str, str], pd.DataFrame]:
                 cohort,
                 Scenario("low_data", n_patients=number),
                 given.methods,
-                Plan(given.components, n_steps=given.steps, scale=scale, classifier=given.classifier),
+                Plan(
+                    given.components,
+                    n_steps=given.steps,
+                    scale=scale,
+                    classifier=given.classifier,
+                    n_models=given.models,
+                ),
                 n_splits=given.splits,
                 test_fraction=given.test_fraction,
                 random_state=given.seed,

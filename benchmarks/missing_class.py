@@ -6,6 +6,9 @@ Kidney cohort: in every split its patients are halved at random into a target an
 after therapy are the target, those before therapy external, and nobody tested on gives one of these. A quarter of the
 target's donors is tested on; either class is missing in turn. With --shift, the cells of the external cohort are moved
 as another batch might be, and methods with "align" bring them back by the class that both cohorts have.
+
+The components of "recipe" are those of the target's training cells; "mixture of both cohorts" has components of these and
+of the external cells. It was chosen after trials on the splits of seed 0, where it is flattered by that.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import TYPE_CHECKING
 import joblib
 import numpy as np
 import pandas as pd
-from cohorts import FILES, Report, checkpoint, parser, read_cohort
+from cohorts import FILES, Report, checkpoint, describe_size, parser, read_cohort
 
 from repatient.evaluation import Plan, Scenario, run
 
@@ -28,8 +31,8 @@ if TYPE_CHECKING:
 
     from repatient.evaluation import Cohort
 
-WITH_EFFECTS = {"method": "recipe", "name": "recipe, donor effects", "donor_effects": True}
-METHODS = ("full", "recipe", WITH_EFFECTS, "external", "null", "size_only")
+OF_BOTH = {"method": "recipe", "name": "recipe, mixture of both cohorts", "mixture": "both"}
+METHODS = ("full", "recipe", OF_BOTH, "external", "null", "size_only")
 COHORTS = ("igan", "melanoma")
 SHIFTS = ("none", "affine", "nonlinear")
 
@@ -43,6 +46,7 @@ def main() -> None:
     arguments.add_argument("--baseline", default="full")
     given = arguments.parse_args()
     settings = [(*key, frame) for key, frame in frames(given).items()]
+    print(describe_size(given))
     for metric in given.metrics:
         report = Report(given.baseline, metric)
         for setting in settings:
@@ -75,7 +79,13 @@ def one_split(given: Namespace, name: str, shared: Shared, missing: int, split: 
         divided,
         Scenario("missing_class", missing_class=missing),
         given.methods,
-        Plan(given.components, n_steps=given.steps, scale=shared.scale, classifier=given.classifier),
+        Plan(
+            given.components,
+            n_steps=given.steps,
+            scale=shared.scale,
+            classifier=given.classifier,
+            n_models=given.models,
+        ),
         n_splits=1,
         test_fraction=given.test_fraction,
         random_state=int(rng.integers(2**31)),

@@ -92,10 +92,26 @@ def check_rows(cohort, scenario, method, fold, used) -> None:
     allowed = rows_of(cohort, fold.train)
     if method.method == "full":
         allowed |= rows_of(cohort, fold.withheld)
-    if method.method == "external":
+    if method.method == "external" or method.settings.get("mixture", "target") != "target":
         allowed |= rows_of(cohort, fold.external)
     assert used.rows <= allowed
     assert scenario.name != "low_data" or len(fold.train) == 8
+
+
+@pytest.mark.parametrize("mixture", ["both", "target", "reference"])
+def test_rows_of_mixtures(make_cohort, quick, monkeypatch, mixture):
+    cohort = make_cohort(n_patients=36, n_cells=60)
+    # In turn with the others, as the first column, which names the row, is no batch shift then.
+    cohort = replace(cohort, is_external=np.arange(36) % 6 >= 4)
+    scenario = Scenario("missing_class", missing_class=1)
+    for fold in make_folds(cohort, scenario, **SPLITS):
+        with monkeypatch.context() as patch:
+            used = Used(patch, len(cohort.X))
+            one = Method("recipe", settings={"mixture": mixture})
+            one.predict(Workshop(cohort, scenario, fold, quick))
+        check_rows(cohort, scenario, one, fold, used)
+        of_reference = rows_of(cohort, fold.external)
+        assert used.rows & of_reference == (set() if mixture == "target" else of_reference)
 
 
 @pytest.mark.parametrize("scale", [False, True])

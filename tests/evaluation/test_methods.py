@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from repatient import mixing
 from repatient.evaluation import BASELINES, DEFAULTS, METHODS, SCENARIOS, Method, Scenario, check_methods, make_folds
+from repatient.evaluation._components import Components
 from repatient.evaluation._recipe_mix import Null, draw_fixed, recipe_mix, select
-from repatient.evaluation._training import augmenter
+from repatient.evaluation._training import augmenter, predict
 from repatient.evaluation._workshop import Workshop
 
 
@@ -89,15 +92,32 @@ def missing(make_cohort, quick):
 def test_the_recipe_of_a_missing_class_relative_to_the_shared_one(missing):
     raw, moved = (recipe_mix(missing, {"transfer": how}).recipes for how in ("raw", "log_ratio"))
     assert raw.classes == moved.classes == ("1",)
-    external, own = (missing.recipes(some, None, "raw") for some in (missing.fold.external, missing.fold.train))
+    external, own = (missing.recipes(some, None) for some in (missing.fold.external, missing.fold.train))
     ratio = (0.99 * own.take(["0"]).mean + 0.01 / 3) / (0.99 * external.take(["0"]).mean + 0.01 / 3)
     np.testing.assert_allclose(moved.mean, (raw.mean * ratio) / (raw.mean * ratio).sum(), rtol=1e-6)
     assert np.abs(moved.mean - raw.mean).max() > 1e-4
 
 
+@pytest.mark.parametrize("mixture", ["both", "target", "reference"])
+def test_whose_mixture_the_recipe_is_of(missing, mixture):
+    mix = recipe_mix(missing, {"mixture": mixture})
+    fold, bags = missing.fold, missing.bags
+    patients = {"target": [fold.train], "reference": [fold.external], "both": [fold.train, fold.external]}[mixture]
+    cells = bags.X[bags.take(np.concatenate(patients)).rows]
+    expected = Components.fit(cells, 3, random_state=fold.seed)
+    train = bags.take(fold.train).rows
+    np.testing.assert_array_equal(mix.components[train], expected.assign(bags.X[train]))
+    # The recipe is that of the external patients of the class, whosever the components are.
+    codes = mix.components[bags.take(missing.external_patients).rows]
+    np.testing.assert_allclose(mix.recipes.mean[0], np.bincount(codes, minlength=3) / len(codes), atol=0.1)
+    if mixture == "target":
+        np.testing.assert_array_equal(recipe_mix(missing, {}).components, mix.components)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"mixture": "union"}, "'mixture' is one of .*, not 'union'"),
         ({"transfer": "ratio"}, "'transfer' is one of .*, not 'ratio'"),
         ({"transfer": "log_ratio", "shared_class": "b"}, r"one of the classes of both cohorts, \['a'\], not 'b'"),
     ],
@@ -152,12 +172,24 @@ def test_low_and_high_are_ends(workshop):
     assert len(select(workshop, bags, y)[1]) == 16
 
 
+@pytest.mark.parametrize("name", ["none", "recipe", "recipe_fixed"])
+def test_several_models_are_averaged(workshop, name):
+    workshop.plan = replace(workshop.plan, n_models=3)
+    singles = [predict(workshop.member(number), name, {}) for number in range(3)]
+    averaged = Method(name).predict(workshop)
+    np.testing.assert_allclose(averaged, np.mean(singles, axis=0))
+    np.testing.assert_array_equal(singles[0], predict(workshop, name, {}))
+    assert np.abs(singles[1] - singles[2]).max() > 1e-6
+
+
 def test_options_are_named(workshop):
     bags, y = draw_fixed(workshop, recipe_mix(workshop, {}), 4)
     with pytest.raises(ValueError, match="'select' is one of .*'low'.*, not 'best'"):
         select(workshop, bags, y, keep="best")
     with pytest.raises(ValueError, match="'align' is one of .*, not 'affine'"):
         workshop.components(3, "affine")
+    with pytest.raises(ValueError, match="'mixture' 'reference' needs another cohort"):
+        workshop.components(3, mixture="reference")
     with pytest.raises(ValueError, match="needs a class that training and external patients have"):
         workshop.components(3, "moments")
 
@@ -168,6 +200,7 @@ def test_every_method_has_settings_that_can_be_listed():
     assert "n_pseudo_bags" in settings_of("psemix")
     assert {"n_components", "kind", "pool", "n_donors", "share", "align", "select"} <= set(settings_of("recipe_fixed"))
     assert "components" not in settings_of("recipe")
+    assert "mixture" in settings_of("recipe")
     assert "label_mixing" in settings_of("recipe")
     assert "label_mixing" not in settings_of("recipe_fixed")
     assert all(isinstance(settings_of(name), list) for name in METHODS)

@@ -94,6 +94,9 @@ def test_all_methods_take_the_same_steps(make_cohort, quick, monkeypatch):
         taken.clear()
         run(make_cohort(), LOW_DATA, methods(name), quick, **SPLITS | {"n_splits": 1})
         assert len(taken) == quick.n_steps
+        taken.clear()
+        run(make_cohort(), LOW_DATA, methods(name), replace(quick, n_models=2), **SPLITS | {"n_splits": 1})
+        assert len(taken) == 2 * quick.n_steps
 
 
 def test_an_interrupted_run_goes_on(make_cohort, quick, monkeypatch, tmp_path):

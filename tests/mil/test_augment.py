@@ -9,8 +9,9 @@ import torch
 
 from repatient.mil import Bags, MILClassifier, _augment, _train
 from repatient.mil._augment import Augmented, weights_of_classes
-from repatient.mil._batches import orders_of_epoch
-from repatient.mil._embedding import SegmentEmbedding
+from repatient.mil._batches import LabelledBags, orders_of_epoch
+from repatient.mil._embedding import SegmentEmbedding, embedding_of
+from repatient.mil._missing import shift_missing
 from repatient.mil._network import GatedAttentionNetwork
 from repatient.mil._pooling import softmax_within
 
@@ -103,7 +104,8 @@ def bound(bags: Bags, sampler: Any) -> tuple[Augmented, GatedAttentionNetwork]:
     torch.nn.init.normal_(network.score.weight, generator=generator)
     standardize = lambda X: ((X - 1) / 2).astype(np.float32)
     cells = Bags(standardize(bags.X[bags.rows]), np.arange(len(bags.rows)), bags.indptr)
-    augmented = Augmented.of(sampler, bags, cells, standardize, balanced=False, rng=np.random.default_rng(0))
+    real = LabelledBags.of(cells, np.zeros(len(bags), dtype=np.int64), n_classes=2, balanced=False)
+    augmented = Augmented.of(sampler, bags, real, standardize, balanced=False, rng=np.random.default_rng(0))
     return augmented, network
 
 
@@ -208,6 +210,48 @@ def test_classes_without_a_bag_can_be_asked_for(planted):
     assert model.predict_proba(bags).shape == (60, 3)
     with pytest.raises(ValueError, match="classes must hold all labels"):
         MILClassifier(**QUICK).fit(bags, y, augment=Third(), classes=["case", "other"])
+
+
+class Halves:
+    """Some bags, the first five of which stand for class 0 and the others for class 1; every third is of neither."""
+
+    class_shares = np.array([0.5, 0.5])
+
+    def __init__(self, bags, mixed=(2, 7)) -> None:
+        self.bags, self.targets = bags, np.eye(2, dtype=np.float32)[np.repeat([0, 1], 5)]
+        self.targets[list(mixed)] = 0.5
+
+    def __call__(self, chosen, rng, score):
+        return self.bags.take(np.arange(10)), self.targets
+
+
+def logits(augmented, network):
+    embed = embedding_of(network, torch.from_numpy(augmented.cells))
+    real = augmented.real.batch(np.arange(len(augmented.real.bags)), embed, torch.device("cpu"))
+    return network.classify(real.embeddings()).detach().numpy()
+
+
+def test_a_missing_class_is_shifted_by_how_real_bags_of_the_other_differ(planted):
+    augmented, network = bound(planted[0], Halves(planted[0]))
+    before = logits(augmented, network)
+    shift_missing(network, augmented, torch.Generator().manual_seed(0))
+    after = logits(augmented, network)
+    odds_before, odds_after = before[:, 1] - before[:, 0], after[:, 1] - after[:, 0]
+    # Real patients are now taken for what those in their place were taken for.
+    assert odds_after.mean() == pytest.approx(odds_before[[0, 1, 3, 4]].mean(), abs=1e-5)
+    np.testing.assert_allclose(odds_after - odds_before, (odds_after - odds_before).mean(), atol=1e-5)
+    np.testing.assert_array_equal(after[:, 0], before[:, 0])
+
+
+@pytest.mark.parametrize("case", ["no class is missing", "all made bags lie between classes"])
+def test_nothing_is_shifted_where(planted, case):
+    mixed = range(10) if case.startswith("all") else (2,)
+    augmented, network = bound(planted[0], Halves(planted[0], mixed))
+    if case.startswith("no"):
+        augmented.real.y[::2] = 1
+    before = logits(augmented, network)
+    shift_missing(network, augmented, torch.Generator().manual_seed(0))
+    np.testing.assert_array_equal(logits(augmented, network), before)
 
 
 def test_classes_change_nothing_when_all_have_bags(planted):

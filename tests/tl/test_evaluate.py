@@ -35,6 +35,7 @@ def test_it_returns_and_stores_a_tidy_frame(plain, keys):
     params = stored["params"]
     assert params["scenario"] == "full"
     assert params["test_fraction"] == 0.25
+    assert params["n_models"] == 1
     assert params["n_components"] == 3
     assert params["use_rep"] == "X_pca"
     assert dict(params["methods"]) == {"none": '{"method": "none"}', "recipe": '{"method": "recipe"}'}
@@ -165,6 +166,7 @@ def test_a_copy_and_another_key(plain, keys, untouched):
         ({"label_key": "diagnosis"}, KeyError, "no column 'diagnosis'"),
         ({"use_rep": "X_umap2"}, KeyError, "no embedding 'X_umap2'; there are"),
         ({"n_splits": 1}, ValueError, "`n_splits` is an integer of 2 or more, not 1"),
+        ({"n_models": 0}, ValueError, "`n_models` is an integer of 1 or more, not 0"),
         ({"test_fraction": 1}, ValueError, "`test_fraction` is a share below 1"),
         ({"n_components": 1}, ValueError, "`n_components` is an integer of 2 or more"),
         ({"classifier": {"depth": 3}}, TypeError, "depth"),

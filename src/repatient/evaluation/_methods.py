@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from repatient.evaluation._training import FOR_ALL_CLASSES, FOR_MISSING_CLASS, METHODS, predict, settings_of
 
 if TYPE_CHECKING:
@@ -74,8 +76,9 @@ class Method:
         return {"method": self.method, **settings}
 
     def predict(self, workshop: Workshop) -> Any:
-        """Train in a fold and predict its test patients, (patients, classes)."""
-        return predict(workshop, self.method, self.settings)
+        """Train in a fold as often as is planned, and predict its test patients, (patients, classes)."""
+        members = [workshop.member(number) for number in range(workshop.plan.n_models)]
+        return np.mean([predict(member, self.method, self.settings) for member in members], axis=0)
 
 
 def check_methods(given: Any, scenario: str) -> list[Method]:

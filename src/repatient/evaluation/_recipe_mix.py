@@ -30,16 +30,17 @@ def recipe_mix(workshop: Workshop, settings: Mapping[str, Any]) -> RecipeMix:
     settings = dict(settings)
     n_components, align = settings.pop("n_components", None), settings.pop("align", "raw")
     transfer, shared_class = settings.pop("transfer", "raw"), settings.pop("shared_class", None)
-    codes, number = workshop.components(n_components)
+    mixture = settings.pop("mixture", "target")
+    codes, number = workshop.components(n_components, align, mixture)
     recipes = None
     if len(workshop.external_patients):
         of_recipes = {name: settings[name] for name in ("kind", "shrinkage") if name in settings}
         missing = str(workshop.scenario.missing_class)
-        external = workshop.recipes(workshop.fold.external, n_components, align, **of_recipes)
+        external = workshop.recipes(workshop.fold.external, n_components, align, mixture, **of_recipes)
         if transfer == "raw":
             recipes = external.take([missing])
         else:
-            own = workshop.recipes(workshop.fold.train, n_components, "raw", **of_recipes)
+            own = workshop.recipes(workshop.fold.train, n_components, align, mixture, **of_recipes)
             shared = _shared(workshop, transfer, shared_class)
             recipes = log_ratio_transfer(external, own.take([shared]), [missing])
     return RecipeMix(codes, number, recipes=recipes, **settings)

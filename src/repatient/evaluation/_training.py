@@ -59,7 +59,7 @@ def settings_of(method: str) -> list[str]:
     of_fold += ["label_mixing"] if method in FIXED else []
     own = [field.name for field in fields(mixing.RecipeMix) if field.name not in of_fold]
     selection = {"recipe_fixed": _SELECTION, "random_selection": ("n_generated", "fraction")}
-    return ["n_components", "align", "transfer", "shared_class", *own, *selection.get(method, ())]
+    return ["n_components", "align", "mixture", "transfer", "shared_class", *own, *selection.get(method, ())]
 
 
 def predict(workshop: Workshop, method: str, settings: Mapping[str, Any]) -> NDArray[np.float64]:

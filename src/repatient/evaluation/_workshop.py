@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.preprocessing import StandardScaler
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from repatient.evaluation._fold import Fold, Scenario
     from repatient.mil import Augmenter, Bags, MILClassifier
 
+# Whose cells the components are fitted on.
+MIXTURES = ("target", "reference", "both")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -37,12 +41,15 @@ class Plan:
         in units of their own, wrong for the coordinates of an embedding.
     classifier
         Parameters of :class:`repatient.mil.MILClassifier`.
+    n_models
+        Trainings of every method from different first weights, whose predictions are averaged.
     """
 
     n_components: int
     n_steps: int = 200
     scale: bool = True
     classifier: Mapping[str, Any] = field(default_factory=dict)
+    n_models: int = 1
 
 
 class Workshop:
@@ -63,9 +70,18 @@ class Workshop:
     def __init__(self, cohort: Cohort, scenario: Scenario, fold: Fold, plan: Plan) -> None:
         self.cohort, self.scenario, self.fold, self.plan = cohort, scenario, fold, plan
         self.bags = self._scaled(cohort.bags)
-        self._mixtures: dict[int, Components] = {}
-        self._codes: dict[tuple[int, str], NDArray[np.int64]] = {}
+        self._mixtures: dict[tuple[int, str, str], Components] = {}
+        self._codes: dict[tuple[int, str, str], NDArray[np.int64]] = {}
         self._aligned = {"raw": self.bags}
+        # The same first weights and order of bags for all methods, so that they differ in one thing only.
+        self._seed = fold.seed
+
+    def member(self, number: int) -> Self:
+        """The same fold, for one training of several; all of them share what is fitted before."""
+        result = copy(self)
+        if number > 0:
+            result._seed = int(np.random.SeedSequence([self.fold.seed, number]).generate_state(1)[0])
+        return result
 
     def _scaled(self, bags: Bags) -> Bags:
         """The bags of all patients over features that are scaled by the training patients."""
@@ -92,29 +108,52 @@ class Workshop:
             self._aligned[align] = replace(self.bags, X=X)
         return self._aligned[align]
 
-    def components(self, n_components: int | None, align: str = "raw") -> tuple[NDArray[np.int64], int]:
-        """Component of each row of ``X``, and their number, of a mixture fitted on the training cells.
+    def components(
+        self, n_components: int | None, align: str = "raw", mixture: str = "target"
+    ) -> tuple[NDArray[np.int64], int]:
+        """Component of each row of ``X``, and their number, of a mixture of one or both cohorts' cells.
 
         Rows of neither training nor external patients have none, -1.
         """
-        wanted = self.plan.n_components if n_components is None else n_components
-        if wanted not in self._mixtures:
-            rows = self.bags.take(self.fold.train).rows
-            self._mixtures[wanted] = Components.fit(self.bags.X[rows], wanted, random_state=self.fold.seed)
-        mixture = self._mixtures[wanted]
-        if (wanted, align) not in self._codes:
-            bags = self.bags_aligned(align)
+        if mixture not in MIXTURES:
+            msg = f"`methods`: 'mixture' is one of {list(MIXTURES)}, not {mixture!r}."
+            raise ValueError(msg)
+        key = (self.plan.n_components if n_components is None else n_components, align, mixture)
+        if key not in self._codes:
+            bags, fitted = self.bags_aligned(align), self._mixture(*key)
             codes = np.full(len(bags.X), -1)
             for patients in (self.fold.train, self.fold.external):
                 rows = bags.take(patients).rows
                 if len(rows):
-                    codes[rows] = mixture.assign(bags.X[rows])
-            self._codes[wanted, align] = codes
-        return self._codes[wanted, align], mixture.n_components
+                    codes[rows] = fitted.assign(bags.X[rows])
+            self._codes[key] = codes
+        return self._codes[key], self._mixture(*key).n_components
 
-    def recipes(self, patients: NDArray[np.int64], n_components: int | None, align: str, **settings: Any) -> Recipes:
+    def _mixture(self, n_components: int, align: str, mixture: str) -> Components:
+        """The mixture of the training cells, of the external ones where they were moved to, or of both."""
+        train, external = self.fold.train, self.fold.external
+        patients = {"target": train, "reference": external, "both": np.concatenate([train, external])}[mixture]
+        if mixture != "target" and len(external) == 0:
+            msg = f"`methods`: 'mixture' {mixture!r} needs another cohort, and there is none."
+            raise ValueError(msg)
+        # Training cells stay where they are.
+        key = (n_components, "raw" if mixture == "target" else align, mixture)
+        if key not in self._mixtures:
+            bags = self.bags_aligned(key[1])
+            X = bags.X[bags.take(patients).rows]
+            self._mixtures[key] = Components.fit(X, n_components, random_state=self.fold.seed)
+        return self._mixtures[key]
+
+    def recipes(
+        self,
+        patients: NDArray[np.int64],
+        n_components: int | None,
+        align: str = "raw",
+        mixture: str = "target",
+        **settings: Any,
+    ) -> Recipes:
         """Recipes of the classes of some training or external patients, named by the codes of the classes."""
-        codes, number = self.components(n_components, align)
+        codes, number = self.components(n_components, align, mixture)
         bags = self.bags.take(patients)
         cells = np.repeat(np.arange(len(patients)), bags.sizes) * number + codes[bags.rows]
         counts = np.bincount(cells, minlength=len(patients) * number).reshape(-1, number)
@@ -138,8 +177,7 @@ class Workshop:
                 "steps_per_epoch": self.plan.n_steps,
                 "device": "cpu",
                 "progress": False,
-                # The same first weights and order of bags for all methods, so that they differ in one thing only.
-                "random_state": self.fold.seed,
+                "random_state": self._seed,
                 **self.plan.classifier,
             }
         )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from repatient.mil._bags import Bags
+    from repatient.mil._batches import LabelledBags
     from repatient.mil._embedding import Embedding
     from repatient.mil._network import GatedAttentionNetwork
 
@@ -104,8 +105,8 @@ class Augmented:
         What turns rows in the scale of ``X`` into the input of the network.
     rng
         Source of the sampler's randomness.
-    n_bags
-        Number of real training bags.
+    real
+        The real training bags over the standardised cells.
     class_weights
         Weight of each class in the loss, (classes,).
     """
@@ -116,7 +117,7 @@ class Augmented:
     cells: NDArray[np.float32]
     standardize: Callable[[NDArray[Any]], NDArray[np.float32]]
     rng: np.random.Generator
-    n_bags: int
+    real: LabelledBags
     class_weights: NDArray[np.float32]
 
     @classmethod
@@ -124,7 +125,7 @@ class Augmented:
         cls,
         sampler: Sampler,
         bags: Bags,
-        compacted: Bags,
+        real: LabelledBags,
         standardize: Callable[[NDArray[Any]], NDArray[np.float32]],
         *,
         balanced: bool,
@@ -133,9 +134,9 @@ class Augmented:
         """What a sampler makes of training bags, which are given over their own array and over standardised cells."""
         shares = np.asarray(sampler.class_shares, dtype=np.float64)
         places = np.full(len(bags.X), -1)
-        places[bags.rows] = compacted.rows
+        places[bags.rows] = real.bags.rows
         weights = (weights_of_classes(shares) if balanced else np.ones(len(shares))).astype(np.float32)
-        return cls(sampler, bags.X, places, compacted.X, standardize, rng, len(bags), weights)
+        return cls(sampler, bags.X, places, real.cells, standardize, rng, real, weights)
 
     def batches(
         self,
@@ -147,7 +148,7 @@ class Augmented:
     ) -> Iterator[Batch]:
         """The batches of one epoch, each made when the step before it is done."""
         device = network.head.weight.device
-        for chosen in orders_of_epoch(self.n_bags, batch_size, n_steps, generator):
+        for chosen in orders_of_epoch(len(self.real.bags), batch_size, n_steps, generator):
             bags, targets = self.sampler(chosen, self.rng, partial(self._score, network))
             self._check(bags, targets)
             rows, own = self._read(bags)

@@ -84,7 +84,9 @@ class MILClassifier(ClassifierMixin, BagModel):
             What makes the bags of every step out of the real training bags, see :mod:`repatient.mixing`; not together
             with ``generated``. Its labels may be soft: the loss is the cross-entropy with them.
         classes
-            Labels to tell apart, where no real or generated bag has one that ``augment`` makes bags of.
+            Labels to tell apart, where no real or generated bag has one that ``augment`` makes bags of. The logit of such
+            a label is shifted after training by the distance, in mean log-odds to it, between real bags of the other
+            labels and those that ``augment`` made in their place.
 
         Returns
         -------

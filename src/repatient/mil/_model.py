@@ -11,7 +11,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from repatient.mil import _inputs, _persistence
+from repatient.mil._augment import Augmented
+from repatient.mil._missing import shift_missing
 from repatient.mil._network import GatedAttentionNetwork, find_device, torch_generator
+from repatient.mil._outcomes import ClassOutcome
 from repatient.mil._pooling import embed_bags, predict_logits, predict_logits_of_passes
 from repatient.mil._preparation import hold_out, prepare
 from repatient.mil._train import Plan, fit_temperature, single_thread, train
@@ -150,6 +153,8 @@ class BagModel(BaseEstimator, ABC):
         self.temperature_ = 1.0
         with single_thread():
             record = train(self._network, training, validation, plan, generator)
+            if isinstance(outcome, ClassOutcome) and isinstance(training, Augmented):
+                shift_missing(self._network, training, generator)
             if validation is not None and len(validation.y) >= BAGS_FOR_TEMPERATURE:
                 embeddings, _ = embed_bags(self._network, validation.bags, np.asarray)
                 outputs = predict_logits(self._network, embeddings)

@@ -55,4 +55,4 @@ def prepare(
         return weigh(training, y), held
     groups = cohort.training_groups(held_out)
     sampler = augment.bind(bags, y, cohort.classes, groups)
-    return Augmented.of(sampler, bags, training, standardize, balanced=balanced, rng=rng), held
+    return Augmented.of(sampler, bags, weigh(training, y), standardize, balanced=balanced, rng=rng), held

@@ -42,6 +42,7 @@ def evaluate(
     test_fraction: float = 0.25,
     n_steps: int = 200,
     classifier: Mapping[str, Any] | None = None,
+    n_models: int = 1,
     n_jobs: Any = 1,
     checkpoint: str | PathLike[str] | None = None,
     key_added: str = _store.keys.EVALUATION,
@@ -75,6 +76,9 @@ def evaluate(
             Half of the bags of each step (all, for a missing class) are newly generated patients, :class:`repatient.mixing.RecipeMix`. Settings:
             ``n_components``, ``share``, ``kind``, ``shrinkage``, ``pool``, ``n_donors`` and the others there; ``align``
             (``"raw"``, ``"moments"`` or ``"ot"``) for the cells of the other cohort, as in :func:`repatient.tl.assign`;
+            ``mixture`` (``"target"``, ``"reference"`` or ``"both"``) for the cohort whose cells the components are fitted
+            on: that of the training patients, the other one, or both, which tells apart cells that the training patients
+            have few of, and needs cohorts without a batch shift;
             ``transfer`` (``"raw"`` or ``"log_ratio"``) and ``shared_class`` for its recipe, as in
             :func:`repatient.tl.recipes`.
         ``"recipe+psemix+insmix"``, ``"recipe+psemix"``
@@ -117,6 +121,9 @@ def evaluate(
         Gradient steps of every training.
     classifier
         Parameters of :class:`repatient.mil.MILClassifier`.
+    n_models
+        Classifiers of every method, trained from different first weights, whose predictions are averaged. A few of them
+        take away what chance in training adds to the differences, at as many times the time.
     n_jobs
         Processes, or a dask client. The result does not depend on it.
     checkpoint
@@ -155,6 +162,7 @@ def evaluate(
     _store.check_key(key_added, "key_added")
     _store.check_option(scenario, "scenario", SCENARIOS)
     _check_numbers(n_splits, test_fraction, n_steps, n_components, random_state)
+    _store.check_integer(n_models, "n_models", minimum=1)
     chosen = check_methods(methods, scenario)
     keys, mask = Keys(patient_key, label_key, donor_key), _store.read_mask(data, mask_obs)
     use_rep = _store.read_embedding(data, use_rep, patient_key=patient_key)[1]
@@ -169,7 +177,7 @@ def evaluate(
         cohort,
         _scenario(scenario, n_patients, missing_class, cohort.classes),
         chosen,
-        Plan(n_components, n_steps, scale=use_rep.rpartition(":")[2] == "X", classifier=settings),
+        Plan(n_components, n_steps, scale=use_rep.rpartition(":")[2] == "X", classifier=settings, n_models=n_models),
         n_splits=n_splits,
         test_fraction=test_fraction,
         random_state=random_state,
@@ -193,6 +201,7 @@ def evaluate(
         test_fraction=test_fraction,
         n_steps=n_steps,
         classifier=json.dumps(settings),
+        n_models=n_models,
         random_state=random_state,
         **vars(keys),
     )
