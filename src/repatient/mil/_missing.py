@@ -42,8 +42,8 @@ def shift_missing(network: GatedAttentionNetwork, training: Augmented, generator
     pairs = [(_logits(network, batch), batch.targets.cpu().numpy()) for batch in batches]
     made = _means(*(np.concatenate(parts) for parts in zip(*pairs, strict=True)))
     # Of the classes that have both; none where all bags that are made lie between classes.
-    seen = [c for c in np.flatnonzero(~missing) if c in made]
-    for m in np.flatnonzero(missing):
+    seen = [c for c in np.flatnonzero(~missing).tolist() if c in made]
+    for m in np.flatnonzero(missing).tolist():
         if seen:
             off = np.mean([(real[c][m] - real[c][c]) - (made[c][m] - made[c][c]) for c in seen])
             network.classifier.bias[m] -= float(off)
