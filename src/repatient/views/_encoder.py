@@ -42,9 +42,8 @@ class Encoder(BaseEstimator):
         and are uncorrelated. ``"barlow"``: their cross-correlation is the identity.
     branches
         2: an augmentation of the primary view and the partner. 3: two augmentations of the primary view, which share one
-        encoder, and the partner; all pairs are to agree. Whatever the partner teaches then weighs as much as held-out
-        partners correlate with their prediction from the rows by ridge regression (``trust_``), so that partners which
-        say nothing of their rows do no harm.
+        encoder, and the partner; all pairs are to agree, and the partner weighs as much as held-out partners correlate
+        with their prediction from the rows by ridge regression (``trust_``): one that says nothing does no harm.
     distill
         Weight of heads that predict the partner (or the ``teacher`` of :meth:`fit`) beside the objective: linearly from
         the embedding, images at 8 × 8 places, and, where both views are images of one size, pixel by pixel from the
