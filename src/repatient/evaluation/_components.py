@@ -65,7 +65,8 @@ class Components:
             mixture = GaussianMixture(
                 n_components,
                 covariance_type=kind,
-                reg_covar=_REGULARISATION * float(X.var(axis=0).mean()),
+                # Squares of half precision overflow at 256.
+                reg_covar=_REGULARISATION * float(X.var(axis=0, dtype=np.float64).mean()),
                 tol=1e-3,
                 n_init=2,
                 random_state=random_state,

@@ -276,8 +276,8 @@ class GaussianMixture(MixtureDensity):
                 raise ValueError(msg)
         for name in ("tol", "reg_covar"):
             value = getattr(self, name)
-            if not value >= 0:
-                msg = f"{name} must be at least 0, got {value!r}."
+            if not 0 <= value < np.inf:
+                msg = f"{name} must be a finite number of at least 0, got {value!r}."
                 raise ValueError(msg)
         if self.means_init is None and not (self.weights_init is None and self.covariances_init is None):
             msg = "weights_init and covariances_init need means_init: without means there is nothing to start from."
