@@ -151,9 +151,12 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(message).split()).replace("`data`", "the input")
 
 
-def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
     from tqdm.auto import tqdm
 
+    if issubclass(category, DeprecationWarning | FutureWarning):
+        # They speak to those who write programs.
+        return
     tqdm.write(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 

@@ -5,6 +5,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import h5py
+import pandas as pd
 from anndata.io import write_elem
 
 from repatient import _store
@@ -90,8 +91,21 @@ def write_recipes(
             file.attrs["format"] = FORMAT
             file.attrs["version"] = VERSION
             for name, part in content.items():
-                write_elem(file, name, part)
+                write_elem(file, name, _plain(part))
         seal(new)
+
+
+def _plain(value: Any) -> Any:
+    """Text as objects, which is written as a plain dataset; pandas 3 has a type for it that is written as a group."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if not isinstance(value, pd.DataFrame):
+        return value
+    text = {name: object for name, dtype in value.dtypes.items() if isinstance(dtype, pd.StringDtype)}
+    frame = value.astype(text)
+    if isinstance(frame.index.dtype, pd.StringDtype):
+        frame.index = frame.index.astype(object)
+    return frame
 
 
 def _parts(entry: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
