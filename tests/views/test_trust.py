@@ -45,3 +45,8 @@ def test_two_branches_and_very_few_rows_trust_their_partner():
     order = np.random.default_rng(1).permutation(len(rows))
     assert trust(rows, partners[order], branches=2) == 1.0
     assert trust(rows[:8], partners[:8], validation_fraction=0.0) == 1.0
+
+
+def test_partners_of_one_feature_are_weighed_as_others():
+    rows, partners = made("vectors", 4000)
+    assert trust(rows, partners[:, :1], validation_fraction=0.0) == pytest.approx(np.sqrt(0.5), abs=0.04)

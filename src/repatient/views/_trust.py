@@ -48,7 +48,8 @@ def partner_trust(
     for seen, left_out in folds.split(x):
         # What all rows share, or a fold by chance has more of, is not to count.
         ridge = RidgeCV(alphas=_PENALTIES).fit(x[seen], y[seen])
-        predicted[left_out] = ridge.predict(x[left_out]) - y[seen].mean(axis=0)
+        # Of a single feature it predicts a vector.
+        predicted[left_out] = ridge.predict(x[left_out]).reshape(-1, y.shape[1]) - y[seen].mean(axis=0)
     centred = y - y.mean(axis=0)
     products = np.sqrt((predicted**2).sum(axis=0) * (centred**2).sum(axis=0))
     varying = products > 0
