@@ -153,3 +153,9 @@ def test_bad_input_leaves_the_object_as_it_was(mdata, untouched, error, match, a
 def test_an_arm_is_named_once(mdata, untouched):
     with untouched(mdata), pytest.raises(ValueError, match="`arms` names some more than once"):
         rp.tl.evaluate_views(mdata, "rna", "protein", arms=["synthetic", "raw", "synthetic"], **QUICK)
+
+
+def test_arms_that_all_lack_pairs_are_refused(mdata):
+    with pytest.raises(ValueError, match=r"`arms`: \['authentic_all'\] learn from measured pairs"):
+        rp.tl.evaluate_views(mdata, "rna", "protein", mask_obs="train", arms=["authentic_all"], **QUICK)
+    assert "views" not in mdata.uns

@@ -111,8 +111,8 @@ def evaluate_views(
     KeyError
         If a modality, a view, a column or the synthetic partner does not exist.
     TypeError, ValueError
-        If a view is of a form that encoders do not take, there are fewer than two classes, nothing is left to test on, or
-        an arm is unknown or named twice.
+        If a view is of a form that encoders do not take, there are fewer than two classes, nothing is left to test on, an
+        arm is unknown or named twice, or all arms need measured pairs and there are not two to train on.
     FloatingPointError
         If the loss of an encoder does not stay finite.
 
@@ -153,6 +153,9 @@ def evaluate_views(
             ):
                 records += [{"arm": arm, "seed": seed, "metric": m, "value": v} for m, v in errors.items()]
                 bar.update()
+    if not records:
+        msg = f"`arms`: {_store.listed(chosen)} learn from measured pairs, and there are not two in the training part."
+        raise ValueError(msg)
     frame = pd.DataFrame(records)
     params = _store.record(
         primary=primary,
