@@ -190,6 +190,7 @@ def bad(X, change):
     [
         (np.full((20, 3), np.nan), None, "`X` has NaN or infinity in 20 of 20 rows"),
         (np.eye(20), np.full((20, 3), np.inf), "`partner` has NaN or infinity"),
+        (np.eye(20), np.eye(20) * -1e16, r"`partner` has values beyond ±1e\+15 in 20 of 20 rows, the greatest 1e\+16"),
         (np.zeros((20, 3, 4)), None, r"`X` has shape \(20, 3, 4\); vectors"),
         (np.random.default_rng(0).random((20, 16, 16, 3)), None, "channels last"),
         (np.random.default_rng(0).random((20, 3, 18, 16)), None, "18 × 16 pixels; both sides must be divisible"),

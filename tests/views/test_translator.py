@@ -136,6 +136,7 @@ def test_nothing_anchors_unpaired_vectors(data):
     ("change", "message"),
     [
         (lambda a, b: (np.where(np.arange(len(a))[:, None] == 3, np.nan, a), b), "NaN or infinity in 1 of 400 rows"),
+        (lambda a, b: (a, np.where(np.arange(len(b))[:, None] == 3, 1e30, b)), "`B` has values beyond .* in 1 of 400"),
         (lambda a, b: (a[:, None, :], b), "vectors .* or images"),
         (lambda a, b: (np.ones_like(a), b), "`A` is constant"),
         (lambda a, b: (a, np.zeros_like(b)), "`B` is constant"),

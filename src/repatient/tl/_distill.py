@@ -132,8 +132,8 @@ def distill(
     KeyError
         If a modality, a view or the synthetic partner does not exist.
     TypeError, ValueError
-        If a view is neither vectors nor images with channels first, has NaN, infinity or fewer than two rows, measured and
-        synthetic partners are of different views, or an argument is none of those above.
+        If a view is neither vectors nor images with channels first, has NaN, infinity, values beyond ±1e15 or fewer than
+        two rows, measured and synthetic partners are of different views, or an argument is none of those above.
     FloatingPointError
         If the loss does not stay finite.
 

@@ -134,8 +134,8 @@ def synthesize(
         If a modality, a view, a linked feature or a column does not exist.
     TypeError, ValueError
         If source and target are the same, names of observations are not unique, a view is neither vectors nor images with
-        channels first and sides divisible by 4, is constant, has NaN, infinity or fewer than two rows, linked features
-        do not vary or are not the only ones of their name, or vectors have neither links nor pairs.
+        channels first and sides divisible by 4, is constant, has NaN, infinity, values beyond ±1e15 or fewer than two
+        rows, linked features do not vary or are not the only ones of their name, or vectors have neither links nor pairs.
     FloatingPointError
         If the loss, or the transport plan, does not stay finite.
     ImportError

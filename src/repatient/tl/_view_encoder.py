@@ -78,8 +78,8 @@ class ViewEncoder:
         KeyError
             If modality, view or features are missing.
         ValueError
-            If rows are of another shape than in training, or hold NaN or infinity, or features of the same name are not in
-            the order of training.
+            If rows are of another shape than in training, or hold NaN, infinity or values beyond ±1e15, or features of
+            the same name are not in the order of training.
         """
         _store.check_data(data)
         if isinstance(data, MuData):

@@ -13,6 +13,8 @@ IMAGE_STRIDE = 4
 FEWEST_ROWS = 2
 
 _MOST_CHANNELS = 4
+# Squares of greater values, summed over rows, are beyond single precision.
+_GREATEST = 1e15
 
 
 def read_view(values: ArrayLike, name: str, *, fitting: bool) -> NDArray[np.float32]:
@@ -26,13 +28,8 @@ def read_view(values: ArrayLike, name: str, *, fitting: bool) -> NDArray[np.floa
     if len(view) < fewest:
         msg = f"`{name}` has {len(view)} rows; {fewest} or more are needed."
         raise ValueError(msg)
+    _check_values(view, name)
     view = view.astype(np.float32)
-    finite = np.isfinite(view.reshape(len(view), -1)).all(axis=1)
-    if not finite.all():
-        msg = (
-            f"`{name}` has NaN or infinity in {int((~finite).sum())} of {len(view)} rows; fill or leave out those rows."
-        )
-        raise ValueError(msg)
     if fitting and (view == view[:1]).all():
         msg = f"`{name}` is constant: all of its {len(view)} rows are equal, and nothing can be learnt from it."
         raise ValueError(msg)
@@ -103,6 +100,23 @@ def _check_shape(view: NDArray[Any], name: str) -> None:
         msg = (
             f"`{name}` has images of {height} × {width} pixels; both sides must be divisible by {IMAGE_STRIDE}, the "
             "stride of the networks. Pad or crop them."
+        )
+        raise ValueError(msg)
+
+
+def _check_values(view: NDArray[Any], name: str) -> None:
+    flat = view.reshape(len(view), -1)
+    furthest = np.maximum(flat.max(axis=1), -flat.min(axis=1).astype(np.float64))
+    finite, near = np.isfinite(furthest), furthest <= _GREATEST
+    if not finite.all():
+        msg = (
+            f"`{name}` has NaN or infinity in {int((~finite).sum())} of {len(view)} rows; fill or leave out those rows."
+        )
+        raise ValueError(msg)
+    if not near.all():
+        msg = (
+            f"`{name}` has values beyond ±{_GREATEST:g} in {int((~near).sum())} of {len(view)} rows, the greatest "
+            f"{furthest.max():g}: single precision cannot hold their variance. Rescale the view."
         )
         raise ValueError(msg)
 

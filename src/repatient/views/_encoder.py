@@ -185,7 +185,7 @@ class Encoder(BaseEstimator):
         Raises
         ------
         TypeError, ValueError
-            If a value is not finite, a shape is not one of those above, rows do not correspond, there are fewer than
+            If a value is not finite or beyond ±1e15, a shape is not one of those above, rows do not correspond, there are fewer than
             two rows, a parameter is out of its range, or the checkpoint is of another training.
         FloatingPointError
             If the loss does not stay finite.
@@ -228,7 +228,7 @@ class Encoder(BaseEstimator):
         Raises
         ------
         TypeError, ValueError
-            If rows are of another shape or hold values that are not finite.
+            If rows are of another shape or hold values that are not finite or beyond ±1e15.
         """
         check_is_fitted(self)
         # Products of arrays in another memory order differ in the last bits.

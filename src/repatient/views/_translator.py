@@ -162,9 +162,9 @@ class Translator(BaseEstimator):
         ------
         TypeError, ValueError
             If a view is neither vectors nor images with channels first, has sides that are not divisible by 4, values
-            that are not finite, fewer than two rows or no variation; if both are the same; if pairs or links point
-            outside; if no linked feature varies; if a parameter is out of its range; or if vectors have neither links
-            nor pairs.
+            that are not finite or beyond ±1e15, fewer than two rows or no variation; if both are the same; if pairs or
+            links point outside; if no linked feature varies; if a parameter is out of its range; or if vectors have
+            neither links nor pairs.
         ImportError
             If the generator needs a package that is not installed.
         FloatingPointError
@@ -216,7 +216,7 @@ class Translator(BaseEstimator):
         Raises
         ------
         TypeError, ValueError
-            If rows are of another shape or hold values that are not finite.
+            If rows are of another shape or hold values that are not finite or beyond ±1e15.
         """
         return self._spaces[1].restore(self.predict_features(A)).astype(np.float32)
 
