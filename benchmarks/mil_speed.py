@@ -18,6 +18,7 @@ import argparse
 import time
 from functools import partial
 from importlib.util import find_spec
+from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,7 +66,7 @@ def cases(rng: np.random.Generator) -> Iterator[tuple[str, str, Work, Work]]:
             bags = make_bags(rng, d, sizes)
             if find_spec("torchmil") is not None:
                 name = f"epoch, {N_BAGS} bags of {BAG_SIZE:,} cells ({kind}), d={d}, batches of {BATCH}"
-                yield name, "torchmil ABMIL, padded batches", torchmil_epoch(bags), our_epoch(bags)
+                yield name, "torchmil ABMIL, padded batches", torchmil_epochs(bags), our_epochs(bags)
     for d in (32, 384):
         bags = make_bags(rng, d, rng.integers(500, 3501, N_BAGS_OF_PASSES))
         model = fit_briefly(bags)
@@ -120,18 +121,20 @@ def labels(n_bags: int) -> np.ndarray:
     return np.arange(n_bags) % 2
 
 
-def our_epoch(bags: Bags) -> Work:
-    """One epoch of the training loop of ``MILClassifier``, on standardised cells."""
+def our_epochs(bags: Bags, n_epochs: int = 1, device: str = "cpu") -> Work:
+    """Epochs of the training loop of ``MILClassifier``, on standardised cells."""
     generator = torch.Generator().manual_seed(0)
     network = GatedAttentionNetwork(
         bags.X.shape[1], 2, hidden=HIDDEN, attention_hidden=ATTENTION, n_layers=1, dropout=0.5, generator=generator
-    )
+    ).to(device)
     labelled = LabelledBags.of(bags, labels(len(bags)), n_classes=2, balanced=True)
-    plan = Plan(LEARNING_RATE, WEIGHT_DECAY, BATCH, steps_per_epoch=None, max_epochs=1, patience=1, progress=False)
+    plan = Plan(
+        LEARNING_RATE, WEIGHT_DECAY, BATCH, steps_per_epoch=None, max_epochs=n_epochs, patience=1, progress=False
+    )
     return partial(train, network, labelled, None, plan, generator)
 
 
-def torchmil_epoch(bags: Bags) -> Work:
+def torchmil_epochs(bags: Bags, n_epochs: int = 1, device: str = "cpu") -> Work:
     """The same with torchmil: its model, its padding collate, a data loader and AdamW of torch."""
     from torchmil.data import collate_fn
     from torchmil.models import ABMIL
@@ -140,18 +143,18 @@ def torchmil_epoch(bags: Bags) -> Work:
     parts = torch.from_numpy(bags.X).split(bags.sizes.tolist())
     data = [{"X": part, "Y": torch.tensor(int(y))} for part, y in zip(parts, labels(len(bags)), strict=True)]
     encoder = torch.nn.Sequential(torch.nn.Linear(d, HIDDEN), torch.nn.ReLU())
-    model = ABMIL(in_shape=(d,), att_dim=ATTENTION, gated=True, feat_ext=encoder)
+    model = ABMIL(in_shape=(d,), att_dim=ATTENTION, gated=True, feat_ext=encoder).to(device)
     optimiser = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     loader = torch.utils.data.DataLoader(data, batch_size=BATCH, shuffle=True, collate_fn=collate_fn)
 
-    def epoch() -> None:
-        for batch in loader:
+    def epochs() -> None:
+        for batch in chain.from_iterable(repeat(loader, n_epochs)):
             optimiser.zero_grad()
-            _, losses = model.compute_loss(batch["Y"], batch["X"], batch["mask"])
+            _, losses = model.compute_loss(*(batch[name].to(device) for name in ("Y", "X", "mask")))
             sum(losses.values()).backward()
             optimiser.step()
 
-    return epoch
+    return epochs
 
 
 def fit_briefly(bags: Bags) -> MILClassifier:

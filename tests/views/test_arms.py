@@ -68,3 +68,15 @@ def test_rows_without_a_label_train_no_probe(comparison):
         Side(side.rows, side.synthetic, labels, labelled), comparison.test, comparison.paired, comparison.authentic
     )
     assert dict(compare_arms(hidden, arms=["translation"]))["translation"]["linear"] < 0.1
+
+
+def test_views_are_read_in_whatever_precision_they_are_stored():
+    rng = np.random.default_rng(0)
+    rows, y = rng.standard_normal((120, 210)), np.arange(120) % 2
+    rows[:, 0] += 3 * y
+    for dtype in (np.float64, np.float32, np.float16):
+        wide = rows.astype(dtype)
+        sides = [Side(wide[of], wide[of, :3], y[of], np.ones(60, dtype=bool)) for of in (slice(60), slice(60, 120))]
+        without = Comparison(*sides, paired=np.arange(0), authentic=wide[:0, :3])
+        errors = dict(compare_arms(without, arms=["raw", "translation"]))
+        assert errors["translation"]["linear"] < 0.2

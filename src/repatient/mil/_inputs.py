@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
+from repatient._device import find_device
 from repatient._scratch import blocks, filled, is_in_file
 from repatient.mil._bags import Bags, used_rows
 
@@ -152,6 +153,7 @@ def _encode_labels(labels: NDArray[Any], classes: ArrayLike | None) -> tuple[NDA
 
 def check_parameters(parameters: dict[str, Any]) -> None:
     """Raise on a parameter of the classifier that is out of its range."""
+    find_device(parameters["device"])
     for name in ("hidden", "attention_hidden", "n_layers", "batch_size", "max_epochs", "patience", "n_passes"):
         check_count(name, parameters[name])
     if parameters["steps_per_epoch"] is not None:

@@ -10,10 +10,11 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from repatient._device import find_device
 from repatient.mil import _inputs, _persistence
 from repatient.mil._augment import Augmented
 from repatient.mil._missing import shift_missing
-from repatient.mil._network import GatedAttentionNetwork, find_device, torch_generator
+from repatient.mil._network import GatedAttentionNetwork, torch_generator
 from repatient.mil._outcomes import ClassOutcome
 from repatient.mil._pooling import embed_bags, predict_logits, predict_logits_of_passes
 from repatient.mil._preparation import hold_out, prepare

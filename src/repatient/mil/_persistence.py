@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
+from repatient._device import find_device
 from repatient._model_folder import CLASSIFIER as FOLDER
 from repatient._model_folder import UNFITTING, with_nan, without_nan
 
@@ -35,6 +36,7 @@ def save(model: BagModel, folder: str | PathLike[str]) -> None:
 
 def load(kinds: Sequence[type[Model]], folder: str | PathLike[str], device: str) -> Model:
     """Read a model of one of some kinds and check that all of it is there."""
+    find_device(device)
     description, arrays = FOLDER.read(folder)
     cls = _kind(kinds, description.get("outcome", "class"), folder)
     try:

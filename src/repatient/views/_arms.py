@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from repatient.views._arrays import read_view
 from repatient.views._encoder import Encoder
 from repatient.views._preparation import Preparation, find_kind
 from repatient.views._probes import METRICS, probe_errors
@@ -155,11 +156,11 @@ class _Bench:
 
     def raw(self) -> Iterator[Representation]:
         """The primary view."""
-        yield self._read(self.comparison.training.rows, self.comparison.test.rows, "kind")
+        yield _read(self.comparison.training.rows, self.comparison.test.rows, self.settings, "kind")
 
     def translation(self) -> Iterator[Representation]:
         """The synthetic view."""
-        yield self._read(self.comparison.training.synthetic, self.comparison.test.synthetic, "partner_kind")
+        yield _read(self.comparison.training.synthetic, self.comparison.test.synthetic, self.settings, "partner_kind")
 
     def encoded(self, partners: NDArray[np.float32] | None, **changes: Any) -> Iterator[Representation]:
         """An encoder trained on all training rows."""
@@ -184,9 +185,11 @@ class _Bench:
     def _embed(self, encoder: Encoder) -> Representation:
         return encoder.embed(self.comparison.training.rows), encoder.embed(self.comparison.test.rows)
 
-    def _read(self, train: NDArray[np.float32], test: NDArray[np.float32], kind_parameter: str) -> Representation:
-        """A view as an encoder reads it: wide vectors through principal components."""
-        kind = find_kind(train, self.settings.get(kind_parameter, "auto"), kind_parameter)
-        with single_thread():
-            preparation = Preparation.fit(train, kind, None)
-            return preparation.flat(train), preparation.flat(test)
+
+def _read(train: NDArray[Any], test: NDArray[Any], settings: dict[str, Any], kind_parameter: str) -> Representation:
+    """A view as an encoder reads it: wide vectors through principal components."""
+    rows, others = read_view(train, "training rows", fitting=True), read_view(test, "test rows", fitting=False)
+    kind = find_kind(rows, settings.get(kind_parameter, "auto"), kind_parameter)
+    with single_thread():
+        preparation = Preparation.fit(rows, kind, None)
+        return preparation.flat(rows), preparation.flat(others)

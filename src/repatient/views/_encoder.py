@@ -10,12 +10,13 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from repatient._device import find_device
 from repatient.views import _encoder_persistence
 from repatient.views._arrays import read_view
 from repatient.views._checkpoint import Checkpoint, fingerprint
 from repatient.views._encoder_inputs import check_parameters, hold_out, prepare, read_views
 from repatient.views._preparation import ROWS_AT_A_TIME
-from repatient.views._torch import find_device, single_thread, torch_generator
+from repatient.views._torch import single_thread, torch_generator
 from repatient.views._training import Plan, Training
 
 if TYPE_CHECKING:

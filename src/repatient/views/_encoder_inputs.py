@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from repatient._device import find_device
 from repatient.views._arrays import read_view
 from repatient.views._encoder_networks import ViewNetwork, n_pooled
 from repatient.views._objectives import OBJECTIVES
@@ -163,6 +164,7 @@ def _prepare(
 
 def check_parameters(parameters: dict[str, Any]) -> None:
     """Raise on a parameter of the encoder that is out of its range."""
+    find_device(parameters["device"])
     for name, least in (
         ("dim", 1),
         ("width", 1),

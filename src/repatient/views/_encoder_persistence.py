@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
+from repatient._device import find_device
 from repatient._model_folder import ENCODER as FOLDER
 from repatient._model_folder import UNFITTING, with_nan, without_nan
 from repatient._sealed_json import plain
 from repatient.views._augmentations import CountAugmentation, ImageAugmentation, VectorAugmentation
 from repatient.views._encoder_networks import encoder
 from repatient.views._preparation import Preparation
-from repatient.views._torch import build, find_device
+from repatient.views._torch import build
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -42,6 +43,7 @@ def save(model: Encoder, folder: str | PathLike[str]) -> None:
 
 def load(cls: type[Model], folder: str | PathLike[str], device: str) -> Model:
     """Read an encoder and check that all of it is there."""
+    place = find_device(device)
     description, arrays = FOLDER.read(folder)
     try:
         params = {name: _augmentation(v) if name in AUGMENTATIONS else v for name, v in description["params"].items()}
@@ -59,7 +61,7 @@ def load(cls: type[Model], folder: str | PathLike[str], device: str) -> Model:
         network.load_state_dict({name: torch.from_numpy(arrays[f"network.{name}"]) for name in network.state_dict()})
     except UNFITTING as error:
         raise FOLDER.incomplete(folder, error) from error
-    model._network = network.to(find_device(device)).eval()
+    model._network = network.to(place).eval()
     return model
 
 

@@ -41,12 +41,3 @@ def build(make: Callable[[], Network], generator: torch.Generator) -> Network:
 def torch_generator(rng: np.random.Generator) -> torch.Generator:
     """A generator of its own, seeded by another one."""
     return torch.Generator().manual_seed(int(rng.integers(2**63)))
-
-
-def find_device(name: str) -> torch.device:
-    """The device of that name, or with "auto" the fastest kind there is."""
-    if name != "auto":
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

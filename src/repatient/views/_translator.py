@@ -9,13 +9,14 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from repatient._device import find_device
 from repatient.views import _translator_persistence
 from repatient.views._arrays import check_together, read_like, read_links, read_pairs, read_view
 from repatient.views._auto import choose
 from repatient.views._cyclegan import CycleNetworks
 from repatient.views._generators import Shapes, Views, forth_of, make_networks, train_networks
 from repatient.views._spaces import fit_space
-from repatient.views._torch import build, find_device, single_thread, torch_generator
+from repatient.views._torch import build, single_thread, torch_generator
 from repatient.views._translator_parameters import check_parameters
 from repatient.views._transport import linked_features
 

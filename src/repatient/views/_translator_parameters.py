@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from repatient._device import find_device
 from repatient.views._generators import NETWORKS
 
 _INTEGERS = {"width": 4, "hidden": 1, "noise_channels": 0, "n_neighbors": 1, "max_rows": 2}
@@ -16,6 +17,7 @@ _WEIGHTS = ("identity_weight", "pair_weight", "link_weight")
 
 def check_parameters(parameters: dict[str, Any]) -> None:
     """Raise on a parameter that is out of its range."""
+    find_device(parameters["device"])
     given = {name: minimum for name, minimum in _OPTIONAL_INTEGERS.items() if parameters[name] is not None}
     least = _INTEGERS | given
     for name, minimum in least.items():

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
+from repatient._device import find_device
 from repatient._model_folder import TRANSLATOR as FOLDER
 from repatient._model_folder import UNFITTING, with_nan, without_nan
 from repatient.views._generators import Shapes, make_networks
 from repatient.views._spaces import ImageSpace, VectorSpace
-from repatient.views._torch import build, find_device
+from repatient.views._torch import build
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -42,6 +43,7 @@ def save(model: Translator, folder: str | PathLike[str]) -> None:
 
 def load(cls: type[Model], folder: str | PathLike[str], device: str) -> Model:
     """Read a translator and check that all of it is there."""
+    place = find_device(device)
     description, arrays = FOLDER.read(folder)
     try:
         params = description["params"] | {"cycle_weights": tuple(description["params"]["cycle_weights"])}
@@ -62,7 +64,7 @@ def load(cls: type[Model], folder: str | PathLike[str], device: str) -> Model:
         networks.load_state_dict({name: torch.from_numpy(weights[name]) for name in networks.state_dict()})
     except UNFITTING as error:
         raise FOLDER.incomplete(folder, error) from error
-    model._networks = networks.to(find_device(device)).eval()
+    model._networks = networks.to(place).eval()
     return model
 
 
