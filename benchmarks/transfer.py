@@ -109,7 +109,7 @@ def evaluate(cohort: ad.AnnData, n_components: int, n_generated: int, *, seed: i
         yield Row(name, FULL, full)
         external = split.external.copy()
         external.X = shift(name, np.random.default_rng([seed, 1]), cohort.X, external.X)
-        for align in ("raw", "moments", *(["ot"] if find_spec("ot") else [])):
+        for align in ("raw", "moments", "quantiles", *(["ot"] if find_spec("ot") else [])):
             yield from transfers(name, align, target, external, test, n_generated, seed)
 
 

@@ -39,12 +39,15 @@ class Cohort:
         Class of each cell as a position in ``classes``, -1 for cells outside the mask or without one, (n_obs,).
     patients
         Patient of each cell, -1 outside the mask, (n_obs,).
+    donors
+        Donor of each cell, likewise, who may be several patients.
     """
 
     embedding: Any
     classes: list[str]
     labels: NDArray[np.int64]
     patients: NDArray[np.int64]
+    donors: NDArray[np.int64]
 
     def moments(self, names: Sequence[str]) -> Moments:
         """Mean and covariance of some of the classes."""
@@ -70,6 +73,7 @@ def read_cohort(
     label_key: str,
     mask: NDArray[np.bool_] | None,
     *,
+    donor_key: str | None = None,
     of_values: bool = False,
 ) -> Cohort:
     """Read the cells of the labelled patients in ``mask``; those that have values are of one class."""
@@ -77,9 +81,10 @@ def read_cohort(
     if of_values:
         patients = of_one_class(read_valued_patients(data, patient_key, label_key, mask=mask), label_key)
     else:
-        patients = read_patients(data, patient_key, label_key, mask=mask)
+        patients = read_patients(data, patient_key, label_key, donor_key, mask=mask)
     codes = np.array([patients.classes.index(label) if label is not None else -1 for label in patients.labels] + [-1])
-    return Cohort(embedding, patients.classes, codes[patients.codes], patients.codes)
+    donors = np.append(np.unique(patients.donors.astype(str), return_inverse=True)[1], -1)
+    return Cohort(embedding, patients.classes, codes[patients.codes], patients.codes, donors[patients.codes])
 
 
 def embedding_of_mixture(entry: dict[str, Any]) -> str:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repatient.sampling import class_moments, moment_map, transport_map
+from repatient.sampling import Cells, class_moments, moment_map, quantile_map, transport_map
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from repatient.mil import Bags
 
-ALIGNMENTS = ("raw", "moments", "ot")
+ALIGNMENTS = ("raw", "moments", "quantiles", "ot")
 
 _CELLS_OF_A_TRANSPORT = 1000
 
@@ -37,7 +37,8 @@ def aligned(
     train, external
         Training and external patients; the classes that both have are matched.
     align
-        ``"moments"``: by the mean and the covariance; ``"ot"``: and then by optimal transport.
+        ``"moments"``: by the mean and the covariance; ``"quantiles"``: by those of each feature before; ``"ot"``: by
+        optimal transport after.
     random_state
         Seed of the cells that the transport is fitted on.
 
@@ -59,7 +60,11 @@ def aligned(
         raise ValueError(msg)
     names = [str(c) for c in shared]
     ours, theirs = (_Side(bags, y, patients, shared) for patients in (train, external))
-    move: Any = moment_map(theirs.moments(names), ours.moments(names), names)
+    move: Any
+    if align == "quantiles":
+        move = quantile_map(theirs.cells, ours.cells, names)
+    else:
+        move = moment_map(theirs.moments(names), ours.moments(names), names)
     if align == "ot":
         rng = np.random.default_rng(random_state)
         most = _CELLS_OF_A_TRANSPORT // len(shared)
@@ -78,15 +83,15 @@ class _Side:
     ) -> None:
         some = patients[np.isin(y[patients], shared)]
         part = bags.take(some)
-        self.X = bags.X[part.rows]
-        self.patients = np.repeat(some, part.sizes)
-        self.classes = np.searchsorted(shared, y[self.patients])
+        of_cells = np.repeat(some, part.sizes)
+        self.cells = Cells(bags.X[part.rows], np.searchsorted(shared, y[of_cells]), of_cells)
 
     def moments(self, names: list[str]) -> Any:
-        return class_moments(self.X, self.classes, self.patients, names)
+        return class_moments(*self.cells, names)
 
     def sample(self, most: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """Random cells, at most so many of each class."""
-        order = rng.permutation(len(self.X))
-        chosen = [order[self.classes[order] == c][:most] for c in np.unique(self.classes)]
-        return self.X[np.concatenate(chosen)].astype(np.float64)
+        classes = self.cells.classes
+        order = rng.permutation(len(classes))
+        chosen = [order[classes[order] == c][:most] for c in np.unique(classes)]
+        return self.cells.rows[np.concatenate(chosen)].astype(np.float64)

@@ -17,15 +17,18 @@ from repatient.sampling._coverage import can_hold_out, held_out_log_density
 from repatient.sampling._donor_effects import DonorEffects, can_fit_donor_effects, fit_donor_effects
 from repatient.sampling._draw import Draw, draw_patients, most_per_donor
 from repatient.sampling._gaussian import GaussianDraw, draw_gaussians
+from repatient.sampling._quantiles import Cells, QuantileMap, quantile_map
 from repatient.sampling._transport import TransportMap, transport_map
 from repatient.sampling._weighted import draw_with_effects
 
 __all__ = [
     "AffineMap",
+    "Cells",
     "DonorEffects",
     "Draw",
     "GaussianDraw",
     "Moments",
+    "QuantileMap",
     "TransportMap",
     "can_fit_donor_effects",
     "can_hold_out",
@@ -37,5 +40,6 @@ __all__ = [
     "held_out_log_density",
     "moment_map",
     "most_per_donor",
+    "quantile_map",
     "transport_map",
 ]

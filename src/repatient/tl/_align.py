@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repatient import _store
-from repatient.sampling import AffineMap, TransportMap, moment_map, transport_map
+from repatient.sampling import Cells, moment_map, quantile_map, transport_map
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from repatient.tl._reference import Counterpart
 
-ALIGNMENTS = ("raw", "moments", "ot")
+ALIGNMENTS = ("raw", "moments", "quantiles", "ot")
 
-_CELLS_OF_A_TRANSPORT = 1000
+_CELLS_OF_A_TRANSPORT, _CELLS_OF_QUANTILES = 1000, 50_000
 _BLOCK_ROWS = 1 << 16
 
 
@@ -57,25 +57,30 @@ def check_alignment(align: str, ours: _store.Cohort | None, theirs: Counterpart)
             "recipes file that was written by this version of the package from an object with its embedding."
         )
         raise ValueError(msg)
-    if align == "ot" and theirs.cohort is None:
+    if align != "moments" and theirs.cohort is None:
         msg = (
-            "`align='ot'` needs the reference's cells, and a recipes file holds statistics only: use `align='moments'`."
+            f"`align={align!r}` needs the reference's cells, and a recipes file holds statistics only: use "
+            "`align='moments'`."
         )
         raise ValueError(msg)
 
 
 def fit_map(
     align: str, ours: _store.Cohort, theirs: Counterpart, names: Sequence[str], random_state: int
-) -> AffineMap | TransportMap:
+) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
     """Fit the map that brings our cells of the shared classes to where the reference's lie."""
+    rng = np.random.default_rng(random_state)
+    if align == "quantiles" and theirs.cohort is not None:
+        most = _CELLS_OF_QUANTILES // len(names)
+        return quantile_map(_cells(ours, names, most, rng), _cells(theirs.cohort, names, most, rng), names)
     affine = moment_map(ours.moments(names), theirs.moments_of(names), names)
     if align == "moments" or theirs.cohort is None:
         return affine
-    rng = np.random.default_rng(random_state)
-    return transport_map(_cells(ours, names, rng), _cells(theirs.cohort, names, rng), affine)
+    most = _CELLS_OF_A_TRANSPORT // len(names)
+    return transport_map(_cells(ours, names, most, rng).rows, _cells(theirs.cohort, names, most, rng).rows, affine)
 
 
-def move_all(move: AffineMap | TransportMap, embedding: Any) -> NDArray[Any]:
+def move_all(move: Callable[[NDArray[Any]], NDArray[np.float64]], embedding: Any) -> NDArray[Any]:
     """Every cell moved, in the precision of the embedding."""
     moved = np.empty(embedding.shape, dtype=embedding.dtype)
     for start in range(0, len(moved), _BLOCK_ROWS):
@@ -84,7 +89,10 @@ def move_all(move: AffineMap | TransportMap, embedding: Any) -> NDArray[Any]:
     return moved
 
 
-def _cells(cohort: _store.Cohort, names: Sequence[str], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Cells of the classes, as many of each."""
-    most = _CELLS_OF_A_TRANSPORT // len(names)
-    return np.concatenate([cohort.rows(cohort.sample(name, most, rng)) for name in names])
+def _cells(cohort: _store.Cohort, names: Sequence[str], most: int, rng: np.random.Generator) -> Cells:
+    """Cells of the classes, at most so many of each."""
+    chosen = [cohort.sample(name, most, rng) for name in names]
+    classes = np.repeat(np.arange(len(names)), [len(which) for which in chosen])
+    return Cells(
+        np.concatenate([cohort.rows(which) for which in chosen]), classes, cohort.patients[np.concatenate(chosen)]
+    )

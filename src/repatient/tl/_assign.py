@@ -14,15 +14,13 @@ from repatient.tl._reference import Counterpart, read_counterpart, read_referenc
 from repatient.tl._shift import draw_samples, measure_shift, warn_if_unsafe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from os import PathLike
 
     import pandas as pd
     from anndata import AnnData
     from mudata import MuData
     from numpy.typing import NDArray
-
-    from repatient.sampling import TransportMap
 
 
 @shared_docs
@@ -34,8 +32,10 @@ def assign(
     use_rep: str | None = None,
     patient_key: str | None = None,
     label_key: str | None = None,
+    donor_key: str | None = None,
     reference_patient_key: str | None = None,
     reference_label_key: str | None = None,
+    reference_donor_key: str | None = None,
     shared_classes: Sequence[str] | None = None,
     mask_obs: Any = None,
     reference_mask_obs: Any = None,
@@ -68,9 +68,13 @@ def assign(
             By the affine map that gives the cells of the shared classes the mean and covariance that they have in the
             reference. Undoes a change of units, gain and offset of each feature; needs the reference's cells, or
             a recipes file that holds the moments of its classes.
+        ``"quantiles"``
+            Each feature by the increasing map that gives those cells the quantiles that they have in the reference, and
+            then by moments. Undoes, too, what bends features one by one, such as another transformation or saturation;
+            needs the reference's cells.
         ``"ot"``
-            The same, followed by an optimal transport of the cells of the shared classes onto the reference's, for
-            shifts that are not affine. Needs the reference's cells, and POT (``pip install "repatient[ot]"``).
+            By moments, followed by an optimal transport of the cells of the shared classes onto the reference's, for
+            shifts that bend features together. Needs the reference's cells, and POT (``pip install "repatient[ot]"``).
 
         All cells are moved by the map, those of classes that the reference does not have, too.
     use_rep
@@ -79,7 +83,8 @@ def assign(
         Columns of ``data.obs`` with the patient of each cell and the patient's class. Needed to align, and to measure
         the shift. With ``patient_key`` alone the coverage is measured against reference patients that the mixture does
         not know, but no shift.
-    reference_patient_key, reference_label_key
+    %(donor_key)s Donors are what is exchanged to measure the shift.
+    reference_patient_key, reference_label_key, reference_donor_key
         The same of the reference, where they have other names there.
     shared_classes
         Classes to compare and align the cohorts on. ``None``: all that both have. Leave out classes that are not the
@@ -116,9 +121,9 @@ def assign(
         - ``quantiles``: whether that percentile is one of ``"held-out"`` cells, of patients that the mixture was not
           fitted on, or of those that it was fitted on, ``"in-sample"``, where it is not known whose cells they are;
         - ``log_likelihood``: mean of a cell;
-        - ``shift``: a table, one row a shared class with two patients or more in both cohorts. ``mmd`` is the squared
+        - ``shift``: a table, one row a shared class with two donors or more in both cohorts. ``mmd`` is the squared
           maximum mean discrepancy between the cohorts' cells as they were assigned and ``p_value`` that of
-          exchanging patients; ``mmd_raw`` and ``p_value_raw`` are those without alignment;
+          exchanging donors; ``mmd_raw`` and ``p_value_raw`` are those without alignment;
         - ``matrix`` and ``offset`` of the map, with ``align="moments"``.
 
     Raises
@@ -161,6 +166,9 @@ def assign(
     if label_key is not None and patient_key is None:
         msg = "`patient_key` is needed beside `label_key`: a class is one of patients, and they are what is exchanged."
         raise ValueError(msg)
+    if donor_key is not None and label_key is None:
+        msg = "`patient_key` and `label_key` are needed beside `donor_key`: donors are exchanged to measure the shift."
+        raise ValueError(msg)
     source = reference_entry(reference := read_reference(reference), reference_key)
     embedding, use_rep = _store.read_embedding(data, use_rep or str(source["params"]["use_rep"]), lazy=True)
     _check_dimensions(embedding, use_rep, source)
@@ -174,12 +182,14 @@ def assign(
         mixture,
         patient_key=reference_patient_key or patient_key,
         label_key=reference_label_key or label_key,
+        donor_key=reference_donor_key or donor_key,
         mask_obs=reference_mask_obs,
         random_state=random_state,
     )
     ours = None
     if patient_key is not None and label_key is not None:
-        ours = _store.read_cohort(data, use_rep, patient_key, label_key, _store.read_mask(data, mask_obs))
+        mask = _store.read_mask(data, mask_obs)
+        ours = _store.read_cohort(data, use_rep, patient_key, label_key, mask, donor_key=donor_key)
     check_alignment(how, ours, theirs)
     names = [] if ours is None else shared_names(ours, theirs, shared_classes, how)
     move = None if how == "raw" or ours is None else fit_map(how, ours, theirs, names, random_state)
@@ -212,6 +222,7 @@ def assign(
         reference_key=reference_key,
         patient_key=patient_key,
         label_key=label_key,
+        donor_key=donor_key,
         mask_obs=_store.storable_mask(mask_obs),
         random_state=random_state,
     )
@@ -250,7 +261,7 @@ def _shift(
     ours: _store.Cohort,
     theirs: Counterpart,
     names: list[str],
-    move: AffineMap | TransportMap | None,
+    move: Callable[[NDArray[Any]], NDArray[np.float64]] | None,
     random_state: int,
 ) -> dict[str, pd.DataFrame]:
     """Shift of each shared class, as assigned and raw; nothing where there are no cells or patients to compare."""

@@ -73,12 +73,13 @@ def evaluate(
         ``"none"``
             The training patients as they are.
         ``"recipe"``
-            Half of the bags of each step (all, for a missing class) are newly generated patients, :class:`repatient.mixing.RecipeMix`. Settings:
-            ``n_components``, ``share``, ``kind``, ``shrinkage``, ``pool``, ``n_donors`` and the others there; ``align``
-            (``"raw"``, ``"moments"`` or ``"ot"``) for the cells of the other cohort, as in :func:`repatient.tl.assign`;
-            ``mixture`` (``"target"``, ``"reference"`` or ``"both"``) for the cohort whose cells the components are fitted
-            on: that of the training patients, the other one, or both, which tells apart cells that the training patients
-            have few of, and needs cohorts without a batch shift;
+            Half of the bags of each step (all, for a missing class) are newly generated patients,
+            :class:`repatient.mixing.RecipeMix`. Settings: ``n_components``, ``share``, ``kind``, ``shrinkage``, ``pool``,
+            ``n_donors`` and the others there; ``align`` (``"raw"``, ``"moments"``, ``"quantiles"`` or ``"ot"``) for the
+            cells of the other cohort, as in :func:`repatient.tl.assign`; ``mixture`` (``"target"``, ``"reference"`` or
+            ``"both"``) for the cohort whose cells the components are fitted on: that of the training patients, the other
+            one, or both, which tells apart cells that the training patients have few of, and needs cohorts without a
+            batch shift;
             ``transfer`` (``"raw"`` or ``"log_ratio"``) and ``shared_class`` for its recipe, as in
             :func:`repatient.tl.recipes`.
         ``"recipe+psemix+insmix"``, ``"recipe+psemix"``

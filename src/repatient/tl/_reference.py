@@ -97,6 +97,7 @@ def read_counterpart(
     *,
     patient_key: str | None,
     label_key: str | None,
+    donor_key: str | None,
     mask_obs: Any,
     random_state: int,
 ) -> Counterpart:
@@ -106,7 +107,7 @@ def read_counterpart(
     if isinstance(reference, AnnData | MuData):
         if patient_key is not None:
             mask = _mask_of_reference(reference, entry, mask_obs)
-            embedding, patients, cohort = _cells(reference, entry, patient_key, label_key, mask)
+            embedding, patients, cohort = _cells(reference, entry, patient_key, label_key, donor_key, mask)
             of_others = _store.held_out_quantiles(embedding, patients, mixture, random_state)
             if of_others is not None:
                 quantiles, held_out = of_others, True
@@ -122,12 +123,13 @@ def _cells(
     entry: dict[str, Any],
     patient_key: str,
     label_key: str | None,
+    donor_key: str | None,
     mask: NDArray[np.bool_] | None,
 ) -> tuple[Any, NDArray[np.int64], _store.Cohort | None]:
     """Embedding and patients of the reference's cells and, where their classes are known, both with these."""
     use_rep = _store.embedding_of_mixture(entry)
     if label_key is not None:
-        cohort = _store.read_cohort(reference, use_rep, patient_key, label_key, mask)
+        cohort = _store.read_cohort(reference, use_rep, patient_key, label_key, mask, donor_key=donor_key)
         return cohort.embedding, cohort.patients, cohort
     embedding, _ = _store.read_embedding(reference, use_rep, patient_key=patient_key, lazy=True)
     return embedding, _store.read_patients(reference, patient_key, mask=mask).codes, None

@@ -28,49 +28,52 @@ _ADVICE = {
         "pass `patient_key` and `label_key`, so that the cohorts can be aligned on a class that both have "
         "(`align='moments'`), or integrate them first"
     ),
-    "raw": "align them on the classes that both have, `align='moments'` (or 'ot'), or integrate them first",
-    "moments": "try `align='ot'`, or integrate the cohorts first",
-    "ot": "integrate the cohorts first",
+    "raw": "align them on the classes that both have, `align='moments'` (or 'quantiles', or 'ot'), or integrate them first",
+    "moments": "try `align='quantiles'` or `'ot'`, or integrate the cohorts first",
+    "quantiles": "try `align='ot'`, or integrate the cohorts first",
+    "ot": "try `align='quantiles'`, or integrate the cohorts first",
 }
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Cells of one shared class of both cohorts with their patients; ``theirs`` are the reference's."""
+    """Cells of one shared class of both cohorts with their patients and donors; ``theirs`` are the reference's."""
 
     ours: NDArray[np.float64]
     theirs: NDArray[np.float64]
     our_patients: NDArray[np.int64]
     their_patients: NDArray[np.int64]
+    our_donors: NDArray[np.int64]
+    their_donors: NDArray[np.int64]
 
 
 def draw_samples(
     ours: _store.Cohort, theirs: _store.Cohort, names: Sequence[str], random_state: int
 ) -> dict[str, Samples]:
-    """Draw cells of each shared class that has two patients or more in both cohorts."""
+    """Draw cells of each shared class that has two donors or more in both cohorts."""
     rng = np.random.default_rng(random_state)
     samples = {}
     for name in names:
         first, second = ours.sample(name, _CELLS_OF_A_CLASS, rng), theirs.sample(name, _CELLS_OF_A_CLASS, rng)
-        if min(len(np.unique(ours.patients[first])), len(np.unique(theirs.patients[second]))) > 1:
-            samples[name] = Samples(
-                ours.rows(first), theirs.rows(second), ours.patients[first], theirs.patients[second]
-            )
+        donors = ours.donors[first], theirs.donors[second]
+        if min(len(np.unique(of_cells)) for of_cells in donors) > 1:
+            patients = ours.patients[first], theirs.patients[second]
+            samples[name] = Samples(ours.rows(first), theirs.rows(second), *patients, *donors)
     return samples
 
 
 def measure_shift(
     samples: dict[str, Samples], move: Callable[[NDArray[Any]], NDArray[Any]], random_state: int
 ) -> pd.DataFrame:
-    """MMD between the cohorts in each class, after our cells were moved; patients are what is permuted."""
+    """MMD between the cohorts in each class, after our cells were moved; donors are what is permuted."""
     table = {}
     for name, sample in samples.items():
         ours, theirs = _standardised(move(sample.ours), sample.theirs)
         found = mmd_test(
             ours,
             theirs,
-            groups_x=sample.our_patients,
-            groups_y=sample.their_patients,
+            groups_x=sample.our_donors,
+            groups_y=sample.their_donors,
             n_permutations=_PERMUTATIONS,
             random_state=random_state,
         )

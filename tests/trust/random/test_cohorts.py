@@ -82,6 +82,30 @@ def test_gmm(trial, cohorts, same, data):
         survives(cohort, same, ["gmm"])
 
 
+@examples(15)
+@given(st.data())
+def test_assign(trial, cohorts, same, data):
+    reference, cohort = data.draw(cohorts()), data.draw(cohorts())
+    _, done = trial(rp.tl.gmm, reference, 2)
+    if not done:
+        return
+    align = data.draw(st.sampled_from([None, "raw", "moments", "quantiles", "ot"]))
+    keys = data.draw(st.sampled_from([KEYS, KEYS, KEYS | {"donor_key": "patient"}, {"patient_key": "patient"}, {}]))
+    _, done = trial(rp.tl.assign, cohort, reference, align=align, store_proba=data.draw(st.booleans()), **keys)
+    if not done:
+        return
+    found = cohort.uns["gmm"]["reference"]
+    assert 0 <= found["coverage"] <= 1
+    assert cohort.obs["gmm"].notna().all()
+    assert ("X_pca_aligned" in cohort.obsm) == (align in ("moments", "quantiles", "ot"))
+    if "X_pca_aligned" in cohort.obsm:
+        assert np.isfinite(np.asarray(cohort.obsm["X_pca_aligned"])).all()
+    if "shift" in found:
+        assert found["shift"]["p_value"].between(0, 1).all()
+    if data.draw(st.integers(0, 4)) == 0 and writable(cohort):
+        survives(cohort, same, ["gmm"])
+
+
 @examples(25)
 @given(st.data())
 def test_recipes(trial, cohorts, same, data):

@@ -60,7 +60,7 @@ def test_recipes_files(trial, cohorts, data):
         content = rp.io.read_recipes(path)
         np.testing.assert_array_equal(content["recipes"]["mean"].to_numpy(), cohort.uns["recipes"]["mean"].to_numpy())
         target = data.draw(cohorts())
-        align = data.draw(st.sampled_from([None, None, "moments", "ot"]))
+        align = data.draw(st.sampled_from([None, None, "moments", "quantiles", "ot"]))
         _, done = trial(rp.tl.assign, target, path, align=align, **KEYS if align else {})
         if done:
             transfer = data.draw(st.sampled_from(["raw", "log_ratio"]))
