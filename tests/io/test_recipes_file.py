@@ -148,6 +148,10 @@ def test_moments_of_the_classes_travel_too(generated, tmp_path):
         frame = pd.DataFrame(cells.obsm["X_pca"].astype(float), index=cells.obs["patient"].astype(str))
         np.testing.assert_allclose(cohort["means"][i], frame.groupby(level=0).mean().mean())
         assert cohort["n_cells"][i] == cells.n_obs
+        of_donors, spread = frame.groupby(level=0).mean(), cohort["spread"]
+        np.testing.assert_allclose(spread["means"][i], of_donors.mean())
+        np.testing.assert_allclose(spread["covariances"][i], of_donors.cov(), atol=1e-10)
+        assert spread["n_donors"][i] == len(of_donors)
     quantiles = cohort["log_density_quantiles"]
     assert quantiles["value"][0] < generated.uns["gmm"]["log_density_quantiles"]["value"][0]
 
@@ -193,7 +197,7 @@ def test_moments_are_those_of_the_mask(plain, keys, tmp_path):
         rp.io.write_recipes(plain, tmp_path / "a.h5")
 
 
-@pytest.mark.parametrize("part", ["means", "covariances", "n_cells", "classes"])
+@pytest.mark.parametrize("part", ["means", "covariances", "n_cells", "classes", "spread/means", "spread/n_donors"])
 def test_damaged_moments(generated, tmp_path, part):
     path = tmp_path / "a.h5"
     rp.io.write_recipes(generated, path)
@@ -203,7 +207,7 @@ def test_damaged_moments(generated, tmp_path, part):
         rp.io.read_recipes(path)
     with edited(path) as file:
         file[f"cohort/{part}"] = np.zeros((3, 3))
-    with pytest.raises(ValueError, match="moments|damaged"):
+    with pytest.raises(ValueError, match="moments|spread|damaged"):
         rp.io.read_recipes(path)
 
 

@@ -3,12 +3,10 @@ from __future__ import annotations
 import warnings
 
 import anndata as ad
-import h5py
 import mudata as md
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import roc_auc_score
 
 import repatient as rp
 
@@ -183,62 +181,6 @@ def test_round_trip(target, external, keys, align, storage, tmp_path, same_conte
     # What was aligned to one cohort serves another as its reference.
     rp.tl.assign(target, again, reference_key="other", align="moments", **keys, key_added="back")
     assert report(target, "back")["coverage"] > 0.95
-
-
-def write(adata, path, keys, **kwargs):
-    rp.tl.recipes(adata, **keys, **kwargs)
-    rp.io.write_recipes(adata, path)
-    return path
-
-
-def test_a_file_of_statistics_aligns_as_the_cells_do(target, external, keys, tmp_path):
-    path = write(target, tmp_path / "target.recipes.h5", keys)
-    moved = shifted(external)
-    by_file = rp.tl.assign(moved, path, align="moments", **keys, copy=True)
-    by_cells = rp.tl.assign(moved, target, align="moments", **keys, copy=True)
-    np.testing.assert_allclose(by_file.obsm["X_pca_aligned"], by_cells.obsm["X_pca_aligned"], atol=1e-5)
-    assert report(by_file)["coverage"] == report(by_cells)["coverage"]
-    assert report(by_file)["quantiles"] == "held-out"
-    assert "shift" not in report(by_file)
-    from_content = rp.tl.assign(moved, rp.io.read_recipes(path), align="moments", **keys, copy=True)
-    np.testing.assert_array_equal(from_content.obsm["X_pca_aligned"], by_file.obsm["X_pca_aligned"])
-
-
-def test_missing_class_from_a_file_end_to_end(target, external, keys, tmp_path):
-    """The reference's own mixture: a hospital sends statistics, the target is mapped into their space and generates."""
-    path = write(target, tmp_path / "both.recipes.h5", keys)
-    external = shifted(external)
-    healthy = external[external.obs["label"] == "healthy"].copy()
-    with pytest.warns(UserWarning, match="align='moments'"):
-        rp.tl.assign(healthy, path, **keys)
-    rp.tl.assign(healthy, path, align="moments", **keys)
-    rp.tl.recipes(healthy, **keys, reference=path)
-    rp.tl.generate(healthy, {"disease": 20})
-    drawn = healthy.obsm["generated"].sum(axis=1).A1 > 0
-    assert drawn.any()
-    model = rp.tl.mil(healthy, **keys, generated_key="generated", validation_fraction=0)
-    assert model.use_rep == "X_pca"
-    predictions = model.predict(external)
-    label = external.obs.groupby("patient", observed=True)["label"].first().loc[predictions.index]
-    assert roc_auc_score(label == "disease", predictions["probability_disease"]) > 0.75
-
-
-def test_a_file_without_moments(target, external, keys, tmp_path):
-    path = tmp_path / "old.recipes.h5"
-    with h5py.File(write(target, tmp_path / "new.recipes.h5", keys)) as new, h5py.File(path, "w") as old:
-        for name in ("gmm", "recipes"):
-            new.copy(name, old)
-        old.attrs["format"], old.attrs["version"] = new.attrs["format"], 1
-    rp.tl.assign(external, path, **keys)
-    assert report(external)["quantiles"] == "in-sample"
-    with pytest.raises(ValueError, match="align='moments'.*moments in each class"):
-        rp.tl.assign(external, path, align="moments", **keys)
-
-
-def test_transport_needs_cells(target, external, keys, tmp_path):
-    path = write(target, tmp_path / "new.recipes.h5", keys)
-    with pytest.raises(ValueError, match="`align='ot'` needs the reference's cells.*use `align='moments'`"):
-        rp.tl.assign(external, path, align="ot", **keys)
 
 
 def test_errors_leave_the_object_alone(target, external, keys, untouched):

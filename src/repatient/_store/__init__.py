@@ -8,6 +8,8 @@ from repatient._store._cohort import (
     moments_entry,
     read_cohort,
     read_moments,
+    read_spread,
+    spread_entry,
 )
 from repatient._store._covariates import read_covariates
 from repatient._store._embedding import read_embedding
@@ -83,9 +85,11 @@ __all__ = [
     "read_moments",
     "read_patients",
     "read_recipes_entry",
+    "read_spread",
     "read_valued_patients",
     "recipes_entry",
     "record",
+    "spread_entry",
     "storable_mask",
     "uns_entry",
     "write_components",

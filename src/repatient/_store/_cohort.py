@@ -10,7 +10,14 @@ import numpy as np
 from repatient._store._embedding import read_embedding
 from repatient._store._outcomes import of_one_class, read_valued_patients
 from repatient._store._patients import read_patients
-from repatient.sampling import Moments, can_hold_out, class_moments, held_out_log_density
+from repatient.sampling import (
+    Moments,
+    Spread,
+    can_hold_out,
+    class_moments,
+    donor_spread,
+    held_out_log_density,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,6 +59,10 @@ class Cohort:
     def moments(self, names: Sequence[str]) -> Moments:
         """Mean and covariance of some of the classes."""
         return class_moments(self.embedding, self._positions(names), self.patients, names)
+
+    def spread(self, names: Sequence[str]) -> Spread:
+        """Mean and covariance of the donors' mean cells in some of the classes."""
+        return donor_spread(self.embedding, self._positions(names), self.donors, names)
 
     def sample(self, name: str, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Draw cells of a class, at most ``most``, as evenly from its patients as their sizes allow."""
@@ -157,3 +168,27 @@ def read_moments(entry: dict[str, Any]) -> Moments:
         msg = "The moments of the classes have NaN or infinity."
         raise ValueError(msg)
     return Moments(classes, means, covariances, n_cells)
+
+
+def spread_entry(spread: Spread) -> dict[str, Any]:
+    """Spread of the donors as a recipes file holds it, beside the moments of the same classes."""
+    return {"means": spread.means, "covariances": spread.covariances, "n_donors": spread.n_donors}
+
+
+def read_spread(entry: dict[str, Any], moments: Moments) -> Spread | None:
+    """Rebuild the spread of a recipes file that holds one; refuse one that does not fit the moments."""
+    if "spread" not in entry:
+        return None
+    means, covariances = (np.asarray(entry["spread"][name], dtype=np.float64) for name in ("means", "covariances"))
+    n_donors = np.asarray(entry["spread"]["n_donors"])
+    fitting = means.shape == moments.means.shape and covariances.shape == moments.covariances.shape
+    if not fitting or n_donors.shape != (len(means),) or n_donors.dtype.kind not in "iu" or (n_donors < 1).any():
+        msg = (
+            f"The spread of the donors has means of shape {means.shape}, covariances of shape {covariances.shape} and "
+            f"{n_donors.tolist()} donors; it does not fit the moments of {len(moments.classes)} classes."
+        )
+        raise ValueError(msg)
+    if not (np.isfinite(means).all() and np.isfinite(covariances).all()):
+        msg = "The spread of the donors has NaN or infinity."
+        raise ValueError(msg)
+    return Spread(moments.classes, means, covariances, n_donors)

@@ -91,6 +91,7 @@ def _check_quantiles(quantiles: dict[str, Any]) -> None:
 
 def _check_cohort(cohort: dict[str, Any], n_dimensions: int) -> None:
     moments = _store.read_moments(cohort)
+    _store.read_spread(cohort, moments)
     if moments.means.shape[1] != n_dimensions:
         msg = (
             f"The moments of the classes have {moments.means.shape[1]} dimensions and the mixture {n_dimensions}; "

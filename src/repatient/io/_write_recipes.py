@@ -37,10 +37,11 @@ def write_recipes(
     they are the compositions of the patients, without names.
 
     The mean and covariance of the embedding's cells in each class go with them, so that another cohort can be aligned
-    to this one (``rp.tl.assign(…, align="moments")``), and so do the quantiles of the log-density of cells whose
+    to this one (``rp.tl.assign(…, align="moments")``). So do the mean and covariance of the donors' mean cells in each
+    class, against which a shift of another cohort is measured, and the quantiles of the log-density of cells whose
     patient the mixture was not fitted on, which tell how well another cohort is covered; a cohort of one patient, or of
-    too few cells to fit the mixture without some of its patients, has none. Of a class of one
-    patient, all of these are statistics of that patient.
+    too few cells to fit the mixture without some of its patients, has no quantiles. Of a class of one patient, all of
+    these are statistics of that patient, and of one of two they tell the mean cell of each.
 
     Parameters
     ----------
@@ -132,8 +133,10 @@ def _cohort_part(data: AnnData | MuData, entry: dict[str, Any]) -> dict[str, Any
         return None
     mask = _store.read_mask(data, mask_obs)
     of_values = _store.is_continuous(params)
-    cohort = _store.read_cohort(data, use_rep, params["patient_key"], params["label_key"], mask, of_values=of_values)
+    keys = (params["patient_key"], params["label_key"])
+    cohort = _store.read_cohort(data, use_rep, *keys, mask, donor_key=params["donor_key"], of_values=of_values)
     part = _store.moments_entry(cohort.moments(cohort.classes))
+    part["spread"] = _store.spread_entry(cohort.spread(cohort.classes))
     mixture = GaussianMixture.from_parameters(
         gmm["weights"], gmm["means"], gmm["covariances"], covariance_type=str(gmm["params"]["covariance_type"])
     )

@@ -18,6 +18,7 @@ from repatient.sampling._donor_effects import DonorEffects, can_fit_donor_effect
 from repatient.sampling._draw import Draw, draw_patients, most_per_donor
 from repatient.sampling._gaussian import GaussianDraw, draw_gaussians
 from repatient.sampling._quantiles import Cells, QuantileMap, quantile_map
+from repatient.sampling._spread import MeanShift, Spread, donor_spread, mean_shift
 from repatient.sampling._transport import TransportMap, transport_map
 from repatient.sampling._weighted import draw_with_effects
 
@@ -27,17 +28,21 @@ __all__ = [
     "DonorEffects",
     "Draw",
     "GaussianDraw",
+    "MeanShift",
     "Moments",
     "QuantileMap",
+    "Spread",
     "TransportMap",
     "can_fit_donor_effects",
     "can_hold_out",
     "class_moments",
+    "donor_spread",
     "draw_gaussians",
     "draw_patients",
     "draw_with_effects",
     "fit_donor_effects",
     "held_out_log_density",
+    "mean_shift",
     "moment_map",
     "most_per_donor",
     "quantile_map",

@@ -11,7 +11,7 @@ from repatient.sampling import AffineMap
 from repatient.tl._align import ALIGNMENTS, check_alignment, fit_map, move_all, shared_names
 from repatient.tl._gmm import mixture_entry
 from repatient.tl._reference import Counterpart, read_counterpart, read_reference, reference_entry
-from repatient.tl._shift import draw_samples, measure_shift, warn_if_unsafe
+from repatient.tl._shift import draw_samples, measure_mean_shift, measure_shift, warn_if_unsafe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -123,7 +123,9 @@ def assign(
         - ``log_likelihood``: mean of a cell;
         - ``shift``: a table, one row a shared class with two donors or more in both cohorts. ``mmd`` is the squared
           maximum mean discrepancy between the cohorts' cells as they were assigned and ``p_value`` that of
-          exchanging donors; ``mmd_raw`` and ``p_value_raw`` are those without alignment;
+          exchanging donors; ``mmd_raw`` and ``p_value_raw`` are those without alignment.
+          From a recipes file, which holds no cells, they are those of a linear kernel: the squared distance of the class
+          means in standard deviations of the features, and its p-value by the spread of the donors;
         - ``matrix`` and ``offset`` of the map, with ``align="moments"``.
 
     Raises
@@ -156,7 +158,7 @@ def assign(
     See Also
     --------
     repatient.tl.recipes : Take over the recipe of a class from another cohort.
-    repatient.evaluation.mmd_test : The test, for arrays.
+    repatient.evaluation.mmd_test, repatient.sampling.mean_shift : The tests, for arrays.
     """
     _store.check_data(data, copy=copy)
     _store.check_key(key_added, "key_added")
@@ -211,7 +213,8 @@ def assign(
         report |= {"matrix": move.matrix, "offset": move.offset}
     if ours is not None and names:
         report |= {"shared_classes": np.array(names, dtype=object)} | _shift(ours, theirs, names, move, random_state)
-    warn_if_unsafe(report["coverage"], report.get("shift"), "unlabelled" if ours is None else how)
+    left = "unlabelled" if ours is None else how
+    warn_if_unsafe(report["coverage"], report.get("shift"), left, from_file=theirs.cohort is None)
 
     entry = mixture_entry(mixture)
     entry["log_density_quantiles"] = source["log_density_quantiles"]
@@ -265,10 +268,13 @@ def _shift(
     random_state: int,
 ) -> dict[str, pd.DataFrame]:
     """Shift of each shared class, as assigned and raw; nothing where there are no cells or patients to compare."""
-    samples = {} if theirs.cohort is None else draw_samples(ours, theirs.cohort, names, random_state)
-    if not samples:
+    if theirs.cohort is None:
+        raw = measure_mean_shift(ours, theirs, names, None)
+        table = measure_mean_shift(ours, theirs, names, move) if isinstance(move, AffineMap) else raw
+    else:
+        samples = draw_samples(ours, theirs.cohort, names, random_state)
+        raw = measure_shift(samples, lambda rows: rows, random_state)
+        table = raw if move is None else measure_shift(samples, move, random_state)
+    if raw is None or table is None or raw.empty:
         return {}
-    raw = measure_shift(samples, lambda rows: rows, random_state)
-    table = raw.copy() if move is None else measure_shift(samples, move, random_state)
-    table["mmd_raw"], table["p_value_raw"] = raw["mmd"], raw["p_value"]
-    return {"shift": table}
+    return {"shift": table.assign(mmd_raw=raw["mmd"], p_value_raw=raw["p_value"])}

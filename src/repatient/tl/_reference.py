@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from repatient.mixture import GaussianMixture
-    from repatient.sampling import Moments
+    from repatient.sampling import Moments, Spread
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Counterpart:
     ----------
     cohort
         The cells, where the reference is an object and its classes are known.
-    moments
-        Moments of the classes, where the reference is a file that holds them.
+    moments, spread
+        Moments of the classes, and spread of their donors, where the reference is a file that holds them.
     threshold
         Log-density that 99 % of the reference's cells reach.
     held_out
@@ -39,6 +39,7 @@ class Counterpart:
 
     cohort: _store.Cohort | None
     moments: Moments | None
+    spread: Spread | None
     threshold: float
     held_out: bool
 
@@ -103,7 +104,7 @@ def read_counterpart(
 ) -> Counterpart:
     """Read what a reference tells of its cells, beyond its mixture."""
     quantiles = entry["log_density_quantiles"]
-    cohort, moments, held_out = None, None, False
+    cohort, moments, spread, held_out = None, None, None, False
     if isinstance(reference, AnnData | MuData):
         if patient_key is not None:
             mask = _mask_of_reference(reference, entry, mask_obs)
@@ -113,9 +114,10 @@ def read_counterpart(
                 quantiles, held_out = of_others, True
     elif "cohort" in reference:
         moments = _store.read_moments(reference["cohort"])
+        spread = _store.read_spread(reference["cohort"], moments)
         if "log_density_quantiles" in reference["cohort"]:
             quantiles, held_out = reference["cohort"]["log_density_quantiles"], True
-    return Counterpart(cohort, moments, float(quantiles["value"][0]), held_out)
+    return Counterpart(cohort, moments, spread, float(quantiles["value"][0]), held_out)
 
 
 def _cells(

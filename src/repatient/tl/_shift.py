@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from repatient.evaluation import mmd_test
+from repatient.sampling import AffineMap, mean_shift
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from repatient import _store
+    from repatient.tl._reference import Counterpart
 
 _LEAST_COVERAGE = 0.8
 _SIGNIFICANT = 0.01
@@ -86,7 +88,34 @@ def measure_shift(
     return pd.DataFrame.from_dict(table, orient="index").rename_axis(index="class")
 
 
-def warn_if_unsafe(coverage: float, shift: pd.DataFrame | None, how: str) -> None:
+def measure_mean_shift(
+    ours: _store.Cohort, theirs: Counterpart, names: Sequence[str], move: AffineMap | None
+) -> pd.DataFrame | None:
+    """The same from statistics of the reference: distance of the class means, in view of the spread of the donors."""
+    if theirs.spread is None:
+        return None
+    moments, own = theirs.moments_of(names), ours.moments(names)
+    spread = ours.spread(names)
+    table = {}
+    for i, name in enumerate(names):
+        donors = int(spread.n_donors[i]), int(theirs.spread.n_donors[theirs.spread.classes.index(name)])
+        if min(donors) < 2:
+            continue
+        covariance = own.covariances[i]
+        moved = covariance if move is None else move.matrix @ covariance @ move.matrix.T
+        scale = np.sqrt((np.diag(moved) + np.diag(moments.over([name])[1])).clip(0) / 2)
+        scale[scale == 0] = 1.0
+        found = mean_shift(spread if move is None else spread.moved(move), theirs.spread, name, scale)
+        table[name] = {
+            "mmd": found.statistic,
+            "p_value": found.p_value,
+            "n_patients": donors[0],
+            "n_reference_patients": donors[1],
+        }
+    return pd.DataFrame.from_dict(table, orient="index").rename_axis(index="class") if table else None
+
+
+def warn_if_unsafe(coverage: float, shift: pd.DataFrame | None, how: str, *, from_file: bool) -> None:
     """Say, with numbers, that recipes should not be exchanged as things are, and what to do."""
     found = []
     if coverage < _LEAST_COVERAGE:
@@ -94,9 +123,9 @@ def warn_if_unsafe(coverage: float, shift: pd.DataFrame | None, how: str) -> Non
     if shift is not None:
         # Each of several classes is one more chance to find a difference that is none.
         apart = shift[shift["p_value"] * len(shift) <= _SIGNIFICANT]
+        by = "the spread of the patients" if from_file else "exchanging patients"
         found += [
-            f"the cells of {name!r} differ between the cohorts (MMD² {row['mmd']:.3f}, p = {row['p_value']:.3f} by "
-            "exchanging patients)"
+            f"the cells of {name!r} differ between the cohorts (MMD² {row['mmd']:.3f}, p = {row['p_value']:.3f} by {by})"
             for name, row in apart.iterrows()
         ]
     if found:
