@@ -28,7 +28,8 @@ def read_recipes(path: str | PathLike[str]) -> dict[str, Any]:
     Returns
     -------
     ``{"gmm": …, "recipes": …, "cohort": …}``, the first two as in ``uns`` of the cohort that they come from; the third
-    has ``classes``, and the ``means`` and ``covariances`` of their cells, and may be missing. It is what
+    has ``classes``, the ``means`` and ``covariances`` of their cells, and the ``spread`` of their donors, and may be
+    missing. It is what
     :func:`repatient.tl.assign` and :func:`repatient.tl.recipes` take as ``reference``.
 
     Raises
@@ -40,8 +41,9 @@ def read_recipes(path: str | PathLike[str]) -> dict[str, Any]:
 
     Notes
     -----
-    The file begins with the checksum of the rest, which is compared before anything else is read; files of earlier
-    versions of the package have none. Nothing in a file is ever run, and nothing outside it is read.
+    The file begins with the checksum of the rest, which is compared before anything else is read. Files of formats 1 and
+    2 have none: on damaged ones, HDF5 before version 2 may crash. Nothing in a file is ever run, and nothing outside it
+    is read.
     """
     path = Path(path)
     if not path.is_file():

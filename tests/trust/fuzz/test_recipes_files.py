@@ -44,6 +44,9 @@ def test_bytes_of_recipes_files(recipes_file, same, damaged, fuzz, read_or_refus
     fuzz(range(1300), attempt, tmp_path)
 
 
+@pytest.mark.skipif(
+    h5py.version.hdf5_version_tuple < (2, 0, 0), reason="this HDF5 itself may crash on damaged bytes without a checksum"
+)
 def test_bytes_of_files_without_a_checksum(old_file, damaged, fuzz, read_or_refuse, tmp_path):
     """What HDF5 and anndata make of damaged bytes: something of the right names, or an error."""
     content, path = old_file.read_bytes(), tmp_path / "mutant.h5"
