@@ -57,3 +57,25 @@ def first_share():
         return np.asarray(counts.T @ inside).ravel() / np.asarray(counts.sum(axis=0)).ravel()
 
     return of
+
+
+@pytest.fixture(scope="session")
+def _two_cohorts(_plain):
+    """Target and external cohort, each with both classes, and the target's mixture."""
+    donors = _plain.obs["patient"].cat.categories
+    first = _plain.obs["patient"].isin(donors[::2]).to_numpy()
+    target, external = _plain[first].copy(), _plain[~first].copy()
+    rp.tl.gmm(target, 6, patient_key="patient")
+    return target, external
+
+
+@pytest.fixture
+def target(_two_cohorts) -> ad.AnnData:
+    """A cohort with a mixture of its own."""
+    return _two_cohorts[0].copy()
+
+
+@pytest.fixture
+def external(_two_cohorts) -> ad.AnnData:
+    """A cohort of other donors, to be assigned to it."""
+    return _two_cohorts[1].copy()

@@ -11,26 +11,6 @@ import pytest
 import repatient as rp
 
 
-@pytest.fixture(scope="module")
-def cohorts(_plain):
-    """Target and external cohort, each with both classes, and the target's mixture."""
-    donors = _plain.obs["patient"].cat.categories
-    first = _plain.obs["patient"].isin(donors[::2]).to_numpy()
-    target, external = _plain[first].copy(), _plain[~first].copy()
-    rp.tl.gmm(target, 6, patient_key="patient")
-    return target, external
-
-
-@pytest.fixture
-def target(cohorts):
-    return cohorts[0].copy()
-
-
-@pytest.fixture
-def external(cohorts):
-    return cohorts[1].copy()
-
-
 def shifted(adata):
     rng = np.random.default_rng(0)
     moved = adata.copy()

@@ -9,16 +9,6 @@ import pytest
 import repatient as rp
 
 
-@pytest.fixture
-def cohorts(plain):
-    """Target with the mixture, and external cohort, each with both classes."""
-    donors = plain.obs["patient"].cat.categories
-    first = plain.obs["patient"].isin(donors[::2]).to_numpy()
-    target, external = plain[first].copy(), plain[~first].copy()
-    rp.tl.gmm(target, 6)
-    return target, external
-
-
 def bent(adata):
     """Every feature stretched by a function of its own."""
     moved = adata.copy()
@@ -28,8 +18,7 @@ def bent(adata):
     return moved
 
 
-def test_bent_features_are_straightened(cohorts, keys):
-    target, external = cohorts
+def test_bent_features_are_straightened(target, external, keys):
     moved = bent(external)
     with pytest.warns(UserWarning, match="align='moments'` \\(or 'quantiles', or 'ot'\\)"):
         rp.tl.assign(moved, target, **keys)
@@ -47,8 +36,7 @@ def test_bent_features_are_straightened(cohorts, keys):
     assert moved.obsm["X_pca_aligned"].dtype == moved.obsm["X_pca"].dtype
 
 
-def test_same_seed_same_bits_and_masks_keep_cells_out(cohorts, keys):
-    target, external = cohorts
+def test_same_seed_same_bits_and_masks_keep_cells_out(target, external, keys):
     moved = bent(external)
     train = ~moved.obs["patient"].isin(moved.obs["patient"].cat.categories[:2]).to_numpy()
     changed = moved.copy()
@@ -63,27 +51,22 @@ def test_same_seed_same_bits_and_masks_keep_cells_out(cohorts, keys):
     np.testing.assert_array_equal(results[0], results[2])
 
 
-def test_needs_cells(cohorts, keys, tmp_path, untouched):
-    target, external = cohorts
+def test_needs_cells(target, external, keys, tmp_path, untouched):
     rp.tl.recipes(target, **keys)
     rp.io.write_recipes(target, tmp_path / "target.recipes.h5")
     with untouched(external), pytest.raises(ValueError, match="`align='quantiles'` needs the reference's cells"):
         rp.tl.assign(external, tmp_path / "target.recipes.h5", align="quantiles", **keys)
 
 
-def test_donors_are_what_is_exchanged(cohorts, keys, untouched):
+def test_donors_are_what_is_exchanged(target, external, keys, untouched):
     """Samples of one donor resemble each other: exchanged one by one, they make every donor look like a shift."""
-    target, external = cohorts
-    rng = np.random.default_rng(0)
-    cohorts = []
-    for adata, n_donors in ((target, 4), (external, 4)):
+    rng, n_donors = np.random.default_rng(0), 4
+    for adata in (target, external):
         adata.obs["label"] = "healthy"
         patients = adata.obs["patient"].astype("category").cat.remove_unused_categories()
         adata.obs["person"] = pd.Categorical.from_codes(patients.cat.codes % n_donors, list("abcd"))
         offsets = rng.normal(size=(n_donors, adata.obsm["X_pca"].shape[1]))
         adata.obsm["X_pca"] = adata.obsm["X_pca"] + 3 * offsets[adata.obs["person"].cat.codes]
-        cohorts.append(adata)
-    target, external = cohorts
     rp.tl.gmm(target, 6)
     tables = {}
     for donor_key in (None, "person"):

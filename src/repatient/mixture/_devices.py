@@ -18,23 +18,17 @@ def torch_device(name: str) -> str | None:
     ValueError
         If it is not the name of a device, or torch cannot compute on it.
     """
-    if not isinstance(name, str):
-        msg = f"device must be a string such as 'cpu', 'cuda' or 'auto', got {name!r}."
-        raise TypeError(msg)
     if name == "cpu":
         return None
-    # Not needed by those who stay on the CPU.
-    import torch
+    # It imports torch, which those who stay on the CPU do not need.
+    from repatient._device import find_device
 
-    n_devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    device = find_device(name)
     if name == "auto":
-        return "cuda" if n_devices else None
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type != "cuda" or (device.index or 0) >= n_devices:
-        there_are = ["cpu", "auto", *(f"cuda:{index}" for index in range(n_devices))]
-        msg = f"device={name!r} cannot fit mixtures here, in single and double precision; there are {there_are}."
+        return "cuda" if device.type == "cuda" else None
+    if device.type != "cuda":
+        msg = (
+            f"device={name!r} cannot fit mixtures, in single and double precision; 'cpu', 'auto' or a CUDA device can."
+        )
         raise ValueError(msg)
     return name
