@@ -17,7 +17,7 @@ from repatient.sampling._coverage import can_hold_out, held_out_log_density
 from repatient.sampling._donor_effects import DonorEffects, can_fit_donor_effects, fit_donor_effects
 from repatient.sampling._draw import Draw, draw_patients, most_per_donor
 from repatient.sampling._gaussian import GaussianDraw, draw_gaussians
-from repatient.sampling._quantiles import Cells, QuantileMap, quantile_map
+from repatient.sampling._quantiles import Cells, MonotoneMap, QuantileMap, quantile_map
 from repatient.sampling._spread import MeanShift, Spread, donor_spread, mean_shift
 from repatient.sampling._transport import TransportMap, transport_map
 from repatient.sampling._weighted import draw_with_effects
@@ -30,6 +30,7 @@ __all__ = [
     "GaussianDraw",
     "MeanShift",
     "Moments",
+    "MonotoneMap",
     "QuantileMap",
     "Spread",
     "TransportMap",

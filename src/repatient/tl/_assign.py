@@ -158,7 +158,8 @@ def assign(
     See Also
     --------
     repatient.tl.recipes : Take over the recipe of a class from another cohort.
-    repatient.evaluation.mmd_test, repatient.sampling.mean_shift : The tests, for arrays.
+    repatient.evaluation.mmd_test : The test of cells, for arrays.
+    repatient.sampling.mean_shift : That of a recipes file.
     """
     _store.check_data(data, copy=copy)
     _store.check_key(key_added, "key_added")
