@@ -34,7 +34,8 @@ def load_model(folder: str | PathLike[str], *, device: str = "auto") -> MILClass
     FileNotFoundError
         If the folder or one of its files is missing.
     ValueError
-        If what is there is no model, of a newer format, of an outcome that this version does not know, or damaged.
+        If what is there is no model, of a newer format, of an outcome that this version does not know, or damaged, or
+        torch does not have the device.
     """
     kinds: list[type[BagModel]] = [MILClassifier, MILOrdinalClassifier, MILRegressor]
     return _persistence.load(kinds, folder, device)

@@ -112,7 +112,7 @@ class BagModel(BaseEstimator, ABC):
         FileNotFoundError
             If the folder or one of its files is missing.
         ValueError
-            If what is there is no model, of a newer format, or damaged.
+            If what is there is no model, of a newer format, or damaged, or torch does not have the device.
         """
         return _persistence.load([cls], folder, device)
 

@@ -171,7 +171,7 @@ def mil(
         If ``augment`` is unknown or given with ``generated_key``; if there is one class only, a patient with two labels,
         NaN or infinity; if grades have no order, or values are no finite numbers or all the same; if ``augment`` needs
         classes and the outcome is continuous; if the generated patients have another outcome, or their mixture was
-        refitted since.
+        refitted since; if torch does not have the device.
 
     Warns
     -----

@@ -122,7 +122,7 @@ class ViewEncoder:
         FileNotFoundError
             If the folder or a file of it is missing.
         ValueError
-            If what is there is no encoder of a modality, or damaged.
+            If what is there is no encoder of a modality, or damaged, or torch does not have the device.
         """
         from repatient.views import Encoder
 

@@ -40,6 +40,15 @@ class Checkpoint:
     def __init__(self, path: str | os.PathLike[str], fingerprint: str) -> None:
         self.path, self.fingerprint = Path(path), fingerprint
 
+    @classmethod
+    def of(
+        cls, path: str | os.PathLike[str], params: dict[str, Any], arrays: dict[str, NDArray[Any] | None]
+    ) -> Checkpoint:
+        """That of a training with these parameters and data."""
+        # Where and how visibly it runs does not change what comes out of it.
+        params = {name: value for name, value in params.items() if name not in ("device", "progress")}
+        return cls(path, fingerprint(params, arrays))
+
     def write(self, training: Training) -> None:
         """Keep network, optimiser, generator and state."""
         state = training.state

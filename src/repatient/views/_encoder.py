@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from repatient._device import find_device
 from repatient.views import _encoder_persistence
 from repatient.views._arrays import read_view
-from repatient.views._checkpoint import Checkpoint, fingerprint
+from repatient.views._checkpoint import Checkpoint
 from repatient.views._encoder_inputs import check_parameters, hold_out, prepare, read_views
 from repatient.views._preparation import ROWS_AT_A_TIME
 from repatient.views._torch import single_thread, torch_generator
@@ -266,7 +266,7 @@ class Encoder(BaseEstimator):
         FileNotFoundError
             If the folder or one of its files is missing.
         ValueError
-            If what is there is no encoder, of a newer format, or damaged.
+            If what is there is no encoder, of a newer format, or damaged, or torch does not have the device.
         """
         return _encoder_persistence.load(cls, folder, device)
 
@@ -283,12 +283,8 @@ class Encoder(BaseEstimator):
         device = find_device(self.device)
         network = prepared.network(generator, width=self.width, dim=self.dim, projection=self.projection).to(device)
         plan = Plan(**{setting.name: getattr(self, setting.name) for setting in fields(Plan)})
-        kept = None
-        if checkpoint is not None:
-            # Where and how visibly it runs does not change what comes out of it.
-            params = {name: value for name, value in self.get_params().items() if name not in ("device", "progress")}
-            arrays = {"X": views.rows, "partner": views.partners, "teacher": views.features, "held_out": held_out}
-            kept = Checkpoint(checkpoint, fingerprint(params, arrays))
+        arrays = {"X": views.rows, "partner": views.partners, "teacher": views.features, "held_out": held_out}
+        kept = None if checkpoint is None else Checkpoint.of(checkpoint, self.get_params(), arrays)
         validation = prepared.material(views, held_out, device) if len(held_out) else None
         with single_thread():
             run = Training(network, prepared.material(views, training, device), validation, plan, generator)

@@ -238,8 +238,7 @@ class Translator(BaseEstimator):
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Features that rows of both views share through links, smoothed and standardised in each, for comparing them."""
         check_is_fitted(self)
-        source = read_like(A, self.source_shape_, "A")
-        target = read_like(B, self.target_shape_, "B")
+        source, target = read_like(A, self.source_shape_, "A"), read_like(B, self.target_shape_, "B")
         spaces = cast("tuple[VectorSpace, VectorSpace]", self._spaces)
         with single_thread():
             linked = linked_features(source, target, read_links(links, source, target), spaces, self.n_neighbors)
@@ -285,7 +284,7 @@ class Translator(BaseEstimator):
         FileNotFoundError
             If the folder or one of its files is missing.
         ValueError
-            If what is there is no translator, of a newer format, or damaged.
+            If what is there is no translator, of a newer format, or damaged, or torch does not have the device.
         """
         return _translator_persistence.load(cls, folder, device)
 
