@@ -19,7 +19,7 @@ def find_device(name: str) -> torch.device:
         msg = f"device must be a string such as 'cpu', 'cuda' or 'auto', found {name!r}."
         raise TypeError(msg)
     if name == "auto":
-        return torch.device(_accelerators()[0] if _accelerators() else "cpu")
+        return torch.device([*_accelerators(), "cpu"][0])
     try:
         device = torch.device(name)
         usable = device.type != "meta" and torch.zeros(1, device=device).numel() == 1

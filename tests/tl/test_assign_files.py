@@ -114,3 +114,5 @@ def test_a_small_shift_that_the_mixture_covers_warns_by_its_means(plain, keys, t
     with pytest.warns(UserWarning, match="The cells of 'healthy' differ .*by the spread of the patients.*'moments'"):
         rp.tl.assign(data, path, **keys)
     assert report(data)["coverage"] > 0.9
+    with pytest.warns(UserWarning, match="by the spread of the donors"):
+        rp.tl.assign(data, path, **keys, donor_key="patient")

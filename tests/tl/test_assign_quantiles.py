@@ -84,5 +84,5 @@ def test_donors_are_what_is_exchanged(target, external, keys, untouched):
     with untouched(external):
         with pytest.raises(ValueError, match="needed beside `donor_key`"):
             rp.tl.assign(external, target, patient_key="patient", donor_key="person")
-        with pytest.raises(KeyError, match="no column 'person'"):
+        with pytest.raises(KeyError, match="no column 'person' .* This is the reference, .*`reference_donor_key`"):
             rp.tl.assign(external, target, **keys, donor_key="person")

@@ -125,7 +125,8 @@ def assign(
           maximum mean discrepancy between the cohorts' cells as they were assigned and ``p_value`` that of
           exchanging donors; ``mmd_raw`` and ``p_value_raw`` are those without alignment.
           From a recipes file, which holds no cells, they are those of a linear kernel: the squared distance of the class
-          means in standard deviations of the features, and its p-value by the spread of the donors;
+          means in standard deviations of the features, and its p-value by the spread of the donors. ``n_patients`` and
+          ``n_reference_patients`` count patients; from a recipes file, donors;
         - ``matrix`` and ``offset`` of the map, with ``align="moments"``.
 
     Raises
@@ -214,8 +215,9 @@ def assign(
         report |= {"matrix": move.matrix, "offset": move.offset}
     if ours is not None and names:
         report |= {"shared_classes": np.array(names, dtype=object)} | _shift(ours, theirs, names, move, random_state)
-    left = "unlabelled" if ours is None else how
-    warn_if_unsafe(report["coverage"], report.get("shift"), left, from_file=theirs.cohort is None)
+    who = "patients" if donor_key is None else "donors"
+    by = f"the spread of the {who}" if theirs.cohort is None else f"exchanging {who}"
+    warn_if_unsafe(report["coverage"], report.get("shift"), "unlabelled" if ours is None else how, by)
 
     entry = mixture_entry(mixture)
     entry["log_density_quantiles"] = source["log_density_quantiles"]
@@ -270,12 +272,11 @@ def _shift(
 ) -> dict[str, pd.DataFrame]:
     """Shift of each shared class, as assigned and raw; nothing where there are no cells or patients to compare."""
     if theirs.cohort is None:
-        raw = measure_mean_shift(ours, theirs, names, None)
-        table = measure_mean_shift(ours, theirs, names, move) if isinstance(move, AffineMap) else raw
+        raw, table = measure_mean_shift(ours, theirs, names, move if isinstance(move, AffineMap) else None)
     else:
         samples = draw_samples(ours, theirs.cohort, names, random_state)
         raw = measure_shift(samples, lambda rows: rows, random_state)
         table = raw if move is None else measure_shift(samples, move, random_state)
-    if raw is None or table is None or raw.empty:
+    if raw.empty:
         return {}
     return {"shift": table.assign(mmd_raw=raw["mmd"], p_value_raw=raw["p_value"])}

@@ -108,7 +108,14 @@ def read_counterpart(
     if isinstance(reference, AnnData | MuData):
         if patient_key is not None:
             mask = _mask_of_reference(reference, entry, mask_obs)
-            embedding, patients, cohort = _cells(reference, entry, patient_key, label_key, donor_key, mask)
+            try:
+                embedding, patients, cohort = _cells(reference, entry, patient_key, label_key, donor_key, mask)
+            except KeyError as error:
+                msg = (
+                    f"{error.args[0]} This is the reference, whose columns `reference_patient_key`, `reference_label_key` "
+                    "and `reference_donor_key` name."
+                )
+                raise KeyError(msg) from error
             of_others = _store.held_out_quantiles(embedding, patients, mixture, random_state)
             if of_others is not None:
                 quantiles, held_out = of_others, True

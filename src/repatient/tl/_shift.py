@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from repatient import _store
+    from repatient.sampling import Moments, Spread
     from repatient.tl._reference import Counterpart
 
 _LEAST_COVERAGE = 0.8
@@ -90,32 +91,41 @@ def measure_shift(
 
 def measure_mean_shift(
     ours: _store.Cohort, theirs: Counterpart, names: Sequence[str], move: AffineMap | None
-) -> pd.DataFrame | None:
-    """The same from statistics of the reference: distance of the class means, in view of the spread of the donors."""
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The same from statistics of the reference, raw and after our cells were moved: distances of the class means."""
     if theirs.spread is None:
-        return None
-    moments, own = theirs.moments_of(names), ours.moments(names)
-    spread = ours.spread(names)
+        return pd.DataFrame(), pd.DataFrame()
+    moments, spread = ours.moments(names), ours.spread(names)
+    known = theirs.moments_of(names), theirs.spread
+    raw = _mean_shifts(moments.covariances, spread, *known, names)
+    if move is None:
+        return raw, raw
+    covariances = move.matrix @ moments.covariances @ move.matrix.T
+    return raw, _mean_shifts(covariances, spread.moved(move), *known, names)
+
+
+def _mean_shifts(
+    covariances: NDArray[np.float64], spread: Spread, of_file: Moments, of_donors: Spread, names: Sequence[str]
+) -> pd.DataFrame:
+    """Shift of each class with two donors or more, in standard deviations of the cells of both cohorts."""
     table = {}
-    for i, name in enumerate(names):
-        donors = int(spread.n_donors[i]), int(theirs.spread.n_donors[theirs.spread.classes.index(name)])
-        if min(donors) < 2:
+    for name, covariance, n_donors in zip(names, covariances, spread.n_donors.tolist(), strict=True):
+        n_theirs = int(of_donors.n_donors[of_donors.classes.index(name)])
+        if min(n_donors, n_theirs) < 2:
             continue
-        covariance = own.covariances[i]
-        moved = covariance if move is None else move.matrix @ covariance @ move.matrix.T
-        scale = np.sqrt((np.diag(moved) + np.diag(moments.over([name])[1])).clip(0) / 2)
+        scale = np.sqrt((np.diag(covariance) + np.diag(of_file.over([name])[1])).clip(0) / 2)
         scale[scale == 0] = 1.0
-        found = mean_shift(spread if move is None else spread.moved(move), theirs.spread, name, scale)
+        found = mean_shift(spread, of_donors, name, scale)
         table[name] = {
             "mmd": found.statistic,
             "p_value": found.p_value,
-            "n_patients": donors[0],
-            "n_reference_patients": donors[1],
+            "n_patients": n_donors,
+            "n_reference_patients": n_theirs,
         }
-    return pd.DataFrame.from_dict(table, orient="index").rename_axis(index="class") if table else None
+    return pd.DataFrame.from_dict(table, orient="index").rename_axis(index="class")
 
 
-def warn_if_unsafe(coverage: float, shift: pd.DataFrame | None, how: str, *, from_file: bool) -> None:
+def warn_if_unsafe(coverage: float, shift: pd.DataFrame | None, how: str, by: str) -> None:
     """Say, with numbers, that recipes should not be exchanged as things are, and what to do."""
     found = []
     if coverage < _LEAST_COVERAGE:
@@ -123,7 +133,6 @@ def warn_if_unsafe(coverage: float, shift: pd.DataFrame | None, how: str, *, fro
     if shift is not None:
         # Each of several classes is one more chance to find a difference that is none.
         apart = shift[shift["p_value"] * len(shift) <= _SIGNIFICANT]
-        by = "the spread of the patients" if from_file else "exchanging patients"
         found += [
             f"the cells of {name!r} differ between the cohorts (MMD² {row['mmd']:.3f}, p = {row['p_value']:.3f} by {by})"
             for name, row in apart.iterrows()
