@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repatient.mixture._chunks import block_length, compute_dtype, iter_blocks, sum_of_squares
+from repatient.mixture._chunks import ROWS_SUMMED, block_length, compute_dtype, iter_blocks, sum_of_squares
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,10 +25,6 @@ FLOAT32_DISTANCE = 1e3
 LEAST_EXPONENT = -80.0
 # Whitening in float32 rounds more than the features do: it needs terms that are this much smaller.
 _WHITENING_MARGIN = 10.0
-# Rows summed in the dtype of the features before double precision takes over: longer sums would round by more.
-_ROWS_SUMMED = 256
-# Up to these, the sums of a block are so small that numpy's own loop over them is twice as fast.
-_FEW_FEATURES = 128
 
 
 @dataclass(frozen=True)
@@ -65,17 +61,15 @@ class Scores:
 
     def add_sums(self, sums: NDArray[np.float64]) -> None:
         """Add the sums of the features, weighted with the responsibilities that ``normalise`` has left, to (K, p)."""
-        n_features, n_rows = self.features.shape
-        start = n_rows // _ROWS_SUMMED * _ROWS_SUMMED if n_features <= _FEW_FEATURES else 0
-        if start:
-            joint, features = (
-                part[:, :start].reshape(len(part), -1, _ROWS_SUMMED).swapaxes(0, 1)
-                for part in (self.log_joint, self.features)
-            )
-            sums += (features @ joint.swapaxes(1, 2)).sum(axis=0, dtype=np.float64).T
-        for first in range(start, n_rows, _ROWS_SUMMED):
-            rows = slice(first, first + _ROWS_SUMMED)
-            sums += _product(self.log_joint[:, rows], self.features[:, rows].T)
+        whole = self.features.shape[1] // ROWS_SUMMED * ROWS_SUMMED
+        joint, features = (
+            part[:, :whole].reshape(len(part), -1, ROWS_SUMMED).swapaxes(0, 1)
+            for part in (self.log_joint, self.features)
+        )
+        by_feature = sums.T
+        by_feature += (features @ joint.swapaxes(1, 2)).sum(axis=0, dtype=np.float64)
+        if whole < self.features.shape[1]:
+            by_feature += self.features[:, whole:] @ self.log_joint[:, whole:].T
 
 
 @dataclass(frozen=True)

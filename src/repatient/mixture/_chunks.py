@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     Result = TypeVar("Result")
 
 # The features of one block stay within the cache between the product that scores them and the one that sums them.
-FEATURE_BYTES = 2 << 20
-_MIN_ROWS, _MAX_ROWS = 64, 8192
+FEATURE_BYTES = 2_160_000
+# Rows summed in the dtype of the features before double precision takes over: longer sums would round by more.
+# Blocks are multiples of it: powers of two would send the features of a row to the same few lines of the cache.
+ROWS_SUMMED = 480
+_MIN_ROWS, _MAX_ROWS = 64, 15 * ROWS_SUMMED
 
 
 class NotFiniteError(ValueError):
@@ -91,7 +94,8 @@ def compute_dtype(rows: Any) -> np.dtype[Any]:
 
 def block_length(n_features: int, itemsize: int) -> int:
     """Rows of one block, such that its features take about ``FEATURE_BYTES``."""
-    return int(np.clip(FEATURE_BYTES // (n_features * itemsize), _MIN_ROWS, _MAX_ROWS))
+    length = int(np.clip(FEATURE_BYTES // (n_features * itemsize), _MIN_ROWS, _MAX_ROWS))
+    return length // ROWS_SUMMED * ROWS_SUMMED or length
 
 
 def iter_blocks(rows: Any, length: int, dtype: Any = np.float64) -> Iterator[tuple[slice, NDArray[Any]]]:

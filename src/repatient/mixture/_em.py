@@ -105,7 +105,8 @@ def _summarise(
     device: str | None,
 ) -> tuple[NDArray[np.float64], float]:
     """Sums (K, p) of the features, and the log-likelihood, of the rows."""
-    sums, log_likelihood = np.zeros(coefficients.values.shape), 0.0
+    # In the order in which a block's sums come out of the product.
+    sums, log_likelihood = np.zeros(coefficients.values.shape, order="F"), 0.0
     for scores in score_blocks(rows, whitening, feature_map, coefficients, double=double, device=device):
         log_likelihood += scores.normalise().sum()
         scores.add_sums(sums)
