@@ -104,7 +104,7 @@ def our_pass(rows: np.ndarray, given: Parameters) -> Callable[[], object]:
     """Both steps of EM at given parameters, without what a fit does once."""
     moments = moments_of_rows(rows)
     whitening = Whitening.from_moments(moments, diagonal=given.covariance_type == "diag", reg_covar=1e-6).rounded()
-    sample = Sample(rows, whitening, whitening.covariance(moments))
+    sample = Sample.of(rows, whitening, moments)
     feature_map = FEATURE_MAPS[given.covariance_type](rows.shape[1])
     start = whitening.whiten(given)
 

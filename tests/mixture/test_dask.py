@@ -103,7 +103,7 @@ def test_masks_and_subsamples(plant):
     np.testing.assert_array_equal(np.concatenate(list(source.pieces())), rows[mask])
     np.testing.assert_array_equal(np.concatenate([block for _, block in iter_blocks(source, 100)]), rows[mask])
     index = np.sort(rng.choice(mask.sum(), size=300, replace=False))
-    np.testing.assert_array_equal(take_rows(source, index, 64), rows[mask][index])
+    np.testing.assert_array_equal(take_rows(source, index), rows[mask][index])
     assert_same_fit(fitted(source), fitted(rows[mask]), 1e-12)
 
 

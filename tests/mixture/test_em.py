@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as Reference
 
 from repatient.mixture import GaussianMixture, _chunks
-from repatient.mixture._em import remaining_gain
+from repatient.mixture._em import Sample, expectation, remaining_gain
+from repatient.mixture._features import FEATURE_MAPS
+from repatient.mixture._parameters import Parameters
+from repatient.mixture._whitening import Whitening, moments_of_rows
 
 TYPES = ["full", "tied", "diag"]
 
@@ -92,6 +96,43 @@ def test_block_size_does_not_matter(plant, monkeypatch, covariance_type, dtype, 
         np.testing.assert_allclose(other.means_, fits[0].means_, rtol=tolerance, atol=tolerance)
         np.testing.assert_allclose(other.covariances_, fits[0].covariances_, rtol=tolerance, atol=tolerance)
         assert other.log_likelihood_ == pytest.approx(fits[0].log_likelihood_, abs=tolerance)
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_neither_does_it_where_single_precision_has_the_last_word(plant, monkeypatch, covariance_type):
+    rows = plant(9000, 3, 4).rows.astype(np.float32)
+    fits = []
+    for n_bytes in (40_000, 1 << 24):
+        monkeypatch.setattr(_chunks, "FEATURE_BYTES", n_bytes)
+        fits.append(GaussianMixture(3, covariance_type=covariance_type, n_init=2).fit(rows))
+    for name in ("weights_", "means_", "covariances_"):
+        one, other = (getattr(fitted, name) for fitted in fits)
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6 * np.abs(other).max())
+    double = GaussianMixture(3, covariance_type=covariance_type, n_init=2).fit(rows.astype(np.float64))
+    assert fits[0].log_likelihood_ == pytest.approx(double.log_likelihood_, abs=1e-6)
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_pass_is_the_same_whether_or_not_rows_are_known_to_be_near(plant, covariance_type, dtype):
+    planted = plant(3000, 3, 4)
+    rows = planted.rows.astype(dtype)
+    moments = moments_of_rows(rows)
+    whitening = Whitening.from_moments(moments, diagonal=covariance_type == "diag").rounded()
+    near = Sample.of(rows, whitening, moments)
+    assert near.is_near(whitening)
+    unknown = Sample.of(rows, whitening, replace(moments, extremes=None))
+    far = Sample.of(rows, whitening, replace(moments, extremes=1e4 * moments.extremes))
+    assert not unknown.is_near(whitening)
+    assert not far.is_near(whitening)
+    feature_map = FEATURE_MAPS[covariance_type](4)
+    given, covariances, _ = initial(rows, 3, covariance_type)
+    parameters = Parameters(covariance_type, given["weights_init"], given["means_init"], covariances)
+    coefficients = feature_map.coefficients(whitening.whiten(parameters))
+    passes = [expectation(sample, feature_map, coefficients) for sample in (near, unknown, far)]
+    for other in passes[1:]:
+        np.testing.assert_array_equal(other.sums.values, passes[0].sums.values)
+        assert other.log_likelihood == passes[0].log_likelihood
 
 
 @pytest.mark.parametrize("covariance_type", TYPES)

@@ -151,7 +151,7 @@ def test_masks_filter_what_is_read(plant, store, kind, share):
     assert source.shape == rows[mask].shape
     np.testing.assert_array_equal(np.concatenate(list(source.pieces())), rows[mask])
     index = np.sort(rng.choice(mask.sum(), size=min(mask.sum(), 50), replace=False))
-    np.testing.assert_array_equal(take_rows(source, index, 64), rows[mask][index])
+    np.testing.assert_array_equal(take_rows(source, index), rows[mask][index])
     again = rng.random(mask.sum()) < 0.5
     again[-1] = True
     np.testing.assert_array_equal(np.concatenate(list(masked_rows(source, again).pieces())), rows[mask][again])

@@ -21,6 +21,19 @@ def test_moments_equal_numpy(rows, monkeypatch, n_bytes):
     np.testing.assert_allclose(moments.mean, rows.mean(axis=0), rtol=1e-13)
     expected = np.cov(np.sort(rows, axis=0).T, ddof=0)
     np.testing.assert_allclose(moments.covariance, expected, rtol=1e-9)
+    np.testing.assert_array_equal(moments.extremes, [rows.min(axis=0), rows.max(axis=0)])
+
+
+@pytest.mark.parametrize("diagonal", [True, False])
+def test_no_whitened_value_is_beyond_its_reach(rows, diagonal):
+    moments = moments_of_rows(rows)
+    whitening = Whitening.from_moments(moments, diagonal=diagonal)
+    largest = np.abs(whitening.columns(rows)).max()
+    assert largest <= whitening.reach(moments.extremes)
+    corner = np.where(whitening.forward > 0, *moments.extremes[::-1]) if diagonal else moments.extremes[1]
+    assert np.abs(whitening.columns(corner[None])).max() <= whitening.reach(moments.extremes) * (1 + 1e-12)
+    if diagonal:
+        assert largest == pytest.approx(whitening.reach(moments.extremes))
 
 
 def test_whitened_rows_are_uncorrelated_with_unit_variance(rows):

@@ -88,17 +88,25 @@ class _Workspace:
         log_joint = np.empty((len(values), length), dtype)
         return cls(values, rounding, feature_map.buffer(length, dtype), log_joint)
 
-    def receive(self, block: NDArray[Any], whitening: Whitening) -> bool:
-        """Whiten the block into the features; return whether all rows are near enough to the centre for float32."""
-        z = self.features[1 : block.shape[1] + 1, : len(block)]
+    def receive(self, block: NDArray[Any], whitening: Whitening) -> None:
+        """Whiten the block into the features."""
+        z = self._whitened(block)
         with np.errstate(over="ignore", invalid="ignore"):
             if block.dtype == z.dtype:
                 whitening.columns(block, out=z)
             else:
                 z[...] = whitening.columns(block)
+
+    def is_near(self, block: NDArray[Any]) -> bool:
+        """Whether all rows of the block received are near enough to the centre for float32."""
+        z = self._whitened(block)
+        with np.errstate(over="ignore", invalid="ignore"):
             # The cheap sum bounds every term; only blocks that exceed it are looked at closely.
-            near = sum_of_squares(z) <= FLOAT32_DISTANCE**2
-        return bool(near or np.abs(z).max() <= FLOAT32_DISTANCE)
+            return bool(sum_of_squares(z) <= FLOAT32_DISTANCE**2 or np.abs(z).max() <= FLOAT32_DISTANCE)
+
+    def _whitened(self, block: NDArray[Any]) -> NDArray[Any]:
+        """Where the block lies, whitened, among the features."""
+        return self.features[1 : block.shape[1] + 1, : len(block)]
 
 
 def score_blocks(
@@ -109,17 +117,19 @@ def score_blocks(
     *,
     double: bool = False,
     device: str | None = None,
+    near: bool = False,
 ) -> Iterator[Scores | DeviceScores]:
     """Score the rows block by block, in double precision if wanted or needed; buffers are used again for each block.
 
-    ``device`` is the name of a device of torch; None computes with numpy.
+    ``device`` is the name of a device of torch; None computes with numpy. Rows that are known to be finite and ``near``
+    enough to the centre for single precision are not looked at again.
     """
     usual, whitened_in = precisions(rows, whitening, coefficients, double=double)
     if device is None:
-        return _score_blocks(rows, whitening, feature_map, coefficients, usual, whitened_in)
+        return _score_blocks(rows, whitening, feature_map, coefficients, usual, whitened_in, near=near)
     from repatient.mixture._device import score_blocks_on
 
-    return score_blocks_on(device, rows, whitening, feature_map, coefficients, usual, whitened_in)
+    return score_blocks_on(device, rows, whitening, feature_map, coefficients, usual, whitened_in, near=near)
 
 
 def precisions(
@@ -139,13 +149,16 @@ def _score_blocks(
     coefficients: Coefficients,
     usual: np.dtype[Any],
     whitened_in: np.dtype[Any],
+    *,
+    near: bool,
 ) -> Iterator[Scores]:
     log_jacobian, float64 = whitening.log_jacobian, np.dtype(np.float64)
     length = block_length(feature_map.n_features, usual.itemsize)
     spaces = {usual: _Workspace.of(feature_map, coefficients, length, usual)}
-    for where, block in iter_blocks(rows, length, whitened_in):
+    for where, block in iter_blocks(rows, length, whitened_in, finite=near):
         space = spaces[usual]
-        if not space.receive(block, whitening) and usual != float64:
+        space.receive(block, whitening)
+        if not near and usual != float64 and not space.is_near(block):
             if float64 not in spaces:
                 spaces[float64] = _Workspace.of(feature_map, coefficients, length, float64)
             space = spaces[float64]

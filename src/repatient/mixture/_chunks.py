@@ -98,18 +98,23 @@ def block_length(n_features: int, itemsize: int) -> int:
     return length // ROWS_SUMMED * ROWS_SUMMED or length
 
 
-def iter_blocks(rows: Any, length: int, dtype: Any = np.float64) -> Iterator[tuple[slice, NDArray[Any]]]:
-    """Yield consecutive slices of the rows with their values; NaN and infinity are an error."""
+def iter_blocks(
+    rows: Any, length: int, dtype: Any = np.float64, *, finite: bool = False
+) -> Iterator[tuple[slice, NDArray[Any]]]:
+    """Yield consecutive slices of the rows with their values; NaN and infinity, unless known to be absent, are an error."""
     start = 0
     for values in _cut(rows.pieces(), length) if isinstance(rows, RowSource) else _cut([rows], length):
         block = np.ascontiguousarray(values, dtype=dtype)
-        # A finite sum of squares is the cheaper proof; one that overflows proves nothing.
-        with np.errstate(over="ignore", invalid="ignore"):
-            squares = sum_of_squares(block)
-        if not np.isfinite(squares) and not np.isfinite(block).all():
+        if not (finite or _is_finite(block)):
             raise NotFiniteError(start + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0]))
         yield slice(start, start + len(block)), block
         start += len(block)
+
+
+def _is_finite(values: NDArray[Any]) -> bool:
+    """Whether there is neither NaN nor infinity; a finite sum of squares is the cheaper proof."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(sum_of_squares(values)) or np.isfinite(values).all())
 
 
 def sum_of_squares(values: NDArray[Any]) -> float:
@@ -141,15 +146,10 @@ def _cut(pieces: Iterable[NDArray[Any]], length: int) -> Iterator[NDArray[Any]]:
         yield rest
 
 
-def take_rows(rows: Any, index: NDArray[np.intp], length: int) -> NDArray[np.float64]:
-    """Gather the rows at the increasing positions ``index``, block by block where they are in memory."""
-    if isinstance(rows, RowSource):
-        return rows.take(index).astype(np.float64)
-    parts = []
-    for where, block in iter_blocks(rows, length):
-        first, last = np.searchsorted(index, (where.start, where.stop))
-        parts.append(block[index[first:last] - where.start])
-    return np.concatenate(parts)
+def take_rows(rows: Any, index: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Gather the rows at the increasing positions ``index``."""
+    taken = rows.take(index) if isinstance(rows, RowSource) else rows[index]
+    return np.asarray(taken, dtype=np.float64)
 
 
 def read_small(rows: Any, max_rows: int) -> Any:

@@ -88,14 +88,14 @@ class _Workspace:
         self.values = self.features.new_tensor(coefficients.values.T)
         self.rounding = self.features.new_tensor(coefficients.rounding(dtype))
 
-    def receive(self, block: torch.Tensor) -> bool:
-        """Whiten the block into the features; return whether all rows are near enough to the centre for float32."""
+    def receive(self, block: torch.Tensor) -> torch.Tensor:
+        """Whiten the block into the features, and return it whitened."""
         z = self.features[: len(block), 1 : block.shape[1] + 1]
         mean, forward = block.new_tensor(self.whitening.mean), block.new_tensor(self.whitening.forward)
         centred = block - mean
         with _whole_precision():
             z[...] = centred * forward if self.whitening.diagonal else centred @ forward
-        return bool(z.abs().amax() <= FLOAT32_DISTANCE)
+        return z
 
     def score(self, where: slice) -> DeviceScores:
         """The block that was received."""
@@ -114,6 +114,8 @@ def score_blocks_on(
     coefficients: Coefficients,
     usual: np.dtype[Any],
     whitened_in: np.dtype[Any],
+    *,
+    near: bool,
 ) -> Iterator[DeviceScores]:
     """Score the rows block by block on the device, in double precision where a block needs it."""
     length = int(np.clip(FEATURE_BYTES // (feature_map.n_features * usual.itemsize), _MIN_ROWS, _MAX_ROWS))
@@ -125,10 +127,11 @@ def score_blocks_on(
             spaces[dtype] = _Workspace(device, feature_map, coefficients, whitening, length, dtype)
         return spaces[dtype]
 
-    for where, block in iter_blocks(rows, length, whitened_in):
+    for where, block in iter_blocks(rows, length, whitened_in, finite=near):
         here = torch.tensor(block, device=device)
         chosen = space(usual)
-        if not chosen.receive(here) and usual != float64:
+        z = chosen.receive(here)
+        if not near and usual != float64 and not bool(z.abs().amax() <= FLOAT32_DISTANCE):
             chosen = space(float64)
             chosen.receive(here.double())
         yield chosen.score(where)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repatient.mixture._blocks import score_blocks
+from repatient.mixture._blocks import FLOAT32_DISTANCE, score_blocks
 from repatient.mixture._chunks import fold
 from repatient.mixture._statistics import Coefficients, Sums
-from repatient.mixture._whitening import Whitening, moments_of_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from repatient.mixture._features import FeatureMap
     from repatient.mixture._parameters import Parameters
+    from repatient.mixture._whitening import Moments, Whitening
 
 _MAX_RIDGE_RAISES = 6
 _MAX_RESEEDS = 3
@@ -37,18 +37,24 @@ class Settings:
 class Sample:
     """Rows, the whitening that they are seen through, their second moments in the whitened space, and where to compute.
 
-    ``device`` is the name of a device of torch; None computes with numpy.
+    ``device`` is the name of a device of torch; None computes with numpy. ``extremes`` (2, d) are the least and largest
+    values of the rows.
     """
 
     rows: Any
     whitening: Whitening
     scatter: NDArray[np.float64]
-    device: str | None = None
+    device: str | None
+    extremes: NDArray[np.float64] | None
 
     @classmethod
-    def of(cls, rows: Any, whitening: Whitening, device: str | None = None) -> Sample:
-        """The rows with their own second moments."""
-        return cls(rows, whitening, whitening.covariance(moments_of_rows(rows)), device)
+    def of(cls, rows: Any, whitening: Whitening, moments: Moments, device: str | None = None) -> Sample:
+        """The rows, whose moments these are."""
+        return cls(rows, whitening, whitening.covariance(moments), device, moments.extremes)
+
+    def is_near(self, whitening: Whitening) -> bool:
+        """Whether all rows are known to be finite and, seen through ``whitening``, near enough for single precision."""
+        return self.extremes is not None and whitening.reach(self.extremes) <= FLOAT32_DISTANCE
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,7 @@ def expectation(
         coefficients=coefficients,
         double=double,
         device=sample.device,
+        near=sample.is_near(whitening),
     )
     sums, log_likelihood = fold(sample.rows, summarise, _add)
     if turn is not None:
@@ -103,11 +110,13 @@ def _summarise(
     *,
     double: bool,
     device: str | None,
+    near: bool,
 ) -> tuple[NDArray[np.float64], float]:
     """Sums (K, p) of the features, and the log-likelihood, of the rows."""
     # In the order in which a block's sums come out of the product.
     sums, log_likelihood = np.zeros(coefficients.values.shape, order="F"), 0.0
-    for scores in score_blocks(rows, whitening, feature_map, coefficients, double=double, device=device):
+    blocks = score_blocks(rows, whitening, feature_map, coefficients, double=double, device=device, near=near)
+    for scores in blocks:
         log_likelihood += scores.normalise().sum()
         scores.add_sums(sums)
     return sums, log_likelihood

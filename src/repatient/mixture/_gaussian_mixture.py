@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 _MANY_DIMENSIONS = 64
+# Rows a component over which the errors of single precision average out; with fewer, double precision has the last word.
+_ROWS_AVERAGED = 2_000
 
 
 class GaussianMixture(MixtureDensity):
@@ -228,11 +230,12 @@ class GaussianMixture(MixtureDensity):
         moments = moments_of_rows(rows)
         diagonal = self.covariance_type == "diag"
         whitening = Whitening.from_moments(moments, diagonal=diagonal, reg_covar=self.reg_covar)
-        refine = compute_dtype(rows) == np.float32
-        if refine:
+        in_single = compute_dtype(rows) == np.float32
+        if in_single:
             whitening = whitening.rounded()
-        sample = Sample(rows, whitening, whitening.covariance(moments), torch_device(self.device))
+        sample = Sample.of(rows, whitening, moments, torch_device(self.device))
         feature_map = FEATURE_MAPS[self.covariance_type](rows.shape[1])
+        refine = in_single and rows.shape[0] < _ROWS_AVERAGED * self.n_components
         settings = Settings(self.reg_covar, self.tol, self.max_iter, refine)
         with progress_bar(desc="EM passes", total=self.max_iter, enabled=self.progress) as bar:
             start = self._given_start(sample) or seed_parameters(

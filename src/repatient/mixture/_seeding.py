@@ -1,4 +1,4 @@
-"""Where EM starts: the best of several short runs on a subsample."""
+"""Where EM starts: the best of several short runs, improved on growing subsamples where there are many rows."""
 
 from __future__ import annotations
 
@@ -9,17 +9,24 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.metrics import euclidean_distances
 
-from repatient.mixture._chunks import block_length, take_rows
+from repatient.mixture._chunks import take_rows
+from repatient.mixture._clusters import parameters_of_clusters
 from repatient.mixture._em import Sample, Settings, run_em
-from repatient.mixture._parameters import Parameters
+from repatient.mixture._exchange import exchange_components
+from repatient.mixture._whitening import moments_of_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from repatient.mixture._features import FeatureMap
+    from repatient.mixture._parameters import Parameters
 
 _SHORT_RUNS = (3, 6)
 _KMEANS_PASSES = 10
+# Rows that a component should have for a start, in those that it needs not to collapse.
+_ROWS_TO_START = 3
+# How much larger the second subsample is: it takes over the passes in which EM adapts to more rows.
+_GROWTH = 5
 
 
 def seed_parameters(
@@ -33,16 +40,27 @@ def seed_parameters(
     max_samples: int,
     settings: Settings,
 ) -> Parameters:
-    """Start ``n_init`` times from k-means, run EM briefly, refine the most likely run on the subsample."""
+    """Start ``n_init`` times from k-means, run EM briefly, and go on from the most likely run.
+
+    With more than ``max_samples`` rows that happens on a part of a subsample, and what it leaves to be wished for is
+    made good on the whole subsample, where passes are still cheap.
+    """
     part = _subsample(sample, max(max_samples, n_components), rng)
+    first = part
+    if part is not sample:
+        first = _subsample(part, max(max_samples // 4, _ROWS_TO_START * n_components * feature_map.min_rows), rng)
     starts = [
-        _kmeans_start(part, feature_map, n_components, covariance_type, index, rng, settings.reg_covar)
+        _kmeans_start(first, feature_map, n_components, covariance_type, index, rng, settings.reg_covar)
         for index in range(n_init if n_components > 1 else 1)
     ]
-    best = _most_likely(part, feature_map, starts, settings)
+    best = _most_likely(first, feature_map, starts, settings)
     if part is sample:
         return best
-    return run_em(part, feature_map, best, replace(settings, refine=False)).parameters
+    best = exchange_components(part, feature_map, best, settings)
+    for level in (part, _subsample(sample, _GROWTH * max_samples, rng)):
+        if level is not sample:
+            best = run_em(level, feature_map, best, replace(settings, refine=False)).parameters
+    return best
 
 
 def _most_likely(part: Sample, feature_map: FeatureMap, starts: list[Parameters], settings: Settings) -> Parameters:
@@ -61,8 +79,8 @@ def _subsample(sample: Sample, max_samples: int, rng: np.random.Generator) -> Sa
     if n_rows <= max_samples:
         return sample
     index = np.sort(rng.choice(n_rows, size=max_samples, replace=False))
-    rows = take_rows(sample.rows, index, block_length(sample.rows.shape[1], 8))
-    return Sample.of(rows.astype(sample.rows.dtype), sample.whitening, sample.device)
+    rows = take_rows(sample.rows, index)
+    return Sample.of(rows.astype(sample.rows.dtype), sample.whitening, moments_of_rows(rows), sample.device)
 
 
 def _kmeans_start(
@@ -83,7 +101,7 @@ def _kmeans_start(
     points: Any = z if index % 2 else np.asarray(part.rows, dtype=np.float64)
     kmeans = KMeans(n_components, n_init=1, max_iter=_KMEANS_PASSES, random_state=int(rng.integers(2**31)))
     labels = _without_slivers(points, kmeans.fit_predict(points), kmeans.cluster_centers_, feature_map.min_rows)
-    return _parameters_of_labels(z, labels, n_components, covariance_type, reg_covar * part.whitening.metric)
+    return parameters_of_clusters(z, labels, n_components, covariance_type, reg_covar * part.whitening.metric)
 
 
 def _without_slivers(
@@ -112,36 +130,3 @@ def _without_slivers(
         by_position = members[np.argsort(points[members, axis], kind="stable")]
         labels[by_position[len(members) // 2 :]] = sliver
     return labels
-
-
-def _parameters_of_labels(
-    z: NDArray[np.float64],
-    labels: NDArray[np.integer[Any]],
-    n_components: int,
-    covariance_type: str,
-    ridge: NDArray[np.float64],
-) -> Parameters:
-    """Moments of each cluster, its covariance shrunk towards the pooled one as d + 2 further rows would shrink it.
-
-    Small clusters would otherwise start as needles, which EM never widens again.
-    """
-    n_rows, n_dims = z.shape
-    counts = np.bincount(labels, minlength=n_components).astype(float)
-    members = [z[labels == k] if counts[k] else z for k in range(n_components)]
-    means = np.stack([rows.mean(axis=0) for rows in members])
-    centred = z - means[labels]
-    diagonal = covariance_type == "diag"
-    pooled = np.square(centred).mean(axis=0) if diagonal else centred.T @ centred / n_rows
-    if covariance_type == "tied":
-        return Parameters("tied", np.maximum(counts, 1) / np.maximum(counts, 1).sum(), means, pooled + ridge)
-    own = np.stack([_centred_moments(centred[labels == k], diagonal=diagonal) for k in range(n_components)])
-    prior = n_dims + 2
-    size = counts.reshape(-1, *[1] * pooled.ndim)
-    covariances = (own + prior * pooled) / (size + prior) + ridge
-    weights = np.maximum(counts, 1)
-    return Parameters(covariance_type, weights / weights.sum(), means, covariances)
-
-
-def _centred_moments(centred: NDArray[np.float64], *, diagonal: bool) -> NDArray[np.float64]:
-    """Sum of squares, or of outer products, of centred rows."""
-    return np.square(centred).sum(axis=0) if diagonal else centred.T @ centred

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    RunningMoments = tuple[int, NDArray[np.float64], NDArray[np.float64]]
+    Float = NDArray[np.float64]
+    RunningMoments = tuple[int, Float, Float, Float]
 
 # Directions with less than this share of the largest variance (of standardised features) are rank deficiency.
 _EIGENVALUE_FLOOR = 1e-10
@@ -28,15 +29,16 @@ _FLOAT32_AMPLIFICATION, _FLOAT32_MOVE = 50.0, 1e-2
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean (d,) and covariance (d, d) of rows, or of a mixture."""
+    """Mean (d,) and covariance (d, d) of rows, or of a mixture; of rows also their least and largest values (2, d)."""
 
     mean: NDArray[np.float64]
     covariance: NDArray[np.float64]
+    extremes: NDArray[np.float64] | None = None
 
 
 def moments_of_rows(rows: Any) -> Moments:
-    """Mean and covariance (divided by n) in one pass."""
-    count, mean, scatter = fold(rows, _running_moments, _merge_moments)
+    """Mean, covariance (divided by n) and extremes in one pass."""
+    count, mean, scatter, extremes = fold(rows, _running_moments, _merge_moments)
     if not np.isfinite(scatter).all():
         msg = "X holds values whose squares overflow: rescale the features first."
         raise ValueError(msg)
@@ -47,26 +49,29 @@ def moments_of_rows(rows: Any) -> Moments:
         raise ValueError(msg)
     covariance[constant] = 0.0
     covariance[:, constant] = 0.0
-    return Moments(mean, covariance)
+    return Moments(mean, covariance, extremes)
 
 
 def _running_moments(rows: Any) -> RunningMoments:
     """Moments of the rows, block by block."""
     n_dims = rows.shape[1]
-    running: RunningMoments = (0, np.zeros(n_dims), np.zeros((n_dims, n_dims)))
+    nowhere = np.stack([np.full(n_dims, np.inf), np.full(n_dims, -np.inf)])
+    running: RunningMoments = (0, np.zeros(n_dims), np.zeros((n_dims, n_dims)), nowhere)
     for _, block in iter_blocks(rows, block_length(n_dims, 8)):
         mean = block.mean(axis=0)
         centred = block - mean
-        running = _merge_moments(running, (len(block), mean, centred.T @ centred))
+        extremes = np.stack([block.min(axis=0), block.max(axis=0)])
+        running = _merge_moments(running, (len(block), mean, centred.T @ centred, extremes))
     return running
 
 
 def _merge_moments(one: RunningMoments, other: RunningMoments) -> RunningMoments:
-    """Number of rows, mean and scatter of the rows of both, as Chan et al. (1983) merge them."""
-    (n_one, mean, scatter), (n_other, other_mean, other_scatter) = one, other
+    """Number of rows, mean, scatter and extremes of the rows of both, the first three as Chan et al. (1983) merge them."""
+    (n_one, mean, scatter, (low, high)), (n_other, other_mean, other_scatter, (other_low, other_high)) = one, other
     count, shift = n_one + n_other, other_mean - mean
     between = np.outer(shift, shift) * (n_one * n_other / count)
-    return count, mean + shift * (n_other / count), scatter + (other_scatter + between)
+    extremes = np.stack([np.minimum(low, other_low), np.maximum(high, other_high)])
+    return count, mean + shift * (n_other / count), scatter + (other_scatter + between), extremes
 
 
 def moments_of_mixture(parameters: Parameters) -> Moments:
@@ -151,6 +156,12 @@ class Whitening:
     def metric(self) -> NDArray[np.float64]:
         """The identity covariance of the input space, seen from the whitened space."""
         return self.forward**2 if self.diagonal else self.forward.T @ self.forward
+
+    def reach(self, extremes: NDArray[np.float64]) -> float:
+        """No whitened value of rows with these extremes (2, d) is larger in size."""
+        furthest = np.maximum(extremes[1] - self.mean, self.mean - extremes[0])
+        terms = np.abs(self.forward)
+        return float((furthest * terms if self.diagonal else furthest @ terms).max())
 
     def columns(self, block: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Whitened rows as columns: (rows, d) to (d, rows), computed in the dtype of the rows."""
