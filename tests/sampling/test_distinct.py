@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from repatient.sampling._distinct import draw_distinct, positions_within
+from repatient.sampling._distinct import _Sets, draw_distinct, positions_within
 from repatient.sampling._words import PatientWords, patient_keys
 
 
@@ -57,3 +57,19 @@ def test_sets_too_large_for_even_words_are_drawn_evenly():
 def test_no_sets():
     empty = np.zeros(0, dtype=int)
     assert len(draw_distinct(empty, empty, empty, PatientWords(patient_keys(0, 0, 2)))) == 0
+
+
+@pytest.mark.parametrize(
+    "n_draws",
+    [[70] * 300, [1, 2, 3, 900, 1, 0, 5], [3] * 5, [1500] * 4, [*[1] * 4000, 50_000], [255, 257, 1, 513], [0]],
+)
+def test_keys_are_sorted_as_a_whole_whatever_the_sets(n_draws):
+    n_draws = np.array(n_draws)
+    patients = np.arange(len(n_draws)) // 3
+    words = PatientWords(patient_keys(0, 0, patients.max() + 1))
+    sets = _Sets(n_draws, n_draws * 3 + 1, patients, words)
+    keys = np.random.default_rng(0).integers(0, np.repeat(sets.sizes, n_draws)) + np.repeat(sets.begins, n_draws)
+    keys = keys.astype(np.uint32)
+    expected = np.sort(keys)
+    sets._sort(keys)
+    np.testing.assert_array_equal(keys, expected)

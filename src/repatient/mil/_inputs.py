@@ -47,10 +47,13 @@ def _finite_rows(X: NDArray[Any], used: NDArray[np.int64]) -> NDArray[np.bool_]:
     finite = np.ones(len(used), dtype=bool)
     if X.dtype.kind == "f":
         nothing = np.zeros(X.shape[1], dtype=X.dtype)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             for part in blocks(len(used)):
                 rows = X[part] if len(used) == len(X) else X[used[part]]
-                finite[part] = rows @ nothing == 0.0
+                values = rows.ravel()
+                # A finite sum of squares is the cheaper proof; one that overflows proves nothing.
+                if not np.isfinite(values @ values):
+                    finite[part] = rows @ nothing == 0.0
     return finite
 
 

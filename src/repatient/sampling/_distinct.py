@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from repatient.sampling._words import PatientWords
 
 MOST_ELEMENTS = 2**32
+# Keys that are sorted together where sets are small, and up to how many times as many may be sorted as there are.
+SHORT_RUN, MOST_PADDING = 256, 4
 _HALF = np.uint64(32)
 
 
@@ -73,11 +75,25 @@ class _Sets:
     def draw(self) -> np.ndarray:
         """As many different keys of every set as asked, set after set."""
         keys = self._keys()
-        keys.sort()
+        self._sort(keys)
         twice = _repeats(keys)
         if len(twice):
             keys[twice] = self._others(keys, twice)
         return keys
+
+    def _sort(self, keys: np.ndarray) -> None:
+        """Sort in place, run by run of sets: all keys of a set come before those of the next, and short sorts are quick."""
+        lengths = np.bincount((self.ends - self.n_draws) // SHORT_RUN, self.n_draws).astype(np.int64)
+        lengths = lengths[lengths > 0]
+        longest = int(lengths.max(initial=0))
+        if len(lengths) * longest > MOST_PADDING * len(keys):
+            keys.sort()
+            return
+        inside = np.arange(longest) < lengths[:, None]
+        padded = np.full(inside.shape, MOST_ELEMENTS - 1, dtype=keys.dtype)
+        padded[inside] = keys
+        padded.sort(axis=1)
+        keys[:] = padded[inside]
 
     def _others(self, keys: np.ndarray, slots: np.ndarray) -> np.ndarray:
         """Keys for ``slots`` that are neither among the sorted ``keys`` nor twice among themselves, sorted."""
