@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture as Reference
 
-from repatient.mixture import GaussianMixture
+from repatient.mixture import GaussianMixture, _exchange, _gaussian_mixture, _seeding
 from repatient.mixture._seeding import _without_slivers
 
 
@@ -44,3 +45,22 @@ def test_heavy_tails_do_not_make_needles():
     reference = Reference(10, n_init=2, random_state=0, tol=1e-4, max_iter=300).fit(rows[:1500])
     assert fitted.weights_.min() * 1500 > 13
     assert fitted.score(rows[1500:]) > reference.score(rows[1500:])
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "expected"), [(400, {400}), (4000, {125, 500, 4000}), (6000, {125, 500, 2500, 6000})]
+)
+def test_rows_that_em_runs_on_grow(plant, monkeypatch, n_rows, expected):
+    seen = set()
+    for module in (_seeding, _exchange, _gaussian_mixture):
+        monkeypatch.setattr(module, "run_em", spy(module.run_em, seen))
+    GaussianMixture(3, init_max_samples=500).fit(plant(n_rows, 3, 2).rows)
+    assert seen == expected
+
+
+def spy(run_em, seen: set[int]):
+    def run(sample, *arguments):
+        seen.add(len(sample.rows))
+        return run_em(sample, *arguments)
+
+    return run

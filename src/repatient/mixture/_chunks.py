@@ -146,10 +146,10 @@ def _cut(pieces: Iterable[NDArray[Any]], length: int) -> Iterator[NDArray[Any]]:
         yield rest
 
 
-def take_rows(rows: Any, index: NDArray[np.intp]) -> NDArray[np.float64]:
+def take_rows(rows: Any, index: NDArray[np.intp]) -> NDArray[Any]:
     """Gather the rows at the increasing positions ``index``."""
-    taken = rows.take(index) if isinstance(rows, RowSource) else rows[index]
-    return np.asarray(taken, dtype=np.float64)
+    taken: NDArray[Any] = rows.take(index) if isinstance(rows, RowSource) else rows[index]
+    return taken
 
 
 def read_small(rows: Any, max_rows: int) -> Any:

@@ -15,7 +15,7 @@ from repatient.mixture._density import MixtureDensity
 from repatient.mixture._devices import torch_device
 from repatient.mixture._em import Course, Sample, Settings, remaining_gain, run_em
 from repatient.mixture._features import FEATURE_MAPS
-from repatient.mixture._parameters import Parameters, check_covariance_type, checked_parameters
+from repatient.mixture._parameters import Parameters, check_covariance_type, check_size, checked_parameters
 from repatient.mixture._seeding import seed_parameters
 from repatient.mixture._whitening import Whitening, moments_of_rows
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-_MANY_DIMENSIONS = 64
 # Rows a component over which the errors of single precision average out; with fewer, double precision has the last word.
 _ROWS_AVERAGED = 2_000
 
@@ -34,9 +33,14 @@ class GaussianMixture(MixtureDensity):
 
     The log density of a Gaussian is linear in the features 1, x and x xᵀ, so that one matrix product per block scores
     all rows under all components and another one sums the sufficient statistics. Rows are centred and whitened on the
-    way, which is what allows single precision. Where it would not do (needle-shaped components, extreme rows) and in the
-    last pass, blocks are computed in double precision. float64 rows are computed in double precision throughout, all
-    others as described. Memory beyond the data is a few blocks and the subsample.
+    way, which is what allows single precision. Where it would not do (needle-shaped components, extreme rows), and in
+    the last pass where there are fewer than 2,000 rows a component, blocks are computed in double precision. float64
+    rows are computed in double precision throughout, all others as described. Memory beyond the data is a few blocks and
+    the subsamples.
+
+    Of more than ``init_max_samples`` rows a subsample is searched for a good optimum: the most likely of short runs goes
+    on, and as long as that raises the likelihood, two components are merged and another one is split. Then EM goes on
+    with five times as many rows, and at last with all.
 
     Parameters
     ----------
@@ -54,9 +58,9 @@ class GaussianMixture(MixtureDensity):
     max_iter
         Largest number of passes over the data.
     n_init
-        Number of starts on a subsample, of which the most likely goes on.
+        Number of starts, of which the most likely goes on: on all rows, or on a quarter of the subsample.
     init_max_samples
-        Largest number of rows of that subsample.
+        Largest number of rows of the subsample.
     random_state
         Seed, or numpy Generator. The same seed gives the same bits, whatever the number of threads.
     device
@@ -98,6 +102,7 @@ class GaussianMixture(MixtureDensity):
     References
     ----------
     Dempster, Laird & Rubin (1977), Maximum likelihood from incomplete data via the EM algorithm, J. R. Stat. Soc. B 39.
+    Ueda, Nakano, Ghahramani & Hinton (2000), SMEM algorithm for mixture models, Neural Computation 12.
     """
 
     def __init__(
@@ -200,7 +205,7 @@ class GaussianMixture(MixtureDensity):
         """
         self._check_arguments()
         rows = as_rows(X)
-        self._check_rows(rows)
+        check_size(rows.shape, self.n_components, self.covariance_type)
         # No more than the starts would read anyway.
         rows = read_small(rows, max(self.init_max_samples, self.n_components))
         with threadpool_limits(limits=1):
@@ -285,16 +290,3 @@ class GaussianMixture(MixtureDensity):
         if self.means_init is None and not (self.weights_init is None and self.covariances_init is None):
             msg = "weights_init and covariances_init need means_init: without means there is nothing to start from."
             raise ValueError(msg)
-
-    def _check_rows(self, rows: Any) -> None:
-        """Refuse too few rows, advise against too many features."""
-        n_rows, n_dims = rows.shape
-        if n_rows < self.n_components:
-            msg = f"X has {n_rows} rows, fewer than n_components={self.n_components}: use fewer components."
-            raise ValueError(msg)
-        if self.covariance_type == "full" and n_dims > _MANY_DIMENSIONS:
-            msg = (
-                f"A full covariance of {n_dims} features has {n_dims * (n_dims + 1) // 2} parameters a component: "
-                "covariance_type='diag', or PCA to fewer features first, is faster and usually fits better."
-            )
-            warnings.warn(msg, UserWarning, stacklevel=3)

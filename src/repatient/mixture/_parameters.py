@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 COVARIANCE_TYPES = ("full", "tied", "diag")
+_MANY_DIMENSIONS = 64
 
 
 @dataclass(frozen=True)
@@ -69,3 +71,17 @@ def checked_parameters(
         msg = f"{names.format('weights')} must be non-negative and sum to 1, but they sum to {total:.6g}."
         raise ValueError(msg)
     return checked
+
+
+def check_size(shape: tuple[int, int], n_components: int, covariance_type: str) -> None:
+    """Refuse too few rows, advise against too many features; the caller is what the user has called."""
+    n_rows, n_dims = shape
+    if n_rows < n_components:
+        msg = f"X has {n_rows} rows, fewer than n_components={n_components}: use fewer components."
+        raise ValueError(msg)
+    if covariance_type == "full" and n_dims > _MANY_DIMENSIONS:
+        msg = (
+            f"A full covariance of {n_dims} features has {n_dims * (n_dims + 1) // 2} parameters a component: "
+            "covariance_type='diag', or PCA to fewer features first, is faster and usually fits better."
+        )
+        warnings.warn(msg, UserWarning, stacklevel=3)

@@ -25,8 +25,8 @@ _SHORT_RUNS = (3, 6)
 _KMEANS_PASSES = 10
 # Rows that a component should have for a start, in those that it needs not to collapse.
 _ROWS_TO_START = 3
-# How much larger the second subsample is: it takes over the passes in which EM adapts to more rows.
-_GROWTH = 5
+# How much larger the second subsample is, which takes over passes in which EM adapts to more rows, and how large at most.
+_GROWTH, _MOST_VALUES = 5, 4_000_000
 
 
 def seed_parameters(
@@ -42,8 +42,8 @@ def seed_parameters(
 ) -> Parameters:
     """Start ``n_init`` times from k-means, run EM briefly, and go on from the most likely run.
 
-    With more than ``max_samples`` rows that happens on a part of a subsample, and what it leaves to be wished for is
-    made good on the whole subsample, where passes are still cheap.
+    With more than ``max_samples`` rows that happens on a part of a subsample; what it leaves to be wished for is made
+    good on the whole subsample, and on a larger one, where passes are still cheap.
     """
     part = _subsample(sample, max(max_samples, n_components), rng)
     first = part
@@ -56,10 +56,13 @@ def seed_parameters(
     best = _most_likely(first, feature_map, starts, settings)
     if part is sample:
         return best
+    levels = [part]
+    larger = min(_GROWTH * max_samples, _MOST_VALUES // feature_map.n_dims)
+    if max_samples < larger <= sample.rows.shape[0] // 2:
+        levels.append(_subsample(sample, larger, rng))
     best = exchange_components(part, feature_map, best, settings)
-    for level in (part, _subsample(sample, _GROWTH * max_samples, rng)):
-        if level is not sample:
-            best = run_em(level, feature_map, best, replace(settings, refine=False)).parameters
+    for level in levels:
+        best = run_em(level, feature_map, best, replace(settings, refine=False)).parameters
     return best
 
 
@@ -80,7 +83,7 @@ def _subsample(sample: Sample, max_samples: int, rng: np.random.Generator) -> Sa
         return sample
     index = np.sort(rng.choice(n_rows, size=max_samples, replace=False))
     rows = take_rows(sample.rows, index)
-    return Sample.of(rows.astype(sample.rows.dtype), sample.whitening, moments_of_rows(rows), sample.device)
+    return Sample.of(rows, sample.whitening, moments_of_rows(rows), sample.device)
 
 
 def _kmeans_start(

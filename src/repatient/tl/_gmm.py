@@ -57,7 +57,7 @@ def gmm(
         makes messages more precise.
     %(mask_obs)s All cells are assigned.
     n_init
-        Number of starts on a subsample; the best one is continued on all cells.
+        Number of starts, of which the most likely goes on; of more than 20,000 cells they are made on a subsample.
     tol
         EM stops when the mean log-likelihood of a cell rises by less than this in a pass, in nats.
     reg_covar
