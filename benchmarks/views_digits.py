@@ -1,6 +1,6 @@
 """Synthetic privileged information on digit tiles, where all is known: errors of every arm, and their ratios.
 
-python benchmarks/views_digits.py [--seeds 3] [--steps 900] [--translator-steps 2000] [--pairs 100]
+python benchmarks/views_digits.py [--seeds 3] [--steps 900] [--translator-steps 2000] [--pairs 100] [--jobs 1]
 
 Two views of scikit-learn's 1,797 digits. View A, 3 × 16 × 16: the digit in a random colour, on a background of smooth random
 colours, with pieces of another digit across it and noise. View B, 1 × 16 × 16: the digit alone. 600 digits have view A, 600
@@ -33,6 +33,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anndata as ad
+import joblib
 import numpy as np
 import pandas as pd
 from scipy.ndimage import uniform_filter, zoom
@@ -74,7 +75,10 @@ class Tiles(NamedTuple):
 def main() -> None:
     arguments = parse_arguments()
     start = time.perf_counter()
-    results = pd.concat([run(seed, arguments) for seed in range(arguments.seeds)], ignore_index=True)
+    seeds = joblib.Parallel(n_jobs=arguments.jobs)(
+        joblib.delayed(run)(seed, arguments) for seed in range(arguments.seeds)
+    )
+    results = pd.concat(seeds, ignore_index=True)
     ratios = {}
     for translator in OF_TRANSLATOR:
         ratios[translator] = error_ratios(results[results["translator"].isin([translator, "none"])])
@@ -84,7 +88,8 @@ def main() -> None:
     missing_digits(arguments)
     seconds = time.perf_counter() - start
     print(
-        f"\n{arguments.seeds} seeds, {arguments.steps} steps, translator {arguments.translator_steps}, {seconds:.0f} s"
+        f"\n{arguments.seeds} seeds, {arguments.steps} steps, translator {arguments.translator_steps}, "
+        f"{arguments.jobs} at a time, {seconds:.0f} s"
     )
 
 
@@ -94,6 +99,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=900, help="of every encoder")
     parser.add_argument("--translator-steps", type=int, default=2000)
     parser.add_argument("--pairs", type=int, default=100)
+    parser.add_argument("--jobs", type=int, default=1, help="seeds at a time, each in a process of its own")
     return parser.parse_args()
 
 

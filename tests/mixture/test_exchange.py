@@ -9,7 +9,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from repatient.mixture import GaussianMixture
 from repatient.mixture._em import Sample, Settings, expectation, run_em
-from repatient.mixture._exchange import _log_volumes, _mergers, _split, exchange_components
+from repatient.mixture._exchange import _TRIAL_PASSES, _log_volumes, _mergers, _split, exchange_components
 from repatient.mixture._features import FEATURE_MAPS
 from repatient.mixture._parameters import Parameters
 from repatient.mixture._whitening import Whitening, moments_of_rows
@@ -72,7 +72,7 @@ def test_the_likelihood_never_falls(plant, covariance_type):
         means = planted.rows[rng.choice(3000, 8, replace=False)]
         start = Parameters(covariance_type, np.full(8, 1 / 8), means, as_type(planted.covariances, covariance_type))
         start = sample.whitening.whiten(start)
-        alone = run_em(sample, feature_map, start, replace(SETTINGS, max_iter=5)).log_likelihoods[-1]
+        alone = run_em(sample, feature_map, start, replace(SETTINGS, max_iter=_TRIAL_PASSES)).log_likelihoods[-1]
         assert log_likelihood(sample, exchange_components(sample, feature_map, start, SETTINGS)) > alone
 
 
@@ -83,7 +83,7 @@ def test_fewer_than_three_components_have_nothing_to_exchange(plant, n_component
     feature_map = FEATURE_MAPS["full"](3)
     start = sample.whitening.whiten(Parameters("full", planted.weights, planted.means, planted.covariances))
     kept = exchange_components(sample, feature_map, start, SETTINGS)
-    expected = run_em(sample, feature_map, start, replace(SETTINGS, max_iter=5)).parameters
+    expected = run_em(sample, feature_map, start, replace(SETTINGS, max_iter=_TRIAL_PASSES)).parameters
     np.testing.assert_array_equal(kept.means, expected.means)
 
 

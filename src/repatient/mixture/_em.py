@@ -25,12 +25,17 @@ _MAX_RESEEDS = 3
 
 @dataclass(frozen=True)
 class Settings:
-    """Regularisation of the covariances, when EM stops, and whether its last pass is repeated in double precision."""
+    """Regularisation of the covariances, when EM stops, and what becomes of its last pass.
+
+    With ``refine`` it is repeated in double precision; with ``settle`` parameters that it has found to have converged
+    stay as they are and do not move once more.
+    """
 
     reg_covar: float
     tol: float
     max_iter: int
     refine: bool = False
+    settle: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,11 +72,12 @@ class Expectation:
 
 @dataclass
 class Course:
-    """The course of one run of EM."""
+    """The course of one run of EM; ``log_likelihood`` is that of the parameters, where a pass has told it."""
 
     parameters: Parameters
     reg_covar: float
     log_likelihoods: list[float] = field(default_factory=list)
+    log_likelihood: float | None = None
     converged: bool = False
     n_reseeded: int = 0
 
@@ -168,12 +174,15 @@ def run_em(
         last = course.converged or iteration == settings.max_iter
         if last and settings.refine:
             expected = expectation(sample, feature_map, coefficients, double=True)
-        course.parameters, course.reg_covar = maximisation(
-            sample, feature_map, expected.sums, course.parameters, course.reg_covar
-        )
         course.log_likelihoods.append(expected.log_likelihood)
         if progress is not None:
             progress.update()
+        if course.converged and settings.settle:
+            course.log_likelihood = expected.log_likelihood
+            break
+        course.parameters, course.reg_covar = maximisation(
+            sample, feature_map, expected.sums, course.parameters, course.reg_covar
+        )
         if last:
             break
         empty = np.flatnonzero(~expected.sums.alive & (reseeds < _MAX_RESEEDS))

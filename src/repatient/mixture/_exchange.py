@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Float = NDArray[np.float64]
 
 # Passes in which an exchange shows what it gains, what it has to gain, and how many are tried until one does.
-_TRIAL_PASSES, _LEAST_GAIN, _MOST_TRIALS = 5, 0.01, 4
+_TRIAL_PASSES, _LEAST_GAIN, _MOST_TRIALS = 3, 0.01, 4
 # Pairs that are considered for a merger: those of a component and its nearest ones.
 _NEIGHBOURS = 10
 # Steps to the longest axis of a component, and of 2-means from both sides along it.

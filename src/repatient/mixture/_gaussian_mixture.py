@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 # Rows a component over which the errors of single precision average out; with fewer, double precision has the last word.
+# From there on a pass also costs more than what it gains once EM has converged.
 _ROWS_AVERAGED = 2_000
 
 
@@ -211,11 +212,13 @@ class GaussianMixture(MixtureDensity):
         with threadpool_limits(limits=1):
             course, whitening = self._run(rows)
             self._store(whitening.unwhiten(course.parameters).ordered())
-            self.log_likelihood_ = self.score(rows)
+            told = course.log_likelihood
+            self.log_likelihood_ = self.score(rows) if told is None else told
         self.converged_ = course.converged
         self.n_iter_ = len(course.log_likelihoods)
         self.log_likelihoods_ = np.array(course.log_likelihoods)
-        self.gap_ = remaining_gain(np.append(self.log_likelihoods_, self.log_likelihood_))
+        after = [] if told is not None else [self.log_likelihood_]
+        self.gap_ = remaining_gain(np.append(self.log_likelihoods_, after))
         self.n_reseeded_ = course.n_reseeded
         self.reg_covar_ = course.reg_covar
         if not course.converged:
@@ -240,8 +243,8 @@ class GaussianMixture(MixtureDensity):
             whitening = whitening.rounded()
         sample = Sample.of(rows, whitening, moments, torch_device(self.device))
         feature_map = FEATURE_MAPS[self.covariance_type](rows.shape[1])
-        refine = in_single and rows.shape[0] < _ROWS_AVERAGED * self.n_components
-        settings = Settings(self.reg_covar, self.tol, self.max_iter, refine)
+        many = rows.shape[0] >= _ROWS_AVERAGED * self.n_components
+        settings = Settings(self.reg_covar, self.tol, self.max_iter, refine=in_single and not many, settle=many)
         with progress_bar(desc="EM passes", total=self.max_iter, enabled=self.progress) as bar:
             start = self._given_start(sample) or seed_parameters(
                 sample,

@@ -27,6 +27,7 @@ _KMEANS_PASSES = 10
 _ROWS_TO_START = 3
 # How much larger the second subsample is, which takes over passes in which EM adapts to more rows, and how large at most.
 _GROWTH, _MOST_VALUES = 5, 4_000_000
+_LOOSER = 10
 
 
 def seed_parameters(
@@ -61,8 +62,10 @@ def seed_parameters(
     if max_samples < larger <= sample.rows.shape[0] // 2:
         levels.append(_subsample(sample, larger, rng))
     best = exchange_components(part, feature_map, best, settings)
+    # More rows will move the optimum by more than the last passes here would.
+    loose = replace(settings, tol=_LOOSER * settings.tol, refine=False)
     for level in levels:
-        best = run_em(level, feature_map, best, replace(settings, refine=False)).parameters
+        best = run_em(level, feature_map, best, loose).parameters
     return best
 
 
