@@ -114,6 +114,23 @@ def test_neither_does_it_where_single_precision_has_the_last_word(plant, monkeyp
 
 @pytest.mark.parametrize("covariance_type", TYPES)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_of_many_rows_the_last_pass_tells_the_likelihood(plant, covariance_type, dtype):
+    rows = plant(9000, 3, 4).rows.astype(dtype)
+    fitted = GaussianMixture(3, covariance_type=covariance_type, means_init=rows[:3]).fit(rows)
+    assert fitted.n_iter_ > 3
+    assert fitted.log_likelihood_ == fitted.log_likelihoods_[-1]
+    assert fitted.log_likelihood_ == pytest.approx(fitted.score(rows), abs=1e-6)
+    further = GaussianMixture(3, covariance_type=covariance_type, means_init=rows[:3], tol=1e-7, max_iter=500).fit(rows)
+    assert 0 <= further.log_likelihood_ - fitted.log_likelihood_ < 1e-3
+    assert 0 < fitted.gap_ < 1e-3
+    near = GaussianMixture(3, covariance_type=covariance_type).fit(rows)
+    assert near.n_iter_ == 2
+    assert near.log_likelihood_ > near.log_likelihoods_[-1]
+    assert np.isfinite(near.gap_)
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_pass_is_the_same_whether_or_not_rows_are_known_to_be_near(plant, covariance_type, dtype):
     planted = plant(3000, 3, 4)
     rows = planted.rows.astype(dtype)

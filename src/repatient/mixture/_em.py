@@ -177,7 +177,8 @@ def run_em(
         course.log_likelihoods.append(expected.log_likelihood)
         if progress is not None:
             progress.update()
-        if course.converged and settings.settle:
+        # Two gains are what the remaining one is estimated from.
+        if course.converged and settings.settle and len(course.log_likelihoods) > 2:
             course.log_likelihood = expected.log_likelihood
             break
         course.parameters, course.reg_covar = maximisation(
@@ -188,9 +189,7 @@ def run_em(
         empty = np.flatnonzero(~expected.sums.alive & (reseeds < _MAX_RESEEDS))
         just_reseeded = bool(empty.size)
         if just_reseeded:
-            worst = _worst_rows(sample, feature_map, coefficients, len(empty))
-            shape = sample.scatter + course.reg_covar * sample.whitening.metric
-            course.parameters = _reseed(course.parameters, empty, worst, shape)
+            course.parameters = _reseed(sample, feature_map, coefficients, course, empty)
             reseeds[empty] += 1
     course.n_reseeded = int(reseeds.sum())
     return course
@@ -247,12 +246,13 @@ def _least_likely(one: NDArray[np.float64], other: NDArray[np.float64], n_wanted
 
 
 def _reseed(
-    parameters: Parameters, empty: NDArray[np.intp], rows: NDArray[np.float64], shape: NDArray[np.float64]
+    sample: Sample, feature_map: FeatureMap, coefficients: Coefficients, course: Course, empty: NDArray[np.intp]
 ) -> Parameters:
-    """Move empty components to the given rows, with the covariance ``shape`` and an average weight."""
+    """Empty components moved to the least likely rows, with the covariance of all rows and an average weight."""
+    parameters = course.parameters
     weights, means, covariances = parameters.weights.copy(), parameters.means.copy(), parameters.covariances.copy()
     weights[empty] = 1 / len(weights)
-    means[empty] = rows
+    means[empty] = _worst_rows(sample, feature_map, coefficients, len(empty))
     if parameters.covariance_type != "tied":
-        covariances[empty] = shape
+        covariances[empty] = sample.scatter + course.reg_covar * sample.whitening.metric
     return replace(parameters, weights=weights / weights.sum(), means=means, covariances=covariances)
