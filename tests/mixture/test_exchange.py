@@ -123,6 +123,28 @@ def test_a_component_over_two_clusters_gains_by_its_split(covariance_type):
     np.testing.assert_allclose(np.sort(two.halves.weights), [0.4, 0.6], atol=0.02)
     assert _split(rows[:15], 8, covariance_type, ridge) is None
     assert _split(np.repeat(rows[:1], 40, axis=0), 8, covariance_type, ridge) is None
+    two_values = np.repeat([[0.0, 0.0, 0.0], [1.0, 2.0, 4.0]], 32, axis=0)
+    assert _split(two_values, 8, covariance_type, ridge).gain > 0
+    assert _split(two_values, 8, covariance_type, 0 * ridge) is None
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_a_component_of_two_values_does_no_harm(plant, covariance_type):
+    planted = plant(6000, 3, 3, separation=6.0)
+    rows = planted.rows.copy()
+    rows[:600] = np.repeat([[40.0, 0.0, 0.0], [41.0, 0.0, 0.0]], 300, axis=0)
+    sample = sample_of(rows, covariance_type)
+    feature_map = FEATURE_MAPS[covariance_type](3)
+    given = Parameters(
+        covariance_type,
+        np.full(4, 0.25),
+        np.vstack([planted.means, [40.5, 0, 0]]),
+        as_type(np.concatenate([planted.covariances, [np.eye(3)]]), covariance_type),
+    )
+    start = sample.whitening.whiten(given)
+    exchanged = exchange_components(sample, feature_map, start, SETTINGS)
+    assert np.isfinite(exchanged.means).all()
+    assert np.isfinite(exchanged.covariances).all()
 
 
 def test_log_volumes_are_log_determinants():

@@ -23,6 +23,20 @@ _MAX_RIDGE_RAISES = 6
 _MAX_RESEEDS = 3
 
 
+class SingularCovarianceError(ValueError):
+    """A covariance is not positive definite, even with the regularisation ``reg_covar``."""
+
+    def __init__(self, reg_covar: float) -> None:
+        super().__init__(reg_covar)
+        self.reg_covar = reg_covar
+
+    def __str__(self) -> str:
+        return (
+            f"A covariance is not positive definite, even with reg_covar={self.reg_covar:g} on its diagonal: use fewer "
+            "components, covariance_type='diag', a larger reg_covar, or reduce the features first (PCA)."
+        )
+
+
 @dataclass(frozen=True)
 class Settings:
     """Regularisation of the covariances, when EM stops, and what becomes of its last pass.
@@ -148,11 +162,7 @@ def maximisation(
         except np.linalg.LinAlgError:
             continue
         return parameters, raised
-    msg = (
-        f"A covariance is not positive definite, even with reg_covar={raised:g} on its diagonal: use fewer components, "
-        "covariance_type='diag', a larger reg_covar, or reduce the features first (PCA)."
-    )
-    raise ValueError(msg)
+    raise SingularCovarianceError(raised)
 
 
 def run_em(

@@ -11,7 +11,7 @@ from sklearn.metrics import euclidean_distances
 
 from repatient.mixture._blocks import score_blocks
 from repatient.mixture._clusters import centred_moments, parameters_of_clusters
-from repatient.mixture._em import Sample, Settings, run_em
+from repatient.mixture._em import Sample, Settings, SingularCovarianceError, run_em
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,7 +84,10 @@ def _after_exchange(part: Sample, z: Float, feature_map: FeatureMap, current: Co
     exchanges = filter(None, (_best_with(at, split, mergers) for at, split in splits.items()))
     ranked = sorted(exchanges, key=lambda exchange: -exchange.promise)
     for exchange in ranked[:1] + [other for other in ranked[1:_MOST_TRIALS] if other.promise > 0]:
-        run = run_em(part, feature_map, _apply(current.parameters, exchange, mergers), brief)
+        try:
+            run = run_em(part, feature_map, _apply(current.parameters, exchange, mergers), brief)
+        except (SingularCovarianceError, np.linalg.LinAlgError):
+            continue
         if run.log_likelihoods[-1] - current.log_likelihoods[-1] >= _LEAST_GAIN:
             return run
     return None
@@ -114,7 +117,7 @@ def _best_with(at: int, split: _Split, mergers: _Mergers) -> _Exchange | None:
 
 
 def _split(rows: Float, min_rows: int, covariance_type: str, ridge: Float) -> _Split | None:
-    """The rows (n, d) of a component in two clusters; None where one of them has too few rows."""
+    """The rows (n, d) of a component in two clusters; None where one has too few rows, or none in some direction."""
     if len(rows) < 2 * min_rows:
         return None
     centred = rows - rows.mean(axis=0)
@@ -124,8 +127,11 @@ def _split(rows: Float, min_rows: int, covariance_type: str, ridge: Float) -> _S
     diagonal = covariance_type == "diag"
     whole = centred_moments(centred, diagonal=diagonal) / len(rows) + ridge
     halves = parameters_of_clusters(rows, labels, 2, "diag" if diagonal else "full", ridge)
-    volume = _log_volumes(whole[None])[0] - halves.weights @ _log_volumes(halves.covariances)
-    return _Split(len(rows) * (0.5 * volume - entr(halves.weights).sum()), halves)
+    volumes, of_halves = _log_volumes(whole[None]), _log_volumes(halves.covariances)
+    if not (np.isfinite(volumes).all() and np.isfinite(of_halves).all()):
+        return None
+    shrinkage = volumes[0] - halves.weights @ of_halves
+    return _Split(len(rows) * (0.5 * shrinkage - entr(halves.weights).sum()), halves)
 
 
 def _two_means(centred: Float) -> NDArray[np.bool_]:
@@ -189,6 +195,7 @@ def _apply(parameters: Parameters, exchange: _Exchange, mergers: _Mergers) -> Pa
 def _log_volumes(covariances: Float) -> Float:
     """Log determinants (m,) of covariances (m, d, d), or of the diagonals (m, d) of such."""
     if covariances.ndim == 2:
-        return np.log(covariances).sum(axis=1)
+        with np.errstate(divide="ignore"):
+            return np.log(covariances).sum(axis=1)
     log_determinants: Float = np.linalg.slogdet(covariances)[1]
     return log_determinants
