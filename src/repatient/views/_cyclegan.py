@@ -57,6 +57,10 @@ class CycleNetworks(nn.Module):
         noise = torch.randn(self.back.noise_shape(target.shape), generator=generator)
         return self.back(target, noise.to(target.device))
 
+    def there_and_back(self, source: Tensor, noise: torch.Generator) -> Tensor:
+        """Translate, and the translation back."""
+        return self.go_back(self.forth(source), noise)
+
 
 @dataclass(frozen=True)
 class Rows:

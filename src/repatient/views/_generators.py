@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 import torch
+from torch import nn
 
 from repatient.views._cyclegan import CycleNetworks, Rows, Weights, fit_cyclegan
 from repatient.views._image_networks import ImageMap, NoisyImageMap, patch_discriminator
 from repatient.views._regression import Budget, fit_images, fit_vectors
 from repatient.views._spaces import VectorSpace
+from repatient.views._torch import build
 from repatient.views._transport import barycentric_targets, linked_features, source_of_links
 from repatient.views._vector_networks import NoisyVectorMap, VectorMap, vector_discriminator
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
-    from torch import nn
+    from torch import Tensor
 
     from repatient.views._regression import History
     from repatient.views._spaces import Space
@@ -38,6 +42,11 @@ class Shapes:
     source: tuple[int, ...]
     target: tuple[int, ...]
 
+    @classmethod
+    def of(cls, views: Views, spaces: tuple[Space, Space]) -> Self:
+        """Shapes of rows as networks see them."""
+        return cls(spaces[0].inputs(views.source[:1]).shape[1:], spaces[1].features(views.target[:1]).shape[1:])
+
     @property
     def images(self) -> bool:
         """Whether rows are images."""
@@ -52,6 +61,32 @@ class Views:
     target: NDArray[np.float32]
     pairs: NDArray[np.int64]
     links: NDArray[np.int64]
+
+
+class Committee(nn.Module):
+    """Networks of several members, whose maps to the target are averaged."""
+
+    def __init__(self, members: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([forth_of(member)(x) for member in self.members]).mean(dim=0)
+
+
+def make_members(generator: str, shapes: Shapes, settings: dict[str, Any]) -> nn.Module:
+    """Untrained networks of all members; of a single one, its own."""
+    return joined([make_networks(generator, shapes, settings) for _ in range(settings["n_members"])])
+
+
+def joined(members: list[nn.Module]) -> nn.Module:
+    """Members as one; a single one stays what it is."""
+    return members[0] if len(members) == 1 else Committee(members)
+
+
+def members_of(networks: nn.Module) -> list[nn.Module]:
+    """The members of what is joined."""
+    return list(networks.members) if isinstance(networks, Committee) else [networks]
 
 
 def make_networks(generator: str, shapes: Shapes, settings: dict[str, Any]) -> nn.Module:
@@ -73,6 +108,27 @@ def make_networks(generator: str, shapes: Shapes, settings: dict[str, Any]) -> n
 def forth_of(networks: nn.Module) -> nn.Module:
     """The map to the target."""
     return networks.forth if isinstance(networks, CycleNetworks) else networks
+
+
+def train_members(
+    generator: str,
+    shapes: Shapes,
+    views: Views,
+    spaces: tuple[Space, Space],
+    settings: dict[str, Any],
+    randoms: list[torch.Generator],
+) -> tuple[nn.Module, History]:
+    """Networks of one member for each source of randomness, trained one after the other, and their mean history."""
+    members, histories = [], []
+    for random in randoms:
+        networks = build(lambda: make_networks(generator, shapes, settings), random).to(settings["device"]).train()
+        members.append(networks)
+        histories.append(train_networks(generator, networks, views, spaces, settings, random))
+    if len(members) == 1:
+        return members[0], histories[0]
+    steps = {"step": histories[0]["step"]}
+    losses = {name: np.mean([history[name] for history in histories], axis=0).tolist() for name in histories[0]}
+    return joined(members), losses | steps
 
 
 def train_networks(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import numpy as np
@@ -14,9 +15,9 @@ from repatient.views import _translator_persistence
 from repatient.views._arrays import check_together, read_like, read_links, read_pairs, read_view
 from repatient.views._auto import choose
 from repatient.views._cyclegan import CycleNetworks
-from repatient.views._generators import Shapes, Views, forth_of, make_networks, train_networks
+from repatient.views._generators import Shapes, Views, forth_of, members_of, train_members
 from repatient.views._spaces import fit_space
-from repatient.views._torch import build, single_thread, torch_generator
+from repatient.views._torch import single_thread, torch_generator
 from repatient.views._translator_parameters import check_parameters
 from repatient.views._transport import linked_features
 
@@ -43,6 +44,8 @@ class Translator(BaseEstimator):
         losses. ``"ot"``: a network that follows the entropic optimal transport between linked features of vectors.
         ``"regression"``: a network that follows pairs. ``"auto"``: regression from 100 pairs on; else ``"cyclegan"`` for
         images and ``"ot"`` for vectors with links; ``generator_`` and ``reason_`` say which and why.
+    n_members
+        Translators that are trained, each from other first weights and batches, and averaged.
     n_steps
         Gradient steps; None: 2,000 for images and 1,000 for vectors.
     batch_size
@@ -90,7 +93,7 @@ class Translator(BaseEstimator):
     source_names_, target_names_
         Names of the columns, where :func:`repatient.tl.synthesize` read them; else None.
     history_
-        Lists of ``step`` and losses, one entry each 50 steps.
+        Lists of ``step`` and losses, one entry each 50 steps; means over members.
 
     References
     ----------
@@ -102,6 +105,7 @@ class Translator(BaseEstimator):
         self,
         generator: Literal["auto", "cyclegan", "ot", "regression"] = "auto",
         *,
+        n_members: int = 1,
         n_steps: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
@@ -122,6 +126,7 @@ class Translator(BaseEstimator):
         progress: bool | None = None,
     ) -> None:
         self.generator = generator
+        self.n_members = n_members
         self.n_steps = n_steps
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -187,12 +192,12 @@ class Translator(BaseEstimator):
         with single_thread():
             seed = int(rng.integers(2**31))
             self._spaces = fit_space(source, seed), fit_space(target, seed)
-            inputs, outputs = self._spaces[0].inputs(source[:1]), self._spaces[1].features(target[:1])
-            self._shapes = Shapes(inputs.shape[1:], outputs.shape[1:])
-            settings = self.get_params()
-            networks = build(lambda: make_networks(choice.generator, self._shapes, settings), generator)
-            networks = networks.to(find_device(self.device)).train()
-            self.history_ = train_networks(choice.generator, networks, views, self._spaces, settings, generator)
+            self._shapes = Shapes.of(views, self._spaces)
+            settings = self.get_params() | {"device": find_device(self.device)}
+            randoms = [generator, *(torch_generator(rng) for _ in range(self.n_members - 1))]
+            networks, self.history_ = train_members(
+                choice.generator, self._shapes, views, self._spaces, settings, randoms
+            )
         self._networks = networks.eval()
         self.generator_, self.reason_ = choice
         self.source_shape_, self.target_shape_ = source.shape[1:], target.shape[1:]
@@ -245,22 +250,18 @@ class Translator(BaseEstimator):
         return linked.source, linked.target
 
     def cycle_error(self, A: ArrayLike) -> float:
-        """Mean absolute error of source → target → source in the networks' units; NaN without a way back.
+        """Mean absolute error of source → target → source in the networks' units, over members; NaN without a way back.
 
         Weak evidence: a map that confuses everything consistently has a low one, too.
         """
         check_is_fitted(self)
-        if not isinstance(self._networks, CycleNetworks):
+        members = [member for member in members_of(self._networks) if isinstance(member, CycleNetworks)]
+        if not members:
             return float("nan")
-        source = read_like(A, self.source_shape_, "A")
-        noise = torch.Generator().manual_seed(0)
-        networks = self._networks
-
-        def there_and_back(x: torch.Tensor) -> torch.Tensor:
-            return networks.go_back(networks.forth(x), noise)
-
-        again = self._run(there_and_back, self._spaces[0].inputs, source, self._shapes.source)
-        return float(np.abs(again - self._spaces[0].inputs(source)).mean())
+        source, inputs = read_like(A, self.source_shape_, "A"), self._spaces[0].inputs
+        ways = [partial(member.there_and_back, noise=torch.Generator().manual_seed(0)) for member in members]
+        errors = [np.abs(self._run(way, inputs, source, self._shapes.source) - inputs(source)).mean() for way in ways]
+        return float(np.mean(errors))
 
     def save(self, folder: str | PathLike[str]) -> None:
         """Write the fitted translator to a folder of ``translator.json`` and ``weights.npz``, without pickle.

@@ -10,7 +10,7 @@ import numpy as np
 from repatient._device import find_device
 from repatient.views._generators import NETWORKS
 
-_INTEGERS = {"width": 4, "hidden": 1, "noise_channels": 0, "n_neighbors": 1, "max_rows": 2}
+_INTEGERS = {"n_members": 1, "width": 4, "hidden": 1, "noise_channels": 0, "n_neighbors": 1, "max_rows": 2}
 _OPTIONAL_INTEGERS = {"n_steps": 1, "batch_size": 2}
 _WEIGHTS = ("identity_weight", "pair_weight", "link_weight")
 

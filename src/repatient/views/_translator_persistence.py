@@ -9,7 +9,7 @@ import torch
 from repatient._device import find_device
 from repatient._model_folder import TRANSLATOR as FOLDER
 from repatient._model_folder import UNFITTING, with_nan, without_nan
-from repatient.views._generators import Shapes, make_networks
+from repatient.views._generators import Shapes, make_members
 from repatient.views._spaces import ImageSpace, VectorSpace
 from repatient.views._torch import build
 
@@ -58,7 +58,7 @@ def load(cls: type[Model], folder: str | PathLike[str], device: str) -> Model:
         space = ImageSpace if model._shapes.images else VectorSpace
         source, target = (space.from_arrays(_part(arrays, f"{side}.")) for side in SIDES)
         model._spaces = source, target
-        networks = build(lambda: make_networks(model.generator_, model._shapes, model.get_params()), torch.Generator())
+        networks = build(lambda: make_members(model.generator_, model._shapes, model.get_params()), torch.Generator())
         # Torch itself compares the shapes with those that the parameters ask for.
         weights = _part(arrays, "network.")
         networks.load_state_dict({name: torch.from_numpy(weights[name]) for name in networks.state_dict()})
