@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from repatient import views
 from repatient.views import Translator
+from repatient.views._generators import forth_of, members_of
 
 LINKS = [[i, i] for i in range(5)]
 QUICK = {"n_steps": 60, "hidden": 16, "progress": False, "device": "cpu"}
@@ -172,6 +174,8 @@ def test_bad_pairs_and_links(data, known, message):
         ({"generator": "gan"}, "`generator` is one of"),
         ({"generator": "regression"}, "learns from pairs"),
         ({"n_steps": 0}, "`n_steps`"),
+        ({"n_members": 0}, "`n_members`"),
+        ({"n_members": 1.5}, "`n_members`"),
         ({"batch_size": 1}, "`batch_size`"),
         ({"regularisation": 0}, "`regularisation`"),
         ({"cycle_weights": (1.0,)}, "`cycle_weights`"),
@@ -201,10 +205,47 @@ def test_translate_takes_rows_as_fitted(data):
         np.testing.assert_allclose(translator.translate(a)[:1], translator.translate(a[:1]), rtol=1e-4, atol=1e-5)
 
 
-def test_save_and_load(data, tmp_path):
+@pytest.mark.parametrize("generator", ["ot", "cyclegan", "regression"])
+def test_members_are_averaged(data, generator):
+    a, b, test_a, _ = data
+    quick = {**QUICK, "n_steps": 60}
+    known = {"links": LINKS} if generator != "regression" else {"pairs": np.column_stack([np.arange(50)] * 2)}
+    three, again = (Translator(generator, n_members=3, **quick).fit(a, b, **known) for _ in range(2))
+    single = Translator(generator, **quick).fit(a, b, **known)
+    made = three.predict_features(test_a)
+    np.testing.assert_array_equal(made, again.predict_features(test_a))
+    members = members_of(three._networks)
+    assert len(members) == 3
+    maps = [three._run(forth_of(m), three._spaces[0].inputs, test_a, three._shapes.target) for m in members]
+    np.testing.assert_allclose(made, np.mean(maps, axis=0), atol=1e-5)
+    np.testing.assert_array_equal(maps[0], single.predict_features(test_a))
+    # Maps that stay linear have a closed form, the same for all members.
+    assert all((np.abs(one - other).max() > 0) == (generator == "cyclegan") for one, other in pairwise(maps))
+    assert three.history_["step"] == single.history_["step"]
+    assert set(three.history_) == set(single.history_)
+    assert np.isnan(three.cycle_error(test_a)) == (generator != "cyclegan")
+
+
+def test_members_of_a_regression_on_few_pairs_err_less_together():
+    a, b, _ = two_views(0)
+    test_a, test_b, _ = two_views(1)
+    few = np.column_stack([np.arange(20)] * 2)
+    settings = {**QUICK, "n_steps": 200}
+    five = Translator("regression", n_members=5, **settings).fit(a, np.sin(b), pairs=few)
+    wanted = five.target_features(np.sin(test_b))
+    maps = [
+        five._run(forth_of(m), five._spaces[0].inputs, test_a, five._shapes.target) for m in members_of(five._networks)
+    ]
+    alone = np.mean([np.square(made - wanted).mean() for made in maps])
+    assert np.square(five.predict_features(test_a) - wanted).mean() < alone
+
+
+@pytest.mark.parametrize("n_members", [1, 2])
+def test_save_and_load(data, tmp_path, n_members):
     a, b, test_a, _ = data
     for generator in ("ot", "cyclegan"):
-        translator = Translator(generator, **{**QUICK, "n_steps": 3}).fit(a, b, links=LINKS)
+        settings = {**QUICK, "n_steps": 3, "n_members": n_members}
+        translator = Translator(generator, **settings).fit(a, b, links=LINKS)
         translator.save(tmp_path / generator)
         translator.save(tmp_path / generator)
         assert sorted(path.name for path in (tmp_path / generator).iterdir()) == ["translator.json", "weights.npz"]

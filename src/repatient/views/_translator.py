@@ -45,7 +45,8 @@ class Translator(BaseEstimator):
         ``"regression"``: a network that follows pairs. ``"auto"``: regression from 100 pairs on; else ``"cyclegan"`` for
         images and ``"ot"`` for vectors with links; ``generator_`` and ``reason_`` say which and why.
     n_members
-        Translators that are trained, each from other first weights and batches, and averaged.
+        Translators that are trained, each from other first weights and batches, and averaged. Where the map between
+        vectors stays linear, they are all the same.
     n_steps
         Gradient steps; None: 2,000 for images and 1,000 for vectors.
     batch_size
@@ -264,9 +265,7 @@ class Translator(BaseEstimator):
         return float(np.mean(errors))
 
     def save(self, folder: str | PathLike[str]) -> None:
-        """Write the fitted translator to a folder of ``translator.json`` and ``weights.npz``, without pickle.
-
-        The folder is a new one, or that of a saved translator, which is replaced.
+        """Write ``translator.json`` and ``weights.npz``, no pickle, to a new folder or over a saved translator.
 
         Raises
         ------
