@@ -9,7 +9,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from repatient.mixture import GaussianMixture
 from repatient.mixture._em import Sample, Settings, expectation, run_em
-from repatient.mixture._exchange import _TRIAL_PASSES, _log_volumes, _mergers, _split, exchange_components
+from repatient.mixture._exchange import _TRIAL_PASSES, _log_volumes, _mergers, _neighbours, _split, exchange_components
 from repatient.mixture._features import FEATURE_MAPS
 from repatient.mixture._parameters import Parameters
 from repatient.mixture._whitening import Whitening, moments_of_rows
@@ -145,6 +145,17 @@ def test_a_component_of_two_values_does_no_harm(plant, covariance_type):
     exchanged = exchange_components(sample, feature_map, start, SETTINGS)
     assert np.isfinite(exchanged.means).all()
     assert np.isfinite(exchanged.covariances).all()
+
+
+def test_neighbours_are_pairs_of_different_components_even_in_one_place():
+    means = np.array([[0.0, 0.0], [0.0, 0.0], [0.0, 0.0], [5.0, 0.0]])
+    first, second = _neighbours(means)
+    np.testing.assert_array_equal(np.column_stack([first, second]), [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]])
+    line = np.arange(40.0)[:, None]
+    first, second = _neighbours(line)
+    assert (first < second).all()
+    assert set(zip(range(39), range(1, 40), strict=True)) <= set(zip(first.tolist(), second.tolist(), strict=True))
+    assert len(first) < 40 * 39 / 4
 
 
 def test_log_volumes_are_log_determinants():

@@ -171,7 +171,9 @@ def _mergers(parameters: Parameters, n_rows: int) -> _Mergers:
 
 def _neighbours(means: Float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Pairs of components, at least one of which is among the nearest of the other."""
-    nearest = np.argsort(euclidean_distances(means), axis=1, kind="stable")[:, 1 : _NEIGHBOURS + 1]
+    distances = euclidean_distances(means)
+    np.fill_diagonal(distances, np.inf)
+    nearest = np.argsort(distances, axis=1, kind="stable")[:, : min(_NEIGHBOURS, len(means) - 1)]
     pairs = np.column_stack([np.repeat(np.arange(len(means)), nearest.shape[1]), nearest.ravel()])
     first, second = np.unique(np.sort(pairs, axis=1), axis=0).T
     return first, second
