@@ -4,9 +4,10 @@ python benchmarks/views_digits.py [--seeds 3] [--first-seed 6] [--steps 900] [--
 
 Two views of scikit-learn's 1,797 digits. View A, 3 × 16 × 16: the digit in a random colour, on a background of smooth random
 colours, with pieces of another digit across it and noise. View B, 1 × 16 × 16: the digit alone. 600 digits have view A, 600
-others view B, 597 are tested on, and every seed deals them anew. Synthetic partners of the 600 tiles A come from a
-CycleGAN that saw no pair, mean of two ("unpaired"), and from a regression on 100 pairs, mean of three ("pairs"). Encoders are trained on the 600 tiles A
-with one budget of steps; linear probes read digits from their embeddings, from all 600 labels or from 50.
+others view B, 597 are tested on, and every seed deals them anew. Synthetic partners of the 600 tiles A come from two
+CycleGANs that saw no pair and are averaged ("unpaired"), and from three regressions on 100 pairs ("pairs"). Encoders are
+trained on the 600 tiles A with one budget of steps; linear probes read digits from their embeddings, from all 600 labels or
+from 50.
 
 "contrastive_few" has the 100 measured pairs and the contrastive objective alone; "authentic_few" has heads that predict the
 measured partner beside it, as the synthetic arm has for the synthetic one. Both have the 100 pairs alone, at the best of
