@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from repatient.sampling._words import PatientWords
 
 MOST_ELEMENTS = 2**32
-# Keys that are sorted together where sets are small, and up to how many times as many may be sorted as there are.
-SHORT_RUN, MOST_PADDING = 256, 4
+# Keys that are sorted together where sets are small: a sort takes several times as long per key from 512 keys on.
+SHORT_RUN = 256
 _HALF = np.uint64(32)
 
 
@@ -85,15 +85,16 @@ class _Sets:
         """Sort in place, run by run of sets: all keys of a set come before those of the next, and short sorts are quick."""
         lengths = np.bincount((self.ends - self.n_draws) // SHORT_RUN, self.n_draws).astype(np.int64)
         lengths = lengths[lengths > 0]
-        longest = int(lengths.max(initial=0))
-        if len(lengths) * longest > MOST_PADDING * len(keys):
-            keys.sort()
-            return
-        inside = np.arange(longest) < lengths[:, None]
-        padded = np.full(inside.shape, MOST_ELEMENTS - 1, dtype=keys.dtype)
-        padded[inside] = keys
-        padded.sort(axis=1)
-        keys[:] = padded[inside]
+        # Runs of about one length are the rows of one table.
+        kinds = np.ceil(np.log2(np.maximum(lengths / (2 * SHORT_RUN), 1.0)))
+        for kind in np.unique(kinds):
+            of_kind = kinds == kind
+            where = np.repeat(of_kind, lengths)
+            inside = np.arange(lengths[of_kind].max()) < lengths[of_kind, None]
+            table = np.full(inside.shape, MOST_ELEMENTS - 1, dtype=keys.dtype)
+            table[inside] = keys[where]
+            table.sort(axis=1)
+            keys[where] = table[inside]
 
     def _others(self, keys: np.ndarray, slots: np.ndarray) -> np.ndarray:
         """Keys for ``slots`` that are neither among the sorted ``keys`` nor twice among themselves, sorted."""
