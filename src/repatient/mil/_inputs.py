@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # Standard deviations: far enough for heavy tails, near enough that one cell cannot drive the logits anywhere.
 CLIP = 10.0
+# Standard deviations: below what single precision resolves of a value of 1.
+NEGLIGIBLE = 1e-8
 
 
 def check_bags(bags: Any, name: str, *, n_features: int | None = None) -> Bags:
@@ -219,7 +221,8 @@ def apply_scaler(
     if X.dtype == np.float32:
         high = mean.astype(np.float32)
         scaled = X - high
-        scaled -= (mean - high).astype(np.float32)
+        if np.any(np.abs(mean - high) > NEGLIGIBLE * scale):
+            scaled -= (mean - high).astype(np.float32)
         scaled *= (1.0 / scale).astype(np.float32)
     else:
         scaled = (X - mean) / scale
