@@ -43,7 +43,20 @@ class DaskRows(RowSource):
             yield np.asarray(part.compute())
 
     def take(self, index: NDArray[np.intp]) -> NDArray[Any]:
-        return np.asarray(self._array[index].compute())
+        taken = np.empty((len(index), self.shape[1]), self.dtype)
+        bounds = np.searchsorted(index, [*self._starts, self.shape[0]])
+        rows_of = delayed(_rows_of, pure=False)
+        parts = [
+            (slice(first, last), rows_of(part, index[first:last] - start))
+            for part, start, first, last in zip(self._parts, self._starts, bounds[:-1], bounds[1:], strict=True)
+            if last > first
+        ]
+        # Some at a time, so that what was taken is not held twice.
+        for start in range(0, len(parts), _MERGED_AT_ONCE):
+            places, rows = zip(*parts[start : start + _MERGED_AT_ONCE], strict=True)
+            for place, values in zip(places, compute(*rows), strict=True):
+                taken[place] = values
+        return taken
 
     def masked(self, mask: NDArray[np.bool_]) -> DaskRows:
         return DaskRows(self._array[np.flatnonzero(mask)])
@@ -91,6 +104,11 @@ def _call(function: Callable[[Any], Any], rows: Any, start: int) -> Any:
         return function(np.asarray(rows))
     except NotFiniteError as error:
         raise NotFiniteError(start + error.row) from None
+
+
+def _rows_of(rows: Any, index: NDArray[np.intp]) -> NDArray[Any]:
+    """Some rows of a part."""
+    return np.asarray(rows)[index]
 
 
 def _merge_all(merge: Callable[[Any, Any], Any], summaries: list[Any]) -> Any:

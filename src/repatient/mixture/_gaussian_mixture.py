@@ -41,7 +41,7 @@ class GaussianMixture(MixtureDensity):
 
     Of more than ``init_max_samples`` rows a subsample is searched for a good optimum: the most likely of short runs goes
     on, and as long as that raises the likelihood, two components are merged and another one is split. Then EM goes on
-    with five times as many rows, and at last with all.
+    with four times as many rows, and at last with all.
 
     Parameters
     ----------

@@ -25,8 +25,8 @@ _SHORT_RUNS = (3, 6)
 _KMEANS_PASSES = 10
 # Rows that a component should have for a start, in those that it needs not to collapse.
 _ROWS_TO_START = 3
-# How much larger the second subsample is, which takes over passes in which EM adapts to more rows, and how large at most.
-_GROWTH, _MOST_VALUES = 5, 4_000_000
+# How many times as large the second subsample is, which takes over passes in which EM adapts to more rows, and its limit.
+_GROWTH, _MOST_VALUES = 4, 4_000_000
 _LOOSER = 10
 
 
@@ -57,15 +57,13 @@ def seed_parameters(
     best = _most_likely(first, feature_map, starts, settings)
     if part is sample:
         return best
-    levels = [part]
-    larger = min(_GROWTH * max_samples, _MOST_VALUES // feature_map.n_dims)
-    if max_samples < larger <= sample.rows.shape[0] // 2:
-        levels.append(_subsample(sample, larger, rng))
     best = exchange_components(part, feature_map, best, settings)
     # More rows will move the optimum by more than the last passes here would.
     loose = replace(settings, tol=_LOOSER * settings.tol, refine=False)
-    for level in levels:
-        best = run_em(level, feature_map, best, loose).parameters
+    best = run_em(part, feature_map, best, loose).parameters
+    larger = min(_GROWTH * max_samples, _MOST_VALUES // feature_map.n_dims)
+    if max_samples < larger <= sample.rows.shape[0] // 2:
+        best = run_em(_subsample(sample, larger, rng), feature_map, best, loose).parameters
     return best
 
 
