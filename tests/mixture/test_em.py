@@ -177,6 +177,23 @@ def test_singular_covariance_without_regularisation_is_explained():
         GaussianMixture(6, reg_covar=0, means_init=rows[::4]).fit(rows)
 
 
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_constant_feature_without_regularisation_is_explained(plant, covariance_type):
+    rows = plant(500, 2, 3).rows
+    rows[:, 1] = 3.0
+    with pytest.raises(ValueError, match="with reg_covar=0 on its diagonal: use fewer components"):
+        GaussianMixture(2, covariance_type=covariance_type, reg_covar=0).fit(rows)
+
+
+def test_likelihood_of_nearly_collinear_features_is_that_of_the_parameters():
+    # Of many rows the last pass tells the likelihood, but not where whitening has to leave a direction out.
+    rng = np.random.default_rng(0)
+    first = 3 * rng.normal(size=(3000, 1))
+    rows = np.hstack([first, 2 * first + 1e-7 * rng.normal(size=first.shape)])
+    fitted = GaussianMixture(1, reg_covar=0, init_max_samples=1500).fit(rows)
+    assert fitted.log_likelihood_ == pytest.approx(fitted.score(rows), abs=1e-9)
+
+
 def test_remaining_gain_is_exact_for_geometric_gains():
     course = 5.0 - 3.0 * 0.8 ** np.arange(6)
     assert remaining_gain(course) == pytest.approx(5.0 - course[-1], rel=1e-9)

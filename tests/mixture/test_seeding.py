@@ -64,3 +64,12 @@ def spy(run_em, seen: set[int]):
         return run_em(sample, *arguments)
 
     return run
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag"])
+def test_a_subsample_may_be_constant(covariance_type):
+    rows = np.full((3000, 2), 5.0)
+    rows[:5] = np.random.default_rng(0).normal(size=(5, 2))
+    fitted = GaussianMixture(2, covariance_type=covariance_type, init_max_samples=20, random_state=0).fit(rows)
+    assert np.isfinite(fitted.log_likelihood_)
+    assert np.abs(fitted.means_ - 5).max(axis=1).min() < 0.1

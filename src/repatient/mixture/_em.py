@@ -177,7 +177,10 @@ def run_em(
     reseeds = np.zeros(len(parameters.weights), dtype=int)
     just_reseeded = False
     for iteration in range(1, settings.max_iter + 1):
-        coefficients = feature_map.coefficients(course.parameters)
+        try:
+            coefficients = feature_map.coefficients(course.parameters)
+        except np.linalg.LinAlgError as error:
+            raise SingularCovarianceError(course.reg_covar) from error
         expected = expectation(sample, feature_map, coefficients)
         gain = expected.log_likelihood - course.log_likelihoods[-1] if course.log_likelihoods else np.inf
         course.converged = gain < settings.tol and not just_reseeded

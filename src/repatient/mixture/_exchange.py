@@ -86,7 +86,7 @@ def _after_exchange(part: Sample, z: Float, feature_map: FeatureMap, current: Co
     for exchange in ranked[:1] + [other for other in ranked[1:_MOST_TRIALS] if other.promise > 0]:
         try:
             run = run_em(part, feature_map, _apply(current.parameters, exchange, mergers), brief)
-        except (SingularCovarianceError, np.linalg.LinAlgError):
+        except SingularCovarianceError:
             continue
         if run.log_likelihoods[-1] - current.log_likelihoods[-1] >= _LEAST_GAIN:
             return run

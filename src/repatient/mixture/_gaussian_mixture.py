@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 # Rows a component over which the errors of single precision average out; with fewer, double precision has the last word.
-# From there on a pass also costs more than what it gains once EM has converged.
+# From there on a pass also costs more than what it gains once EM has converged; its likelihood is that of the parameters
+# where whitening is well-conditioned.
 _ROWS_AVERAGED = 2_000
 
 
@@ -238,13 +239,15 @@ class GaussianMixture(MixtureDensity):
         moments = moments_of_rows(rows)
         diagonal = self.covariance_type == "diag"
         whitening = Whitening.from_moments(moments, diagonal=diagonal, reg_covar=self.reg_covar)
-        in_single = compute_dtype(rows) == np.float32
+        in_single, rounded = compute_dtype(rows) == np.float32, whitening.rounded()
         if in_single:
-            whitening = whitening.rounded()
+            whitening = rounded
         sample = Sample.of(rows, whitening, moments, torch_device(self.device))
         feature_map = FEATURE_MAPS[self.covariance_type](rows.shape[1])
         many = rows.shape[0] >= _ROWS_AVERAGED * self.n_components
-        settings = Settings(self.reg_covar, self.tol, self.max_iter, refine=in_single and not many, settle=many)
+        settings = Settings(
+            self.reg_covar, self.tol, self.max_iter, in_single and not many, many and rounded.suits_float32
+        )
         with progress_bar(desc="EM passes", total=self.max_iter, enabled=self.progress) as bar:
             start = self._given_start(sample) or seed_parameters(
                 sample,

@@ -84,7 +84,7 @@ def _subsample(sample: Sample, max_samples: int, rng: np.random.Generator) -> Sa
         return sample
     index = np.sort(rng.choice(n_rows, size=max_samples, replace=False))
     rows = take_rows(sample.rows, index)
-    return Sample.of(rows, sample.whitening, moments_of_rows(rows), sample.device)
+    return Sample.of(rows, sample.whitening, moments_of_rows(rows, may_be_constant=True), sample.device)
 
 
 def _kmeans_start(

@@ -36,7 +36,7 @@ class Moments:
     extremes: NDArray[np.float64] | None = None
 
 
-def moments_of_rows(rows: Any) -> Moments:
+def moments_of_rows(rows: Any, *, may_be_constant: bool = False) -> Moments:
     """Mean, covariance (divided by n) and extremes in one pass."""
     count, mean, scatter, extremes = fold(rows, _running_moments, _merge_moments)
     if not np.isfinite(scatter).all():
@@ -44,7 +44,7 @@ def moments_of_rows(rows: Any) -> Moments:
         raise ValueError(msg)
     covariance = scatter / count
     constant = np.diag(covariance) <= (_CONSTANT_TOLERANCE * mean) ** 2
-    if constant.all():
+    if constant.all() and not may_be_constant:
         msg = f"X is constant: all {count} rows are equal, so there is no mixture to fit."
         raise ValueError(msg)
     covariance[constant] = 0.0
