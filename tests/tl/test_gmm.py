@@ -66,6 +66,20 @@ def test_a_sequence_selects_over_patients():
         rp.tl.gmm(adata, [2, 3])
 
 
+def test_few_patients_are_as_many_folds_and_one_is_refused(rng, untouched):
+    import anndata as ad
+
+    centres = 8 * np.eye(3)
+    obs = pd.DataFrame({"patient": np.repeat(["a", "b", "c"], 200), "one": "a"}, index=np.arange(600).astype(str))
+    adata = ad.AnnData(obs=obs)
+    adata.obsm["X_pca"] = (centres[rng.integers(3, size=600)] + rng.standard_normal((600, 3))).astype(np.float32)
+    rp.tl.gmm(adata, [1, 3], patient_key="patient")
+    assert len(adata.uns["gmm"]["weights"]) == 3
+    for key, mask in (("one", None), ("patient", adata.obs["patient"].to_numpy() == "b")):
+        with untouched(adata), pytest.raises(ValueError, match=f"all cells are of one patient by '{key}'"):
+            rp.tl.gmm(adata, [1, 3], patient_key=key, mask_obs=mask)
+
+
 def test_use_rep_x_and_keys(plain):
     plain.layers["keep"] = plain.X.copy()
     dense = plain[:, :8].copy()

@@ -244,6 +244,7 @@ def set_duplicates(mdata):
         (None, {"mask_obs": np.arange(240) < 1}, ValueError, "has 1 rows; 2 or more"),
         (None, {"generator": "magic"}, ValueError, "`generator` is one of"),
         (None, {"settings": {"n_steps": 3}}, ValueError, "arguments of their own"),
+        (None, {"settings": {"members": 3}}, ValueError, r"no \['members'\]; there are .*'n_members'"),
         (None, {"n_seeds": 0}, ValueError, "`n_seeds`"),
         (None, {"target_data": ad.AnnData(np.ones((2, 2)))}, ValueError, "a MuData has both"),
     ],

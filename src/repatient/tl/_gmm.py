@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
+_FOLDS = 5
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
@@ -48,7 +49,7 @@ def gmm(
     %(data)s
     n_components
         Number of components K. A sequence of numbers selects the one with the highest held-out log-likelihood,
-        in cross-validation over the patients of ``patient_key``.
+        in cross-validation over the patients of ``patient_key``, in five folds, or as many as there are patients.
     %(use_rep)s
     covariance_type
         ``"full"``, ``"tied"`` or ``"diag"``. Above some 64 dimensions, ``"diag"`` or a PCA is the better choice.
@@ -95,8 +96,8 @@ def gmm(
     TypeError
         If the embedding is sparse or not of floating-point numbers, or an argument of a wrong type.
     ValueError
-        If the embedding has NaN or infinity, the mask is empty, there are fewer cells than components, or torch does
-        not have the device.
+        If the embedding has NaN or infinity, the mask is empty, there are fewer cells than components, the number of
+        components is to be selected on a single patient, or torch does not have the device.
 
     Notes
     -----
@@ -139,7 +140,13 @@ def gmm(
     if isinstance(n_components, Sequence):
         groups = _groups(data, patient_key, mask)
         best, selection = select_n_components(
-            fitted_on, groups, candidates, random_state=random_state, progress=progress, **settings
+            fitted_on,
+            groups,
+            candidates,
+            n_splits=min(_FOLDS, len(np.unique(groups))),
+            random_state=random_state,
+            progress=progress,
+            **settings,
         )
         candidates = [best]
     mixture = GaussianMixture(candidates[0], random_state=random_state, progress=progress, **settings).fit(fitted_on)
@@ -191,7 +198,14 @@ def _groups(data: AnnData | MuData, patient_key: str | None, mask: np.ndarray | 
         msg = "`patient_key` is needed to select `n_components`: the held-out log-likelihood is that of whole patients."
         raise ValueError(msg)
     codes = _store.read_patients(data, patient_key, mask=mask).codes
-    return codes if mask is None else codes[mask]
+    groups = codes if mask is None else codes[mask]
+    if (groups == groups[0]).all():
+        msg = (
+            f"`patient_key`: all cells are of one patient by {patient_key!r}; to select `n_components`, patients are held "
+            "out, and two or more are needed. Give one number of components."
+        )
+        raise ValueError(msg)
+    return groups
 
 
 def _quantiles(log_density: np.ndarray) -> dict[str, np.ndarray]:

@@ -133,9 +133,10 @@ def synthesize(
     KeyError
         If a modality, a view, a linked feature or a column does not exist.
     TypeError, ValueError
-        If source and target are the same, names of observations are not unique, a view is neither vectors nor images with
-        channels first and sides divisible by 4, is constant, has NaN, infinity, values beyond ±1e15 or fewer than two
-        rows, linked features do not vary or are not the only ones of their name, or vectors have neither links nor pairs.
+        If ``settings`` names what a translator does not have, source and target are the same, names of observations are
+        not unique, a view is neither vectors nor images with channels first and sides divisible by 4, is constant, has
+        NaN, infinity, values beyond ±1e15 or fewer than two rows, linked features do not vary or are not the only ones of
+        their name, or vectors have neither links nor pairs.
     FloatingPointError
         If the loss, or the transport plan, does not stay finite.
     ImportError
@@ -201,6 +202,13 @@ def _merged(others: dict[str, Any], settings: Mapping[str, Any] | None) -> dict[
     twice = sorted((others.keys() | {"random_state"}) & dict(settings or {}).keys())
     if twice:
         msg = f"`settings` names {_store.listed(twice)}, which are arguments of their own; pass them as such."
+        raise ValueError(msg)
+    from repatient.views import Translator
+
+    there_are = sorted(Translator().get_params().keys() - others.keys() - {"random_state"})
+    unknown = sorted(dict(settings or {}).keys() - set(there_are))
+    if unknown:
+        msg = f"`settings`: a translator has no {_store.listed(unknown)}; there are {_store.listed(there_are)}."
         raise ValueError(msg)
     return {**others, **dict(settings or {})}
 

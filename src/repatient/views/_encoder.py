@@ -186,8 +186,8 @@ class Encoder(BaseEstimator):
         Raises
         ------
         TypeError, ValueError
-            If a value is not finite or beyond ±1e15, a shape is not one of those above, rows do not correspond, there are fewer than
-            two rows, a parameter is out of its range, or the checkpoint is of another training.
+            If a value is not finite or beyond ±1e15, a shape is not one of those above, rows do not correspond, there are
+            fewer than two rows, a parameter is out of its range, or the checkpoint is of another training.
         FloatingPointError
             If the loss does not stay finite.
         """
@@ -240,14 +240,9 @@ class Encoder(BaseEstimator):
         return ((self._embed(rows) - self._mean) / self._scale).astype(np.float32)
 
     def save(self, folder: str | PathLike[str]) -> None:
-        """Write the fitted encoder to a folder of ``encoder.json`` and ``weights.npz``, without pickle.
+        """Write ``encoder.json`` and ``weights.npz``, no pickle, to a new folder or over a saved encoder.
 
         What served training alone, the encoder of the privileged view and the projectors, is left out.
-
-        Parameters
-        ----------
-        folder
-            A new folder, or that of a saved encoder, which is replaced.
 
         Raises
         ------
