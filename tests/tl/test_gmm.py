@@ -66,10 +66,10 @@ def test_a_sequence_selects_over_patients():
         rp.tl.gmm(adata, [2, 3])
 
 
-def test_few_patients_are_as_many_folds_and_one_is_refused(rng, untouched):
+def test_few_patients_are_as_many_folds_and_one_is_refused(untouched):
     import anndata as ad
 
-    centres = 8 * np.eye(3)
+    rng, centres = np.random.default_rng(0), 8 * np.eye(3)
     obs = pd.DataFrame({"patient": np.repeat(["a", "b", "c"], 200), "one": "a"}, index=np.arange(600).astype(str))
     adata = ad.AnnData(obs=obs)
     adata.obsm["X_pca"] = (centres[rng.integers(3, size=600)] + rng.standard_normal((600, 3))).astype(np.float32)
