@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from cohorts import FILES, parser, read_cohort
 from missing_class import is_external
+from repatient.evaluation._fitted_fold import FittedFold
 
 from repatient.evaluation import DEFAULTS, SCENARIOS, Plan, Scenario
 from repatient.evaluation._fold import make_folds
 from repatient.evaluation._metrics import score
 from repatient.evaluation._training import FOR_ALL_CLASSES, FOR_MISSING_CLASS
-from repatient.evaluation._workshop import Workshop
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -103,10 +103,10 @@ def one_permutation(
     fold = make_folds(cohort, scenario, n_splits=1, test_fraction=given.test_fraction, random_state=seed)[0]
     components = 40 if scenario.name == "missing_class" else 5
     plan = Plan(components, n_steps=given.steps, scale=scale, classifier=given.classifier)
-    workshop, y = Workshop(cohort, scenario, fold, plan), cohort.y[fold.test]
-    values = {method.name: score(y, method.predict(workshop))["auroc"] for method in methods}
-    told = workshop.train(np.concatenate([fold.train, fold.withheld, fold.test]))
-    return {**values, LEAK: score(y, workshop.predict(told))["auroc"]}
+    fitted, y = FittedFold(cohort, scenario, fold, plan), cohort.y[fold.test]
+    values = {method.name: score(y, method.predict(fitted))["auroc"] for method in methods}
+    told = fitted.train(np.concatenate([fold.train, fold.withheld, fold.test]))
+    return {**values, LEAK: score(y, fitted.predict(told))["auroc"]}
 
 
 def standard_error(values: list[float]) -> float:

@@ -24,15 +24,15 @@ NEEDS_GPU = ("gpu_speed",)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    there_are = (*SPEED, *EVIDENCE, *SCALE)
-    known = ", ".join(there_are)
+    available = (*SPEED, *EVIDENCE, *SCALE)
+    known = ", ".join(available)
     parser.add_argument(
         "names", nargs="+", metavar="NAME", help=f"some of {known}; or speed, or evidence, for all of one kind"
     )
     given, arguments = split(sys.argv[1:])
     kinds = {"speed": [name for name in SPEED if name not in NEEDS_GPU], "evidence": EVIDENCE}
     names = [name for word in parser.parse_args(given).names for name in kinds.get(word, (word,))]
-    unknown = [name for name in names if name not in there_are]
+    unknown = [name for name in names if name not in available]
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {known}")
     for name in names:

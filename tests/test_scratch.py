@@ -5,8 +5,8 @@ import tempfile
 import numpy as np
 import pytest
 
-from repatient import _scratch
-from repatient._scratch import blocks, filled, is_in_file, stacked
+from repatient._files import _scratch
+from repatient._files._scratch import blocks, filled, is_in_file, stacked
 
 ROWS = np.random.default_rng(0).standard_normal((1000, 3)).astype(np.float32)
 

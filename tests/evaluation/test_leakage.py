@@ -7,12 +7,12 @@ from functools import wraps
 
 import numpy as np
 import pytest
+from repatient.evaluation._fitted_fold import FittedFold
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from repatient.evaluation import DEFAULTS, METHODS, Method, Scenario, _training, make_folds, score
 from repatient.evaluation._training import FOR_ALL_CLASSES, FOR_MISSING_CLASS
-from repatient.evaluation._workshop import Workshop
 from repatient.mil import MILClassifier
 from repatient.mixture import GaussianMixture
 
@@ -108,7 +108,7 @@ def test_rows_of_mixtures(make_cohort, quick, monkeypatch, mixture):
         with monkeypatch.context() as patch:
             used = Used(patch, len(cohort.X))
             one = Method("recipe", settings={"mixture": mixture})
-            one.predict(Workshop(cohort, scenario, fold, quick))
+            one.predict(FittedFold(cohort, scenario, fold, quick))
         check_rows(cohort, scenario, one, fold, used)
         of_reference = rows_of(cohort, fold.external)
         assert used.rows & of_reference == (set() if mixture == "target" else of_reference)
@@ -122,7 +122,7 @@ def test_rows_of_low_data(make_cohort, quick, monkeypatch, method, scale):
         with monkeypatch.context() as patch:
             used = Used(patch, len(cohort.X))
             one = Method(method, settings=SETTINGS.get(method, {}))
-            one.predict(Workshop(cohort, scenario, fold, replace(quick, scale=scale)))
+            one.predict(FittedFold(cohort, scenario, fold, replace(quick, scale=scale)))
         check_rows(cohort, scenario, one, fold, used)
 
 
@@ -135,7 +135,7 @@ def test_rows_of_a_missing_class(make_cohort, quick, monkeypatch, method):
         with monkeypatch.context() as patch:
             used = Used(patch, len(cohort.X))
             one = Method(method, settings=settings)
-            one.predict(Workshop(cohort, scenario, fold, quick))
+            one.predict(FittedFold(cohort, scenario, fold, quick))
         check_rows(cohort, scenario, one, fold, used)
 
 
@@ -153,9 +153,9 @@ def test_sizes_of_test_patients_are_not_fitted_on(make_cohort, quick, monkeypatc
 
         with monkeypatch.context() as patch:
             patch.setattr(_training, "LogisticRegression", Watching)
-            workshop = Workshop(cohort, scenario, fold, quick)
-            Method("size_only").predict(workshop)
-        patients = np.concatenate([fold.train, workshop.external_patients])
+            fitted = FittedFold(cohort, scenario, fold, quick)
+            Method("size_only").predict(fitted)
+        patients = np.concatenate([fold.train, fitted.external_patients])
         sizes = np.log(cohort.bags.sizes[patients])
         ((X, y),) = seen
         np.testing.assert_allclose(X[:, 0], sizes - sizes.mean())
@@ -170,7 +170,7 @@ def test_predictions_do_not_depend_on_the_labels_of_test_patients(make_cohort, q
     y[fold.test] = 1 - y[fold.test]
     for name in ("recipe", "recipe_fixed", "psemix"):
         first, second = (
-            Method(name).predict(Workshop(one, scenario, fold, quick)) for one in (cohort, replace(cohort, y=y))
+            Method(name).predict(FittedFold(one, scenario, fold, quick)) for one in (cohort, replace(cohort, y=y))
         )
         np.testing.assert_array_equal(first, second)
 
@@ -182,7 +182,7 @@ def test_nor_on_the_company_of_test_cells(make_cohort, quick):
     X = cohort.X.copy()
     X[others] += 100.0
     for name in ("recipe", "psemix"):
-        a, b = (Method(name).predict(Workshop(one, scenario, fold, quick)) for one in (cohort, replace(cohort, X=X)))
+        a, b = (Method(name).predict(FittedFold(one, scenario, fold, quick)) for one in (cohort, replace(cohort, X=X)))
         np.testing.assert_allclose(a[0], b[0], atol=1e-6)
     assert first in fold.test
 
@@ -209,9 +209,9 @@ def test_permuted_labels_predict_nothing(make_cohort, quick, scenario, methods):
         else:
             cohort = replace(cohort, y=labels)
         fold = make_folds(cohort, scenario, n_splits=1, test_fraction=0.5, random_state=seed)[0]
-        workshop = Workshop(cohort, scenario, fold, replace(quick, n_steps=6))
+        fitted = FittedFold(cohort, scenario, fold, replace(quick, n_steps=6))
         for name in methods:
-            values[name].append(score(cohort.y[fold.test], Method(name).predict(workshop))["auroc"])
+            values[name].append(score(cohort.y[fold.test], Method(name).predict(fitted))["auroc"])
     # Sixty test patients in each of 14 cohorts: a standard error of about .017.
     means = {name: np.mean(of_method) for name, of_method in values.items()}
     assert all(abs(mean - 0.5) < 0.05 for mean in means.values()), means

@@ -4,20 +4,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from repatient.evaluation._fitted_fold import FittedFold
 
 from repatient import mixing
 from repatient.evaluation import BASELINES, DEFAULTS, METHODS, SCENARIOS, Method, Scenario, check_methods, make_folds
 from repatient.evaluation._components import Components
 from repatient.evaluation._recipe_mix import Null, draw_fixed, recipe_mix, select
 from repatient.evaluation._training import augmenter, predict
-from repatient.evaluation._workshop import Workshop
 
 
 @pytest.fixture
-def workshop(make_cohort, quick):
+def fitted(make_cohort, quick):
     cohort, scenario = make_cohort(n_patients=24, n_cells=60), Scenario()
     fold = make_folds(cohort, scenario, n_splits=1, test_fraction=0.25, random_state=0)[0]
-    return Workshop(cohort, scenario, fold, quick)
+    return FittedFold(cohort, scenario, fold, quick)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -61,23 +61,23 @@ def test_what_is_wrong_is_named(given, scenario, error, message):
         check_methods(given, scenario)
 
 
-def test_the_recipe_of_a_fold(workshop):
-    mix = recipe_mix(workshop, {"share": 0.4, "n_components": 4})
+def test_the_recipe_of_a_fold(fitted):
+    mix = recipe_mix(fitted, {"share": 0.4, "n_components": 4})
     assert isinstance(mix, mixing.RecipeMix)
     assert (mix.share, mix.n_components) == (0.4, 4)
-    rows = workshop.bags.take(workshop.fold.train).rows
-    outside = np.setdiff1d(np.arange(len(workshop.bags.X)), rows)
+    rows = fitted.bags.take(fitted.fold.train).rows
+    outside = np.setdiff1d(np.arange(len(fitted.bags.X)), rows)
     assert set(np.asarray(mix.components)[rows]) == {0, 1, 2, 3}
     assert set(np.asarray(mix.components)[outside]) == {-1}
 
 
 @pytest.mark.parametrize("name", ["recipe+psemix", "recipe+psemix+insmix"])
-def test_recipes_over_few_and_more_components_come_after_rivals(workshop, name):
-    turns = augmenter(workshop, name, {}).augmenters
+def test_recipes_over_few_and_more_components_come_after_rivals(fitted, name):
+    turns = augmenter(fitted, name, {}).augmenters
     rivals = [mixing.PseMix, mixing.InsMix if name.endswith("insmix") else mixing.PseMix]
     assert [type(turn) for turn in turns] == [rivals[0], mixing.RecipeMix, rivals[1], mixing.RecipeMix]
     assert [(turn.n_components, turn.label_mixing) for turn in turns[1::2]] == [(3, 0.5), (8, 0.5)]
-    one = augmenter(workshop, name, {"n_components": 4, "label_mixing": 0.0}).augmenters
+    one = augmenter(fitted, name, {"n_components": 4, "label_mixing": 0.0}).augmenters
     assert [type(turn) for turn in one] == [mixing.PseMix, mixing.RecipeMix]
     assert (one[1].n_components, one[1].label_mixing) == (4, 0.0)
 
@@ -86,7 +86,7 @@ def test_recipes_over_few_and_more_components_come_after_rivals(workshop, name):
 def missing(make_cohort, quick):
     cohort, scenario = make_cohort(n_patients=24, n_cells=60, external=12), Scenario("missing_class", missing_class=1)
     fold = make_folds(cohort, scenario, n_splits=1, test_fraction=0.25, random_state=0)[0]
-    return Workshop(cohort, scenario, fold, quick)
+    return FittedFold(cohort, scenario, fold, quick)
 
 
 def test_the_recipe_of_a_missing_class_relative_to_the_shared_one(missing):
@@ -127,10 +127,10 @@ def test_transfers_that_cannot_be(missing, settings, message):
         recipe_mix(missing, settings)
 
 
-def test_the_null_exchanges_recipes(workshop):
-    mix = recipe_mix(workshop, {})
-    patients = workshop.fold.train
-    given = (workshop.bags.take(patients), workshop.cohort.y[patients], np.arange(2), workshop.cohort.donors[patients])
+def test_the_null_exchanges_recipes(fitted):
+    mix = recipe_mix(fitted, {})
+    patients = fitted.fold.train
+    given = (fitted.bags.take(patients), fitted.cohort.y[patients], np.arange(2), fitted.cohort.donors[patients])
     right, wrong = mix.bind(*given).generator.recipes, Null(mix, None).bind(*given).generator.recipes
     np.testing.assert_array_equal(wrong[0].mean, right[1].mean)
     np.testing.assert_array_equal(wrong[1].mean, right[0].mean)
@@ -139,59 +139,59 @@ def test_the_null_exchanges_recipes(workshop):
     np.testing.assert_array_equal(of_missing[1].mean, right[0].mean)
 
 
-def test_patients_are_generated_once(workshop):
-    mix = recipe_mix(workshop, {})
-    bags, y = draw_fixed(workshop, mix, 7)
+def test_patients_are_generated_once(fitted):
+    mix = recipe_mix(fitted, {})
+    bags, y = draw_fixed(fitted, mix, 7)
     assert np.bincount(y).tolist() == [7, 7]
-    again, _ = draw_fixed(workshop, mix, 7)
+    again, _ = draw_fixed(fitted, mix, 7)
     np.testing.assert_array_equal(bags.rows, again.rows)
-    by_share, _ = draw_fixed(workshop, recipe_mix(workshop, {"share": 0.25}), None)
-    assert len(by_share) == round(len(workshop.fold.train) / 3)
+    by_share, _ = draw_fixed(fitted, recipe_mix(fitted, {"share": 0.25}), None)
+    assert len(by_share) == round(len(fitted.fold.train) / 3)
 
 
 @pytest.mark.parametrize("keep", ["low", "high", "band", "random"])
-def test_selection_keeps_a_share_of_each_class(workshop, keep):
-    bags, y = draw_fixed(workshop, recipe_mix(workshop, {}), 8)
-    kept, labels = select(workshop, bags, y, keep=keep, fraction=0.25)
+def test_selection_keeps_a_share_of_each_class(fitted, keep):
+    bags, y = draw_fixed(fitted, recipe_mix(fitted, {}), 8)
+    kept, labels = select(fitted, bags, y, keep=keep, fraction=0.25)
     assert np.bincount(labels).tolist() == [2, 2]
     assert len(kept) == 4
 
 
-def test_low_and_high_are_ends(workshop):
+def test_low_and_high_are_ends(fitted):
     from repatient.mil import total_entropy
 
-    bags, y = draw_fixed(workshop, recipe_mix(workshop, {}), 8)
-    model = workshop.train(workshop.fold.train, generated=(bags, y))
+    bags, y = draw_fixed(fitted, recipe_mix(fitted, {}), 8)
+    model = fitted.train(fitted.fold.train, generated=(bags, y))
     mean = {
-        keep: total_entropy(model.predict_proba_mc(select(workshop, bags, y, keep=keep)[0])).mean()
+        keep: total_entropy(model.predict_proba_mc(select(fitted, bags, y, keep=keep)[0])).mean()
         for keep in ("low", "band", "high")
     }
     assert mean["low"] < mean["band"] < mean["high"]
-    correct, labels = select(workshop, bags, y, keep="correct")
+    correct, labels = select(fitted, bags, y, keep="correct")
     np.testing.assert_array_equal(model.predict_proba_mc(correct).mean(axis=0).argmax(axis=1), labels)
-    assert len(select(workshop, bags, y)[1]) == 16
+    assert len(select(fitted, bags, y)[1]) == 16
 
 
 @pytest.mark.parametrize("name", ["none", "recipe", "recipe_fixed"])
-def test_several_models_are_averaged(workshop, name):
-    workshop.plan = replace(workshop.plan, n_models=3)
-    singles = [predict(workshop.member(number), name, {}) for number in range(3)]
-    averaged = Method(name).predict(workshop)
+def test_several_models_are_averaged(fitted, name):
+    fitted.plan = replace(fitted.plan, n_models=3)
+    singles = [predict(fitted.member(number), name, {}) for number in range(3)]
+    averaged = Method(name).predict(fitted)
     np.testing.assert_allclose(averaged, np.mean(singles, axis=0))
-    np.testing.assert_array_equal(singles[0], predict(workshop, name, {}))
+    np.testing.assert_array_equal(singles[0], predict(fitted, name, {}))
     assert np.abs(singles[1] - singles[2]).max() > 1e-6
 
 
-def test_options_are_named(workshop):
-    bags, y = draw_fixed(workshop, recipe_mix(workshop, {}), 4)
+def test_options_are_named(fitted):
+    bags, y = draw_fixed(fitted, recipe_mix(fitted, {}), 4)
     with pytest.raises(ValueError, match="'select' is one of .*'low'.*, not 'best'"):
-        select(workshop, bags, y, keep="best")
+        select(fitted, bags, y, keep="best")
     with pytest.raises(ValueError, match="'align' is one of .*, not 'affine'"):
-        workshop.components(3, "affine")
+        fitted.components(3, "affine")
     with pytest.raises(ValueError, match="'mixture' 'reference' needs another cohort"):
-        workshop.components(3, mixture="reference")
+        fitted.components(3, mixture="reference")
     with pytest.raises(ValueError, match="needs a class that training and external patients have"):
-        workshop.components(3, "moments")
+        fitted.components(3, "moments")
 
 
 def test_every_method_has_settings_that_can_be_listed():

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from joblib.externals.loky import get_reusable_executor
+from repatient.evaluation._fitted_fold import FittedFold
 
 from repatient.evaluation import METRICS, Method, Plan, Scenario, make_folds, run, score
 from repatient.evaluation import _run as run_module
-from repatient.evaluation._workshop import Workshop
 
 SPLITS = {"n_splits": 4, "test_fraction": 0.3, "random_state": 3}
 LOW_DATA = Scenario("low_data", n_patients=4)
@@ -29,7 +29,7 @@ def test_a_tidy_frame(make_cohort, quick):
     assert frame["value"].between(0, 1).all()
     assert frame.attrs["test_fraction"] == 0.3
     folds = make_folds(cohort, LOW_DATA, **SPLITS)
-    by_hand = score(cohort.y[folds[2].test], Method("none").predict(Workshop(cohort, LOW_DATA, folds[2], quick)))
+    by_hand = score(cohort.y[folds[2].test], Method("none").predict(FittedFold(cohort, LOW_DATA, folds[2], quick)))
     found = frame[(frame["method"] == "none") & (frame["split"] == 2)].set_index("metric")["value"].to_dict()
     assert found == by_hand
 

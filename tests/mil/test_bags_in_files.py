@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from repatient import _scratch
+from repatient._files import _scratch
 from repatient.mil import Bags, MILClassifier
 from repatient.mil._inputs import check_bags, compact, fit_scaler
 

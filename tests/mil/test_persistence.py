@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from repatient._sealed_json import SEAL, write_sealed
+from repatient._files._sealed_json import SEAL, write_sealed
 from repatient.mil import MILClassifier
 
 QUICK = {"max_epochs": 2, "hidden": 8, "attention_hidden": 4, "random_state": np.int64(3)}

@@ -118,13 +118,13 @@ def test_a_classifier_learns_with_it(name):
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: InsMix(alpha=0), ValueError, "`alpha` is a number above 0, not 0"),
-        (lambda: Mixup(alpha="much"), TypeError, "`alpha` is a number above 0, not 'much'"),
+        (lambda: InsMix(alpha=0), ValueError, "`alpha` is a finite number above 0, not 0"),
+        (lambda: Mixup(alpha="much"), TypeError, "`alpha` is a finite number above 0"),
         (lambda: RankMix(beta=-1), ValueError, "`beta`"),
         (lambda: RankMix(warm_up=1.5), TypeError, "`warm_up` is an integer of 0 or more"),
         (lambda: ReMix("swap"), ValueError, "`mode` is one of .*'covary'.*, not 'swap'"),
         (lambda: ReMix(n_prototypes=0), ValueError, "`n_prototypes` is an integer of 1 or more"),
-        (lambda: ReMix(rate=1.2), ValueError, "`rate` is a number from 0 to 1"),
+        (lambda: ReMix(rate=1.2), ValueError, "`rate` is a finite number of at least 0"),
         (lambda: PseMix(n_pseudo_bags=True), TypeError, "`n_pseudo_bags`"),
         (lambda: PseMix(mixing_probability="often"), TypeError, "`mixing_probability`"),
         (lambda: RecipeMix([0, 1], share=2), ValueError, "`share`"),

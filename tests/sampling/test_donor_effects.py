@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from repatient import _scratch
+from repatient._files import _scratch
 from repatient.sampling import fit_donor_effects
-from repatient.sampling._words import PatientWords, patient_keys
+from repatient.sampling._streams import PatientStreams, patient_keys
 
 K, D = 4, 3
 
@@ -101,7 +101,7 @@ def test_a_patient_of_similar_composition_is_chosen():
     components = np.array([rng.choice(K, p=shares[i]) for i in patients])
     effects = fit_donor_effects(X, components, patients, K)
     counts = np.stack([np.bincount(components[patients == i], minlength=K) for i in range(20)])
-    chosen = effects.choose(np.repeat(counts, 200, axis=0), PatientWords(patient_keys(0, 0, 4000))).reshape(20, 200)
+    chosen = effects.choose(np.repeat(counts, 200, axis=0), PatientStreams(patient_keys(0, 0, 4000))).reshape(20, 200)
     own = (chosen == np.arange(20)[:, None]).mean()
     roots = np.sqrt(counts / 400)
     distance = ((roots[:, None] - roots[chosen]) ** 2).sum(axis=2).mean()

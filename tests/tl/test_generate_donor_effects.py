@@ -152,8 +152,8 @@ def test_mudata(shifted):
     ("kwargs", "error", "match"),
     [
         ({"donor_effects": True, "n_donors": 2}, ValueError, "`donor_effects` and `n_donors`"),
-        ({"donor_effects": 1.5}, ValueError, "above 0 and up to 1, not 1.5"),
-        ({"donor_effects": "yes"}, TypeError, "above 0 and up to 1, not 'yes'"),
+        ({"donor_effects": 1.5}, ValueError, "above 0 and of at most 1, not 1.5"),
+        ({"donor_effects": "yes"}, TypeError, "above 0 and of at most 1, not 'yes'"),
     ],
 )
 def test_errors(generated, untouched, kwargs, error, match):

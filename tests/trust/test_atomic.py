@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from repatient import _atomic
-from repatient._atomic import replace_when_whole, restore
+from repatient._files import _atomic
+from repatient._files._atomic import replace_when_whole, restore
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 

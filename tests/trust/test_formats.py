@@ -9,8 +9,8 @@ import signal
 import numpy as np
 import pytest
 
-from repatient import _atomic
-from repatient._sealed_json import SEAL, write_sealed
+from repatient._files import _atomic
+from repatient._files._sealed_json import SEAL, write_sealed
 from repatient.evaluation._checkpoint import Checkpoint
 from repatient.mil import Bags, MILClassifier
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 
-from repatient._sealed_json import SEAL, write_sealed
+from repatient._files._sealed_json import SEAL, write_sealed
 from repatient.views import CountAugmentation, Encoder, ImageAugmentation
 
 QUICK = {"dim": 4, "width": 8, "projection": 8, "n_steps": np.int64(2), "evaluate_every": 1, "progress": False}

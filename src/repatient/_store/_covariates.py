@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from repatient._checks import check_key, listed
 from repatient._store._patients import Patients, one_each
-from repatient._store._validate import check_key, listed, obs_column
+from repatient._store._validate import obs_column
 
 if TYPE_CHECKING:
     from anndata import AnnData

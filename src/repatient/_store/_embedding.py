@@ -10,10 +10,10 @@ import scipy.sparse as sp
 from anndata.abc import CSCDataset, CSRDataset
 from mudata import MuData
 
-from repatient._scratch import MEMORY_BUDGET, filled
+from repatient._checks import check_integer, listed
+from repatient._files._scratch import MEMORY_BUDGET, filled
 from repatient._store._keys import DEFAULT_EMBEDDINGS
 from repatient._store._lazy import column, is_lazy
-from repatient._store._validate import check_integer, listed
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from repatient._checks import listed
 from repatient._store._patients import Patients, one_each, read_patients
-from repatient._store._validate import listed, obs_column
+from repatient._store._validate import obs_column
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

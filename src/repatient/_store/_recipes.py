@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from repatient._checks import listed
 from repatient._store._lazy import in_memory
-from repatient._store._validate import listed
 from repatient.recipe import Design, Recipes
 
 if TYPE_CHECKING:

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from repatient._checks import check_key, listed
 from repatient._store._lazy import column, in_memory
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-
-def listed(names: Iterable[Any], most: int = 12) -> str:
-    """Names as a list that stays readable however many there are."""
-    names = [str(name) for name in names]
-    shown = ", ".join(repr(name) for name in names[:most])
-    return f"[{shown}, … ({len(names)} in all)]" if len(names) > most else f"[{shown}]"
 
 
 def check_data(data: Any, *, copy: bool | None = None) -> None:
@@ -47,45 +37,6 @@ def check_data(data: Any, *, copy: bool | None = None) -> None:
             f"{what}: an object that lies in {str(data.filename)!r} cannot be copied without being read. Pass the object "
             "as it was opened (results are kept in memory, the file stays as it is), or `data.to_memory()`."
         )
-        raise ValueError(msg)
-
-
-def check_key(key: Any, argument: str) -> None:
-    """Accept a name under which h5ad and zarr can store a result."""
-    if not isinstance(key, str):
-        msg = f"`{argument}` is a string, not {type(key).__name__}."
-        raise TypeError(msg)
-    if not key or "/" in key:
-        msg = f"`{argument}` is a name without '/', as h5ad and zarr need it, not {key!r}."
-        raise ValueError(msg)
-
-
-def check_integer(value: Any, argument: str, *, minimum: int) -> int:
-    """Accept an integer of at least ``minimum``; booleans are not integers."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
-        msg = f"`{argument}` is an integer of {minimum} or more, not {value!r}."
-        raise TypeError(msg)
-    if value < minimum:
-        msg = f"`{argument}` is an integer of {minimum} or more, not {value}."
-        raise ValueError(msg)
-    return int(value)
-
-
-def check_share(value: Any, argument: str) -> float:
-    """Accept a number above 0 and up to 1."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
-        msg = f"`{argument}` is a number above 0 and up to 1, not {value!r}."
-        raise TypeError(msg)
-    if not 0 < float(value) <= 1:
-        msg = f"`{argument}` is a number above 0 and up to 1, not {value}."
-        raise ValueError(msg)
-    return float(value)
-
-
-def check_option(value: Any, argument: str, options: Sequence[str]) -> None:
-    """Accept one of ``options``."""
-    if not isinstance(value, str) or value not in options:
-        msg = f"`{argument}` is one of {listed(options)}, not {value!r}."
         raise ValueError(msg)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from repatient import _store
+from repatient._checks import check_integer
 
 _STATES = {
     "Monocyte": ["CD14+ Monocyte"],
@@ -112,9 +113,9 @@ def pbmc_cohort(
     """
     import scanpy as sc
 
-    _store.check_integer(n_patients, "n_patients", minimum=1)
-    _store.check_integer(n_cells, "n_cells", minimum=1)
-    rng = np.random.default_rng(_store.check_integer(random_state, "random_state", minimum=0))
+    check_integer(n_patients, "n_patients", minimum=1)
+    check_integer(n_cells, "n_cells", minimum=1)
+    rng = np.random.default_rng(check_integer(random_state, "random_state", minimum=0))
     for name, value in {"concentration": concentration, "donor_effect": donor_effect}.items():
         if not np.isfinite(value) or value < 0 or (name == "concentration" and value == 0):
             msg = f"`{name}` is a positive number, not {value!r}."

@@ -25,6 +25,7 @@ from repatient.evaluation._bag_summaries import BagSummaries, summarise_bags
 from repatient.evaluation._cohort import Cohort
 from repatient.evaluation._comparison import Interval, average_interval, by_split, compare, corrected_interval
 from repatient.evaluation._discrepancy import MMD, energy_distance, mmd_test
+from repatient.evaluation._fitted_fold import Plan
 from repatient.evaluation._fold import SCENARIOS, Fold, Scenario, make_folds
 from repatient.evaluation._grouped_auroc import TooFewPatientsError, auroc, grouped_auroc
 from repatient.evaluation._methods import BASELINES, DEFAULTS, Method, check_methods
@@ -51,7 +52,6 @@ from repatient.evaluation._realism import (
 from repatient.evaluation._run import run
 from repatient.evaluation._splits import group_splits
 from repatient.evaluation._training import METHODS
-from repatient.evaluation._workshop import Plan
 
 __all__ = [
     "BASELINES",

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from repatient._atomic import replace_when_whole
-from repatient._sealed_json import SEAL, checked, read_json, write_sealed
+from repatient._files._atomic import replace_when_whole
+from repatient._files._sealed_json import SEAL, checked, read_json, write_sealed
 
 if TYPE_CHECKING:
     import os

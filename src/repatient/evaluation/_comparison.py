@@ -243,9 +243,9 @@ def by_split(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     if missing:
         msg = f"`frame`: no columns {missing}; a frame of `rp.tl.evaluate` has {list(_COLUMNS)}."
         raise KeyError(msg)
-    there_are = list(dict.fromkeys(frame["metric"].astype(str)))
-    if metric not in there_are:
-        msg = f"`metric`: no metric {metric!r}; there are {there_are}."
+    available = list(dict.fromkeys(frame["metric"].astype(str)))
+    if metric not in available:
+        msg = f"`metric`: no metric {metric!r}; there are {available}."
         raise ValueError(msg)
     chosen = frame[frame["metric"].astype(str) == metric]
     table = chosen.assign(method=chosen["method"].astype(str)).pivot(index="split", columns="method", values="value")

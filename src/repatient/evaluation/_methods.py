@@ -11,7 +11,7 @@ import numpy as np
 from repatient.evaluation._training import FOR_ALL_CLASSES, FOR_MISSING_CLASS, METHODS, predict, settings_of
 
 if TYPE_CHECKING:
-    from repatient.evaluation._workshop import Workshop
+    from repatient.evaluation._fitted_fold import FittedFold
 
 _MIXING = ("recipe+psemix+insmix", "recipe", "recipe_fixed", "psemix", "insmix", "same_class_mixing")
 DEFAULTS = {
@@ -75,9 +75,9 @@ class Method:
             settings["of"] = [one.record for one in settings["of"]]
         return {"method": self.method, **settings}
 
-    def predict(self, workshop: Workshop) -> Any:
+    def predict(self, fitted: FittedFold) -> Any:
         """Train in a fold as often as is planned, and predict its test patients, (patients, classes)."""
-        members = [workshop.member(number) for number in range(workshop.plan.n_models)]
+        members = [fitted.member(number) for number in range(fitted.plan.n_models)]
         return np.mean([predict(member, self.method, self.settings) for member in members], axis=0)
 
 

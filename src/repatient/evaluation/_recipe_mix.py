@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from repatient.evaluation._workshop import Workshop
+    from repatient.evaluation._fitted_fold import FittedFold
     from repatient.mil import Bags
     from repatient.mixing import RecipeMix, RecipeSampler
 
@@ -22,7 +22,7 @@ TRANSFERS = ("raw", "log_ratio")
 _STREAM = 1
 
 
-def recipe_mix(workshop: Workshop, settings: Mapping[str, Any]) -> RecipeMix:
+def recipe_mix(fitted: FittedFold, settings: Mapping[str, Any]) -> RecipeMix:
     """The generator of a fold; a missing class has the recipe of the external cohort's patients."""
     from repatient.mixing import RecipeMix
     from repatient.recipe import log_ratio_transfer
@@ -31,28 +31,28 @@ def recipe_mix(workshop: Workshop, settings: Mapping[str, Any]) -> RecipeMix:
     n_components, align = settings.pop("n_components", None), settings.pop("align", "raw")
     transfer, shared_class = settings.pop("transfer", "raw"), settings.pop("shared_class", None)
     mixture = settings.pop("mixture", "target")
-    codes, number = workshop.components(n_components, align, mixture)
+    codes, number = fitted.components(n_components, align, mixture)
     recipes = None
-    if len(workshop.external_patients):
+    if len(fitted.external_patients):
         of_recipes = {name: settings[name] for name in ("kind", "shrinkage") if name in settings}
-        missing = str(workshop.scenario.missing_class)
-        external = workshop.recipes(workshop.fold.external, n_components, align, mixture, **of_recipes)
+        missing = str(fitted.scenario.missing_class)
+        external = fitted.recipes(fitted.fold.external, n_components, align, mixture, **of_recipes)
         if transfer == "raw":
             recipes = external.take([missing])
         else:
-            own = workshop.recipes(workshop.fold.train, n_components, align, mixture, **of_recipes)
-            shared = _shared(workshop, transfer, shared_class)
+            own = fitted.recipes(fitted.fold.train, n_components, align, mixture, **of_recipes)
+            shared = _shared(fitted, transfer, shared_class)
             recipes = log_ratio_transfer(external, own.take([shared]), [missing])
     return RecipeMix(codes, number, recipes=recipes, **settings)
 
 
-def _shared(workshop: Workshop, transfer: str, shared_class: str | None) -> str:
+def _shared(fitted: FittedFold, transfer: str, shared_class: str | None) -> str:
     """Code of the class that the cohorts are compared on."""
     if transfer not in TRANSFERS:
         msg = f"`methods`: 'transfer' is one of {list(TRANSFERS)}, not {transfer!r}."
         raise ValueError(msg)
-    y, classes = workshop.cohort.y, workshop.cohort.classes
-    common = {classes[code]: str(code) for code in np.intersect1d(y[workshop.fold.train], y[workshop.fold.external])}
+    y, classes = fitted.cohort.y, fitted.cohort.classes
+    common = {classes[code]: str(code) for code in np.intersect1d(y[fitted.fold.train], y[fitted.fold.external])}
     if shared_class is None and len(common) == 1:
         return next(iter(common.values()))
     if shared_class not in common:
@@ -86,10 +86,10 @@ class Null:
         return replace(sampler, generator=replace(sampler.generator, recipes=wrong))
 
 
-def draw_fixed(workshop: Workshop, mix: RecipeMix, n_generated: int | None) -> tuple[Bags, NDArray[np.int64]]:
+def draw_fixed(fitted: FittedFold, mix: RecipeMix, n_generated: int | None) -> tuple[Bags, NDArray[np.int64]]:
     """Generated patients with their classes, ``n_generated`` a class; ``None`` for the generator's share of all."""
-    patients = workshop.fold.train
-    y, n_classes = workshop.cohort.y[patients], workshop.n_classes
+    patients = fitted.fold.train
+    y, n_classes = fitted.cohort.y[patients], fitted.n_classes
     share = 0.5 if mix.share is None else mix.share
     if n_generated is None and share == 1:
         msg = "`methods`: 'n_generated' says how many patients are generated once, where 'share' leaves no real ones."
@@ -97,9 +97,9 @@ def draw_fixed(workshop: Workshop, mix: RecipeMix, n_generated: int | None) -> t
     number = len(y) * share / (1 - share) if n_generated is None else n_generated * n_classes
     # Nothing but generated patients.
     sampler = replace(mix, share=1.0).bind(
-        workshop.bags.take(patients), y, np.arange(n_classes), workshop.cohort.donors[patients]
+        fitted.bags.take(patients), y, np.arange(n_classes), fitted.cohort.donors[patients]
     )
-    rng = np.random.default_rng([workshop.fold.seed, _STREAM])
+    rng = np.random.default_rng([fitted.fold.seed, _STREAM])
     bags, targets = sampler(np.zeros(max(n_classes, round(number)), dtype=np.int64), rng, _no_scores)
     return bags, targets.argmax(axis=1)
 
@@ -110,7 +110,7 @@ def _no_scores(bags: Bags) -> NDArray[np.float32]:
 
 
 def select(
-    workshop: Workshop, bags: Bags, y: NDArray[np.int64], *, keep: str = "all", fraction: float = 0.5
+    fitted: FittedFold, bags: Bags, y: NDArray[np.int64], *, keep: str = "all", fraction: float = 0.5
 ) -> tuple[Bags, NDArray[np.int64]]:
     """Some of the generated patients of each class, by the entropy that a model trained on all has of them."""
     if keep not in KEEP:
@@ -119,9 +119,9 @@ def select(
     if keep == "all":
         return bags, y
     if keep == "random":
-        values = np.random.default_rng([workshop.fold.seed, _STREAM + 1]).random(len(y))
+        values = np.random.default_rng([fitted.fold.seed, _STREAM + 1]).random(len(y))
     else:
-        model = workshop.train(workshop.fold.train, generated=(bags, y))
+        model = fitted.train(fitted.fold.train, generated=(bags, y))
         passes = model.predict_proba_mc(bags)
         if keep == "correct":
             kept = np.flatnonzero(passes.mean(axis=0).argmax(axis=1) == y)

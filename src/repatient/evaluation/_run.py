@@ -12,9 +12,9 @@ from threadpoolctl import threadpool_limits
 
 from repatient._progress import progress_bar
 from repatient.evaluation._checkpoint import Checkpoint
+from repatient.evaluation._fitted_fold import FittedFold, Plan
 from repatient.evaluation._fold import make_folds
 from repatient.evaluation._metrics import METRICS, score
-from repatient.evaluation._workshop import Plan, Workshop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,11 +87,11 @@ def run_fold(
     cohort: Cohort, scenario: Scenario, fold: Fold, methods: Sequence[Method], plan: Plan
 ) -> tuple[int, dict[str, dict[str, float]]]:
     """Values of all metrics of some methods in one split."""
-    workshop = Workshop(cohort, scenario, fold, plan)
+    fitted = FittedFold(cohort, scenario, fold, plan)
     y = cohort.y[fold.test]
     # One thread, here as in a process of its own, so that sums run in one order.
     with threadpool_limits(limits=1):
-        return fold.number, {method.name: score(y, method.predict(workshop)) for method in methods}
+        return fold.number, {method.name: score(y, method.predict(fitted)) for method in methods}
 
 
 def _in_parallel(tasks: list[Any], n_jobs: Any) -> Any:

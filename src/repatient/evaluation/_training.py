@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from repatient.evaluation._workshop import Workshop
+    from repatient.evaluation._fitted_fold import FittedFold
     from repatient.mil import Augmenter
 
 RIVALS = {
@@ -62,35 +62,35 @@ def settings_of(method: str) -> list[str]:
     return ["n_components", "align", "mixture", "transfer", "shared_class", *own, *selection.get(method, ())]
 
 
-def predict(workshop: Workshop, method: str, settings: Mapping[str, Any]) -> NDArray[np.float64]:
+def predict(fitted: FittedFold, method: str, settings: Mapping[str, Any]) -> NDArray[np.float64]:
     """Train by a method and predict the test patients of the fold, (patients, classes)."""
     if method == "size_only":
-        return _size_only(workshop)
+        return _size_only(fitted)
     if method in FIXED:
-        return workshop.predict(workshop.train(workshop.fold.train, generated=_generated(workshop, method, settings)))
+        return fitted.predict(fitted.train(fitted.fold.train, generated=_generated(fitted, method, settings)))
     if method in ("none", "external", "full"):
-        patients = _real_patients(workshop, method)
-        known = np.unique(workshop.cohort.y[patients])
+        patients = _real_patients(fitted, method)
+        known = np.unique(fitted.cohort.y[patients])
         if len(known) == 1:
-            return np.tile((np.arange(workshop.n_classes) == known[0]) * 1.0, (len(workshop.fold.test), 1))
-        return workshop.predict(workshop.train(patients, align=settings.get("align", "raw")))
-    return workshop.predict(workshop.train(workshop.fold.train, augment=augmenter(workshop, method, settings)))
+            return np.tile((np.arange(fitted.n_classes) == known[0]) * 1.0, (len(fitted.fold.test), 1))
+        return fitted.predict(fitted.train(patients, align=settings.get("align", "raw")))
+    return fitted.predict(fitted.train(fitted.fold.train, augment=augmenter(fitted, method, settings)))
 
 
-def augmenter(workshop: Workshop, method: str, settings: Mapping[str, Any]) -> Augmenter:
+def augmenter(fitted: FittedFold, method: str, settings: Mapping[str, Any]) -> Augmenter:
     """What makes the bags of every step."""
     from repatient import mixing
 
     if method == "alternating":
-        return mixing.Alternating(*(augmenter(workshop, one.method, one.settings) for one in settings["of"]))
+        return mixing.Alternating(*(augmenter(fitted, one.method, one.settings) for one in settings["of"]))
     if method in IN_TURN:
-        return _in_turn(workshop, IN_TURN[method], settings)
+        return _in_turn(fitted, IN_TURN[method], settings)
     if method == "null":
-        return Null(recipe_mix(workshop, settings), workshop.scenario.missing_class)
-    return recipe_mix(workshop, settings) if method == "recipe" else getattr(mixing, RIVALS[method])(**settings)
+        return Null(recipe_mix(fitted, settings), fitted.scenario.missing_class)
+    return recipe_mix(fitted, settings) if method == "recipe" else getattr(mixing, RIVALS[method])(**settings)
 
 
-def _in_turn(workshop: Workshop, rivals: tuple[str, ...], settings: Mapping[str, Any]) -> Augmenter:
+def _in_turn(fitted: FittedFold, rivals: tuple[str, ...], settings: Mapping[str, Any]) -> Augmenter:
     """Recipes over each of some numbers of components, each after a rival: every other step is one of a recipe."""
     from repatient import mixing
 
@@ -100,31 +100,31 @@ def _in_turn(workshop: Workshop, rivals: tuple[str, ...], settings: Mapping[str,
     for number, rival in zip([numbers] if isinstance(numbers, int) else numbers, cycle(rivals), strict=False):
         turns += [
             getattr(mixing, RIVALS[rival])(),
-            recipe_mix(workshop, {**settings, "n_components": int(number)}),
+            recipe_mix(fitted, {**settings, "n_components": int(number)}),
         ]
     return mixing.Alternating(*turns)
 
 
-def _real_patients(workshop: Workshop, method: str) -> NDArray[np.int64]:
+def _real_patients(fitted: FittedFold, method: str) -> NDArray[np.int64]:
     """Training patients, with the real ones of the missing class from elsewhere or from the cohort itself."""
-    added = {"none": workshop.fold.train[:0], "external": workshop.external_patients, "full": workshop.fold.withheld}
-    return np.concatenate([workshop.fold.train, added[method]])
+    added = {"none": fitted.fold.train[:0], "external": fitted.external_patients, "full": fitted.fold.withheld}
+    return np.concatenate([fitted.fold.train, added[method]])
 
 
-def _generated(workshop: Workshop, method: str, settings: Mapping[str, Any]) -> Any:
+def _generated(fitted: FittedFold, method: str, settings: Mapping[str, Any]) -> Any:
     """A fixed set of generated patients with their classes."""
     of_mix = {name: value for name, value in settings.items() if name not in _SELECTION}
-    bags, y = draw_fixed(workshop, recipe_mix(workshop, of_mix), settings.get("n_generated"))
+    bags, y = draw_fixed(fitted, recipe_mix(fitted, of_mix), settings.get("n_generated"))
     keep = "random" if method == "random_selection" else settings.get("select", "all")
-    return select(workshop, bags, y, keep=keep, fraction=settings.get("fraction", 0.5))
+    return select(fitted, bags, y, keep=keep, fraction=settings.get("fraction", 0.5))
 
 
-def _size_only(workshop: Workshop) -> NDArray[np.float64]:
+def _size_only(fitted: FittedFold) -> NDArray[np.float64]:
     """Logistic regression on the logarithm of the number of cells."""
-    patients = np.concatenate([workshop.fold.train, workshop.external_patients])
-    sizes = np.log(workshop.bags.sizes)[:, None]
+    patients = np.concatenate([fitted.fold.train, fitted.external_patients])
+    sizes = np.log(fitted.bags.sizes)[:, None]
     sizes -= sizes[patients].mean()
-    model = LogisticRegression(class_weight="balanced").fit(sizes[patients], workshop.cohort.y[patients])
-    probabilities = np.zeros((len(workshop.fold.test), workshop.n_classes))
-    probabilities[:, model.classes_] = model.predict_proba(sizes[workshop.fold.test])
+    model = LogisticRegression(class_weight="balanced").fit(sizes[patients], fitted.cohort.y[patients])
+    probabilities = np.zeros((len(fitted.fold.test), fitted.n_classes))
+    probabilities[:, model.classes_] = model.predict_proba(sizes[fitted.fold.test])
     return probabilities

@@ -8,6 +8,7 @@ import pandas as pd
 from anndata import AnnData
 
 from repatient import _store
+from repatient._checks import check_integer, listed
 from repatient._docs import shared_docs
 from repatient.get._assemble import assemble_both, check_single_modality, write_both
 from repatient.get._decode import read_decoder
@@ -128,7 +129,7 @@ def augmented(
     _store.check_data(data)
     cells = draws(data, generated_key, selected)
     check_modality_keys(data, cells.params)
-    _store.check_integer(chunk_size, "chunk_size", minimum=1)
+    check_integer(chunk_size, "chunk_size", minimum=1)
     path = None if to is None else check_target(to, getattr(data, "filename", None))
     if path is None and cells.points is None and not decode and model is None:
         return _copied(data, cells, generated_key)
@@ -156,7 +157,7 @@ def _copied(data: AnnData | MuData, cells: DrawnCells, key: str) -> AnnData | Mu
     if not isinstance(data, AnnData) and not data.var_names.is_unique:
         twice = sorted(set(data.var_names[data.var_names.duplicated()]))
         msg = (
-            f"`data`: variables of the same name, {_store.listed(twice[:5])}, would be joined into one; give each a name "
+            f"`data`: variables of the same name, {listed(twice[:5])}, would be joined into one; give each a name "
             "of its own, for instance by `data.var_names_make_unique()`."
         )
         raise ValueError(msg)

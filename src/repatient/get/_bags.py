@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from repatient import _store
+from repatient._checks import check_option, listed
 from repatient._docs import shared_docs
 from repatient.get._patient_table import kept_patients
 
@@ -92,7 +93,7 @@ def bags(
             _, losses = model.compute_loss(batch["Y"], batch["X"], batch["mask"])
     """
     _store.check_data(data)
-    _store.check_option(outcome, "outcome", ("class", "continuous"))
+    check_option(outcome, "outcome", ("class", "continuous"))
     mask = _store.read_mask(data, mask_obs)
     if outcome == "continuous" and label_key is not None:
         patients = _store.read_valued_patients(data, patient_key, label_key, donor_key, mask)
@@ -195,6 +196,6 @@ def _check_classes(classes: Any, every: list[str]) -> list[str]:
     names = list(dict.fromkeys(str(name) for name in classes))
     unknown = [name for name in every if name not in names]
     if unknown:
-        msg = f"`classes`: there are patients of {_store.listed(unknown)}, which are not among {_store.listed(names)}."
+        msg = f"`classes`: there are patients of {listed(unknown)}, which are not among {listed(names)}."
         raise ValueError(msg)
     return names

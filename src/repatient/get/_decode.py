@@ -12,6 +12,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from repatient import _store
+from repatient._checks import check_integer
 from repatient.get._decode_model import CodedModel, read_model
 from repatient.get._materialise import obs_frame
 from repatient.get._rows import Rows
@@ -150,7 +151,7 @@ def read_decoder(
             msg = "`model` serves to decode the generated cells; pass `decode=True`, too."
             raise ValueError(msg)
         return None
-    seed = _store.check_integer(random_state, "random_state", minimum=0)
+    seed = check_integer(random_state, "random_state", minimum=0)
     coded = read_model(model, data)
     use_rep = str(cells.params["use_rep"])
     embedding, _ = _store.read_embedding(data, use_rep)

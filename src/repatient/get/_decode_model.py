@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from repatient import _store
+from repatient._checks import check_option, listed
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -60,22 +60,22 @@ class CodedModel:
             if self.batch_key is None:
                 msg = f"`batch`: the model was set up without batches, so that there is no {batch!r}."
                 raise ValueError(msg)
-            _store.check_option(str(batch), "batch", names)
+            check_option(str(batch), "batch", names)
             return np.full(len(obs), names.index(str(batch)))
         if self.batch_key is None:
             return np.zeros(len(obs), dtype=np.int64)
         if self.batch_key not in obs:
             msg = (
                 f"`batch`: the model reads batches from `obs[{self.batch_key!r}]`, which is not there; name one of "
-                f"{_store.listed(names)} for all cells."
+                f"{listed(names)} for all cells."
             )
             raise KeyError(msg)
         column = obs[self.batch_key].astype(str)
         codes = pd.Index(names).get_indexer(column)
         if (codes < 0).any():
             msg = (
-                f"`batch`: the model does not know the batches {_store.listed(column[codes < 0].unique())}, only "
-                f"{_store.listed(names)}; name one of these for all cells."
+                f"`batch`: the model does not know the batches {listed(column[codes < 0].unique())}, only "
+                f"{listed(names)}; name one of these for all cells."
             )
             raise ValueError(msg)
         return codes.astype(np.int64)
@@ -106,7 +106,7 @@ def read_model(model: Any, data: AnnData) -> CodedModel:
     registry = model.adata_manager.data_registry
     layer = str(registry["X"]["attr_key"]) if registry["X"]["attr_name"] == "layers" else None
     if layer is not None and layer not in data.layers:
-        msg = f"`model` reads counts from `layers[{layer!r}]`, which is not there; there are {_store.listed(data.layers)}."
+        msg = f"`model` reads counts from `layers[{layer!r}]`, which is not there; there are {listed(data.layers)}."
         raise KeyError(msg)
     if layer is None and data.X is None:
         msg = "`model` reads counts from `X`, and `data` has none."
@@ -156,8 +156,8 @@ def _columns(model: Any, data: AnnData) -> NDArray[np.int64]:
     absent = genes.difference(data.var_names.astype(str))
     if len(unknown) or len(absent):
         msg = (
-            f"`model` has other genes than `data`: {len(unknown)} of `data` are unknown to it, {_store.listed(unknown, 3)}, "
-            f"and {len(absent)} of its own are missing, {_store.listed(absent, 3)}. Take the genes of the model, "
+            f"`model` has other genes than `data`: {len(unknown)} of `data` are unknown to it, {listed(unknown, 3)}, "
+            f"and {len(absent)} of its own are missing, {listed(absent, 3)}. Take the genes of the model, "
             "`data[:, model.get_var_names()]`."
         )
         raise ValueError(msg)

@@ -12,6 +12,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from repatient import _store
+from repatient._checks import listed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,7 +82,7 @@ def check_modality_keys(data: AnnData | MuData, params: dict[str, Any]) -> None:
     """Refuse columns that only a modality has: the generated patients' names need a column of their own to go to."""
     for argument in ("patient_key", "label_key"):
         if params[argument] not in data.obs:
-            msg = f"`{argument}`: no column {params[argument]!r} in `obs`; there are {_store.listed(data.obs.columns, 40)}."
+            msg = f"`{argument}`: no column {params[argument]!r} in `obs`; there are {listed(data.obs.columns, 40)}."
             raise KeyError(msg)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from repatient import _store
+from repatient._checks import listed
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -57,7 +58,7 @@ def constant_columns(
         if not varies.any():
             found[name] = _plain(column.iloc[order[starts]])
         elif named is not None:
-            who = _store.listed(patients.names[varies])
+            who = listed(patients.names[varies])
             msg = f"`covariates`: {name!r} has several values within {int(varies.sum())} patients: {who}."
             raise ValueError(msg)
     return found
@@ -121,9 +122,7 @@ def append_generated(real: pd.DataFrame, generated: pd.DataFrame, keys: Mapping[
     """
     names = generated.index.astype(str)
     if len(both := real.index.intersection(names)):
-        msg = (
-            f"`generated_key`: generated patients are called as real ones: {_store.listed(both)}. Generate them again."
-        )
+        msg = f"`generated_key`: generated patients are called as real ones: {listed(both)}. Generate them again."
         raise ValueError(msg)
     labels = generated["label"]
     # Values that recipes were conditioned on stay numbers.

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from repatient import _store
+from repatient._checks import check_integer, check_number
 from repatient._docs import shared_docs
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ def recipes(
         If ``interval`` is no share, or the recipes were edited into what is none.
     """
     _store.check_data(data)
-    _store.check_share(interval, "interval")
-    rng = np.random.default_rng(_store.check_integer(random_state, "random_state", minimum=0))
+    check_number(interval, "interval", above=0, maximum=1)
+    rng = np.random.default_rng(check_integer(random_state, "random_state", minimum=0))
     entry = _store.uns_entry(data, recipes_key, "recipes_key", "recipes")
     fitted, origin = _store.read_recipes_entry(entry, recipes_key)
     tables = []

@@ -11,7 +11,7 @@ import anndata as ad
 import h5py
 import zarr
 
-from repatient._atomic import replace_when_whole
+from repatient._files._atomic import replace_when_whole
 from repatient._progress import progress_bar
 from repatient.get._elements import GATHERED_BLOCKS
 from repatient.get._write_matrices import DenseWriter, SparseWriter

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from repatient import _store
-from repatient._atomic import replace_when_whole
 from repatient._docs import shared_docs
+from repatient._files._atomic import replace_when_whole
 from repatient.recipe import proportions
 
 if TYPE_CHECKING:

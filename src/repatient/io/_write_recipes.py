@@ -9,8 +9,8 @@ import pandas as pd
 from anndata.io import write_elem
 
 from repatient import _store
-from repatient._atomic import replace_when_whole
 from repatient._docs import shared_docs
+from repatient._files._atomic import replace_when_whole
 from repatient.io._content import check_content
 from repatient.io._format import COHORT, FORMAT, GMM_PARTS, RECIPES_PARTS, VERSION
 from repatient.io._seal import BLOCK_SIZE, seal

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.preprocessing import StandardScaler
 
 from repatient._device import find_device
-from repatient._scratch import blocks, filled, is_in_file
+from repatient._files._scratch import blocks, filled, is_in_file
 from repatient.mil._bags import Bags, used_rows
 
 if TYPE_CHECKING:

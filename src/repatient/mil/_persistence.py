@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from repatient._device import find_device
-from repatient._model_folder import CLASSIFIER as FOLDER
-from repatient._model_folder import UNFITTING, with_nan, without_nan
+from repatient._files._model_folder import CLASSIFIER as FOLDER
+from repatient._files._model_folder import UNFITTING, with_nan, without_nan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

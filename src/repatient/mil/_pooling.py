@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from repatient._scratch import filled, is_in_file
+from repatient._files._scratch import filled, is_in_file
 from repatient.mil._bags import used_rows
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from repatient._checks import check_number
 from repatient.mixing._arrangement import draw, soft, unite
 from repatient.mixing._bound import BoundSampler
-from repatient.mixing._checks import check_positive
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +35,7 @@ class InsMix:
     alpha: float = 1.0
 
     def __post_init__(self) -> None:
-        check_positive(self.alpha, "alpha")
+        check_number(self.alpha, "alpha", above=0)
 
     def bind(self, bags: Bags, y: NDArray[np.int64], classes: NDArray[Any], groups: NDArray[Any]) -> Sampler:
         """Prepare for one training, see :class:`repatient.mil.Augmenter`."""

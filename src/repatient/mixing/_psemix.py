@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from repatient._checks import check_integer, check_number
 from repatient.mixing._arrangement import bag_of_entries, keep, soft, unite
 from repatient.mixing._bound import BoundSampler
-from repatient.mixing._checks import check_count, check_positive, check_share
 from repatient.mixing._phenotypes import phenotypes
 
 if TYPE_CHECKING:
@@ -57,11 +57,11 @@ class PseMix:
     n_iterations: int = 8
 
     def __post_init__(self) -> None:
-        check_count(self.n_pseudo_bags, "n_pseudo_bags")
-        check_count(self.n_phenotypes, "n_phenotypes")
-        check_share(self.mixing_probability, "mixing_probability")
-        check_positive(self.alpha, "alpha")
-        check_count(self.n_iterations, "n_iterations", minimum=0)
+        check_integer(self.n_pseudo_bags, "n_pseudo_bags")
+        check_integer(self.n_phenotypes, "n_phenotypes")
+        check_number(self.mixing_probability, "mixing_probability", minimum=0, maximum=1)
+        check_number(self.alpha, "alpha", above=0)
+        check_integer(self.n_iterations, "n_iterations", minimum=0)
 
     def bind(self, bags: Bags, y: NDArray[np.int64], classes: NDArray[Any], groups: NDArray[Any]) -> Sampler:
         """Prepare for one training, see :class:`repatient.mil.Augmenter`."""

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from repatient._checks import check_integer, check_number
 from repatient.mil import Bags, Sampler
 from repatient.mixing._arrangement import bag_of_entries, bags_of_classes, blend, head, shuffle, soft
 from repatient.mixing._bound import BoundSampler
-from repatient.mixing._checks import check_count, check_positive
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,9 +45,9 @@ class RankMix:
     warm_up: int = 0
 
     def __post_init__(self) -> None:
-        check_positive(self.alpha, "alpha")
-        check_positive(self.beta, "beta")
-        check_count(self.warm_up, "warm_up", minimum=0)
+        check_number(self.alpha, "alpha", above=0)
+        check_number(self.beta, "beta", above=0)
+        check_integer(self.warm_up, "warm_up", minimum=0)
 
     def bind(self, bags: Bags, y: NDArray[np.int64], classes: NDArray[Any], groups: NDArray[Any]) -> Sampler:
         """Prepare for one training, see :class:`repatient.mil.Augmenter`."""

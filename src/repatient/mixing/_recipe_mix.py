@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from repatient.mixing._checks import check_count, check_option, check_positive, check_share
+from repatient._checks import check_integer, check_number, check_option
 from repatient.mixing._generator import PatientGenerator
 from repatient.mixing._recipe_sampler import RecipeSampler
 from repatient.recipe import KINDS, Recipes, fit_recipes
@@ -81,24 +81,24 @@ class RecipeMix:
             msg = f"`components` is one integer a row of X, not {components.dtype} of shape {components.shape}."
             raise ValueError(msg)
         if self.n_components is not None:
-            check_count(self.n_components, "n_components", minimum=2)
+            check_integer(self.n_components, "n_components", minimum=2)
         if self.share is not None:
-            check_share(self.share, "share")
+            check_number(self.share, "share", minimum=0, maximum=1)
         check_option(self.kind, "kind", KINDS)
         if self.shrinkage != 0:
-            check_positive(self.shrinkage, "shrinkage")
+            check_number(self.shrinkage, "shrinkage", above=0)
         if self.recipes is not None and not isinstance(self.recipes, Recipes):
             msg = f"`recipes` is a repatient.recipe.Recipes or None, not {type(self.recipes).__name__}."
             raise TypeError(msg)
         check_option(self.pool, "pool", POOLS)
         if self.n_donors is not None:
-            check_count(self.n_donors, "n_donors")
+            check_integer(self.n_donors, "n_donors")
         if not isinstance(self.donor_effects, bool):
-            check_share(self.donor_effects, "donor_effects")
+            check_number(self.donor_effects, "donor_effects", minimum=0, maximum=1)
         if self.donor_effects and self.n_donors is not None:
             msg = "`donor_effects` draws from all donors by weights; it cannot be joined with `n_donors`."
             raise ValueError(msg)
-        check_share(self.label_mixing, "label_mixing")
+        check_number(self.label_mixing, "label_mixing", minimum=0, maximum=1)
         if self.label_mixing > 0 and self.pool == "same":
             msg = (
                 "`label_mixing` needs `pool='all'`: a patient between two classes has no class to draw its cells from."

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from repatient._checks import check_integer, check_number, check_option
 from repatient.mil import Bags, Sampler
 from repatient.mixing._arrangement import bag_of_entries, bags_of_classes
 from repatient.mixing._bound import BoundSampler
-from repatient.mixing._checks import check_count, check_option, check_share
 from repatient.mixing._prototypes import Prototypes, reduce
 
 if TYPE_CHECKING:
@@ -66,9 +66,9 @@ class ReMix:
 
     def __post_init__(self) -> None:
         check_option(self.mode, "mode", MODES)
-        check_count(self.n_prototypes, "n_prototypes")
-        check_share(self.rate, "rate")
-        check_count(self.random_state, "random_state", minimum=0)
+        check_integer(self.n_prototypes, "n_prototypes")
+        check_number(self.rate, "rate", minimum=0, maximum=1)
+        check_integer(self.random_state, "random_state", minimum=0)
 
     def bind(self, bags: Bags, y: NDArray[np.int64], classes: NDArray[Any], groups: NDArray[Any]) -> Sampler:
         """Prepare for one training, see :class:`repatient.mil.Augmenter`."""

@@ -85,7 +85,7 @@ class Expectation:
 
 
 @dataclass
-class Course:
+class EMTrace:
     """The course of one run of EM; ``log_likelihood`` is that of the parameters, where a pass has told it."""
 
     parameters: Parameters
@@ -171,9 +171,9 @@ def run_em(
     parameters: Parameters,
     settings: Settings,
     progress: Any = None,
-) -> Course:
+) -> EMTrace:
     """Alternate both steps until a pass gains less than the tolerance in mean log-likelihood."""
-    course = Course(parameters, settings.reg_covar)
+    course = EMTrace(parameters, settings.reg_covar)
     reseeds = np.zeros(len(parameters.weights), dtype=int)
     just_reseeded = False
     for iteration in range(1, settings.max_iter + 1):
@@ -259,7 +259,7 @@ def _least_likely(one: NDArray[np.float64], other: NDArray[np.float64], n_wanted
 
 
 def _reseed(
-    sample: Sample, feature_map: FeatureMap, coefficients: Coefficients, course: Course, empty: NDArray[np.intp]
+    sample: Sample, feature_map: FeatureMap, coefficients: Coefficients, course: EMTrace, empty: NDArray[np.intp]
 ) -> Parameters:
     """Empty components moved to the least likely rows, with the covariance of all rows and an average weight."""
     parameters = course.parameters

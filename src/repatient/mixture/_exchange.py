@@ -16,7 +16,7 @@ from repatient.mixture._em import Sample, Settings, SingularCovarianceError, run
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from repatient.mixture._em import Course
+    from repatient.mixture._em import EMTrace
     from repatient.mixture._features import FeatureMap
     from repatient.mixture._parameters import Parameters
 
@@ -74,7 +74,9 @@ def exchange_components(part: Sample, feature_map: FeatureMap, start: Parameters
     return best.parameters
 
 
-def _after_exchange(part: Sample, z: Float, feature_map: FeatureMap, current: Course, brief: Settings) -> Course | None:
+def _after_exchange(
+    part: Sample, z: Float, feature_map: FeatureMap, current: EMTrace, brief: Settings
+) -> EMTrace | None:
     """EM from the first exchange that gains enough, the most promising one tried first; None where there is none.
 
     The first is tried whatever it promises, since EM gains more than the assignment of the rows tells.

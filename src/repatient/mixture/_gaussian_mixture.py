@@ -13,7 +13,7 @@ from repatient._progress import progress_bar
 from repatient.mixture._chunks import as_rows, compute_dtype, read_small
 from repatient.mixture._density import MixtureDensity
 from repatient.mixture._devices import torch_device
-from repatient.mixture._em import Course, Sample, Settings, remaining_gain, run_em
+from repatient.mixture._em import EMTrace, Sample, Settings, remaining_gain, run_em
 from repatient.mixture._features import FEATURE_MAPS
 from repatient.mixture._parameters import Parameters, check_covariance_type, check_size, checked_parameters
 from repatient.mixture._seeding import seed_parameters
@@ -234,7 +234,7 @@ class GaussianMixture(MixtureDensity):
         """Fit the mixture and return the most probable component of every row."""
         return self.fit(X).predict(X)
 
-    def _run(self, rows: Any) -> tuple[Course, Whitening]:
+    def _run(self, rows: Any) -> tuple[EMTrace, Whitening]:
         """Start, then iterate over all rows."""
         moments = moments_of_rows(rows)
         diagonal = self.covariance_type == "diag"

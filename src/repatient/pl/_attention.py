@@ -8,6 +8,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from repatient import _store
+from repatient._checks import listed
 from repatient._docs import shared_docs
 from repatient.pl._axes import CONTEXT, SMALL, in_percent, new_figure, open_frame, verbatim
 from repatient.pl._basis import read_basis
@@ -110,7 +111,7 @@ def _cells_of(data: AnnData | MuData, patient: str, entry: dict[str, Any]) -> np
     names = entry["predictions"].index
     inside = cells_with(data, entry["params"]["patient_key"], patient, "mil_key")
     if patient not in names or not inside.any():
-        msg = f"`patient`: the classifier has not seen {patient!r}; there are {_store.listed(names)}."
+        msg = f"`patient`: the classifier has not seen {patient!r}; there are {listed(names)}."
         raise KeyError(msg)
     return inside
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from repatient import _store
+from repatient._checks import check_option, listed
 from repatient._docs import shared_docs
 from repatient.pl._audit_dots import PANELS, draw_measures
 from repatient.pl._audit_map import draw_patients
@@ -72,10 +73,10 @@ def audit(
         If an argument is of a wrong type.
     """
     _store.check_data(data)
-    _store.check_option(kind, "kind", _KINDS)
+    check_option(kind, "kind", _KINDS)
     check_axes(ax)
     if kind == "all" and ax is not None:
-        msg = f"`ax`: kind='all' draws on five axes of its own; give one of the kinds {_store.listed(_KINDS[1:])} to draw on `ax`."
+        msg = f"`ax`: kind='all' draws on five axes of its own; give one of the kinds {listed(_KINDS[1:])} to draw on `ax`."
         raise ValueError(msg)
     entry = _store.uns_entry(data, audit_key, "audit_key", "audit")
     classes = [str(name) for name in entry["patients"]["label"].cat.categories]

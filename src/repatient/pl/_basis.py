@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from mudata import MuData
 
 from repatient import _store
+from repatient._checks import listed
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -36,8 +37,8 @@ def _resolve(data: AnnData | MuData, basis: Any) -> str:
             if name in available:
                 return name
         msg = (
-            f"`basis`: there is none of {_store.listed(_DEFAULTS)} to default to; name one of "
-            f"{_store.listed(available, 40)}, or make a map with `scanpy.tl.umap`."
+            f"`basis`: there is none of {listed(_DEFAULTS)} to default to; name one of "
+            f"{listed(available, 40)}, or make a map with `scanpy.tl.umap`."
         )
         raise KeyError(msg)
     if not isinstance(basis, str):
@@ -47,7 +48,7 @@ def _resolve(data: AnnData | MuData, basis: Any) -> str:
     for name in (basis, f"{modality}{colon}X_{key}"):
         if name in available:
             return name
-    msg = f"`basis`: no embedding {basis!r} of two or more dimensions; there are {_store.listed(available, 40)}."
+    msg = f"`basis`: no embedding {basis!r} of two or more dimensions; there are {listed(available, 40)}."
     raise KeyError(msg)
 
 

@@ -13,6 +13,7 @@ from matplotlib.colors import is_color_like, to_hex
 from mudata import MuData
 
 from repatient import _store
+from repatient._checks import listed
 from repatient.pl._palette import CLASS_COLOURS, COMPONENT_START, distinct_colours
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _from_palette(palette: Any, names: list[str]) -> list[str]:
     if isinstance(palette, Mapping):
         missing = [name for name in names if name not in palette]
         if missing:
-            msg = f"`palette` has no colour for {_store.listed(missing)}."
+            msg = f"`palette` has no colour for {listed(missing)}."
             raise ValueError(msg)
         values = [palette[name] for name in names]
     elif isinstance(palette, Iterable):
@@ -111,11 +112,11 @@ def _from_palette(palette: Any, names: list[str]) -> list[str]:
         msg = f"`palette` is a list of colours, a dictionary or the name of a colormap, not {palette!r}."
         raise TypeError(msg)
     if len(values) < len(names):
-        msg = f"`palette` has {len(values)} colours; {len(names)} are needed, for {_store.listed(names)}."
+        msg = f"`palette` has {len(values)} colours; {len(names)} are needed, for {listed(names)}."
         raise ValueError(msg)
     wrong = [value for value in values if not is_color_like(value)]
     if wrong:
-        msg = f"`palette`: {_store.listed(wrong)} are not colours that matplotlib knows."
+        msg = f"`palette`: {listed(wrong)} are not colours that matplotlib knows."
         raise ValueError(msg)
     return [to_hex(value) for value in values]
 

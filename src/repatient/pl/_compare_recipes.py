@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
 from repatient import _store
+from repatient._checks import check_option, listed
 from repatient._docs import shared_docs
 from repatient.pl._axes import SMALL, check_axes, in_percent, new_figure, open_frame, verbatim
 from repatient.pl._colours import component_colours
@@ -82,14 +83,16 @@ def compare_recipes(
         too short.
     """
     _store.check_data(data)
-    _store.check_option(effect, "effect", list(_EFFECTS))
-    _store.check_option(order, "order", _ORDERS)
+    check_option(effect, "effect", list(_EFFECTS))
+    check_option(order, "order", _ORDERS)
     check_axes(ax)
     entry = _store.uns_entry(data, comparison_key, "comparison_key", "compare_recipes")
     results, params = entry["results"], entry["params"]
     drawn = _check_classes(classes, list(dict.fromkeys(results["class"].astype(str))))
     if ax is not None and len(drawn) > 1:
-        msg = f"`ax`: {len(drawn)} classes take a panel each; name one of {_store.listed(drawn)} in `classes`, or pass no `ax`."
+        msg = (
+            f"`ax`: {len(drawn)} classes take a panel each; name one of {listed(drawn)} in `classes`, or pass no `ax`."
+        )
         raise ValueError(msg)
     tables = [results[results["class"].astype(str) == name].set_index("component") for name in drawn]
     rows = _rows(tables, effect, order, significant_only=significant_only)
@@ -123,8 +126,8 @@ def _check_classes(classes: Any, every: list[str]) -> list[str]:
     names = list(dict.fromkeys(str(name) for name in classes))
     unknown = [name for name in names if name not in every]
     if unknown or not names:
-        what = f"there is no comparison of {_store.listed(unknown)}" if unknown else "it is empty"
-        msg = f"`classes`: {what}; compared were {_store.listed(every)}."
+        what = f"there is no comparison of {listed(unknown)}" if unknown else "it is empty"
+        msg = f"`classes`: {what}; compared were {listed(every)}."
         raise ValueError(msg)
     return names
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repatient import _store
+from repatient._checks import listed
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -47,7 +48,7 @@ def cell_weights(
     patients = _store.read_classed_patients(data, params)
     msg = (
         f"`density`: {name!r} is no class, patient or generated patient. Classes are "
-        f"{_store.listed(patients.classes)}, patients {_store.listed(patients.names, 6)}, generated patients "
-        f"{_store.listed(generated, 6)}."
+        f"{listed(patients.classes)}, patients {listed(patients.names, 6)}, generated patients "
+        f"{listed(generated, 6)}."
     )
     raise KeyError(msg)

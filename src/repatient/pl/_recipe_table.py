@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repatient import _store, get
+from repatient import get
+from repatient._checks import check_option, listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,8 +97,8 @@ def _check_classes(classes: Any, every_class: list[str]) -> list[str]:
     names = list(dict.fromkeys(str(name) for name in classes))
     unknown = [name for name in names if name not in every_class]
     if unknown or not names:
-        what = f"there is no recipe of {_store.listed(unknown)}" if unknown else "it is empty"
-        msg = f"`classes`: {what}; there are recipes of {_store.listed(every_class)}."
+        what = f"there is no recipe of {listed(unknown)}" if unknown else "it is empty"
+        msg = f"`classes`: {what}; there are recipes of {listed(every_class)}."
         raise ValueError(msg)
     return names
 
@@ -106,7 +107,7 @@ def _ordered(mean: pd.DataFrame, order: Any) -> list[str]:
     """Components by number, by share, by how much more the last class has than the first, or as listed."""
     every = list(mean.columns)
     if isinstance(order, str):
-        _store.check_option(order, "order", ORDERS)
+        check_option(order, "order", ORDERS)
         if order == "number":
             return every
         # The shares of a fitted recipe are above 0; those of an edited one need not be.
@@ -114,12 +115,12 @@ def _ordered(mean: pd.DataFrame, order: Any) -> list[str]:
         values = mean.mean() if order == "share" else np.log(shares.iloc[0] / shares.iloc[-1])
         return list(values.sort_values(ascending=False, kind="stable").index)
     if not isinstance(order, Iterable):
-        msg = f"`order` is one of {_store.listed(ORDERS)} or a list of components, not {order!r}."
+        msg = f"`order` is one of {listed(ORDERS)} or a list of components, not {order!r}."
         raise TypeError(msg)
     names = list(dict.fromkeys(str(name) for name in order))
     unknown = [name for name in names if name not in every]
     if unknown or not names:
-        what = f"there are no components {_store.listed(unknown)}" if unknown else "it is empty"
-        msg = f"`order`: {what}; components are '0' to '{len(every) - 1}', and orders {_store.listed(ORDERS)}."
+        what = f"there are no components {listed(unknown)}" if unknown else "it is empty"
+        msg = f"`order`: {what}; components are '0' to '{len(every) - 1}', and orders {listed(ORDERS)}."
         raise ValueError(msg)
     return names

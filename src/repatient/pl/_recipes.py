@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 
 from repatient import _store
+from repatient._checks import check_option
 from repatient._docs import shared_docs
 from repatient.pl._axes import axes_or_new, check_axes
 from repatient.pl._colours import class_colours, component_colours
@@ -82,7 +83,7 @@ def recipes(
     TypeError
         If an argument is of a wrong type.
     """
-    _store.check_option(kind, "kind", _KINDS)
+    check_option(kind, "kind", _KINDS)
     check_axes(ax)
     table = read_recipe_table(data, recipes_key, classes=classes, order=order, interval=interval)
     colormap = _colormap(kind, palette)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repatient import _store
+from repatient._checks import check_integer, check_option
 from repatient._docs import shared_docs
 from repatient.pl._axes import new_figure
 from repatient.pl._views_bars import draw_errors, draw_groups_fidelity
@@ -84,8 +85,8 @@ def views(
     TypeError
         If an argument is of a wrong type.
     """
-    _store.check_option(metric, "metric", METRICS)
-    _store.check_integer(n_examples, "n_examples", minimum=1)
+    check_option(metric, "metric", METRICS)
+    check_integer(n_examples, "n_examples", minimum=1)
     pair = read_views(data, (source, target), target_data, (source_rep, target_rep), synthetic_key, translator)
     rng = np.random.default_rng(random_state)
     rows = np.sort(rng.permutation(len(pair.source))[:n_examples])

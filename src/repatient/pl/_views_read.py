@@ -10,6 +10,7 @@ from mudata import MuData
 from sklearn.neighbors import NearestNeighbors
 
 from repatient import _store
+from repatient._checks import listed
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -106,7 +107,7 @@ def _modalities(data: AnnData | MuData, names: tuple[str, str], target_data: Ann
         return data, target_data
     for name, argument in zip(names, ("source", "target"), strict=True):
         if name not in data.mod:
-            msg = f"`{argument}`: no modality {name!r}; there are {_store.listed(data.mod)}."
+            msg = f"`{argument}`: no modality {name!r}; there are {listed(data.mod)}."
             raise KeyError(msg)
     return data.mod[names[0]], data.mod[names[1]]
 
@@ -115,6 +116,6 @@ def _rows(adata: AnnData, use_rep: str | None, argument: str) -> np.ndarray:
     name = "X" if use_rep is None else use_rep
     values = adata.X if name == "X" and "X" not in adata.obsm else adata.obsm.get(name)
     if values is None:
-        msg = f"`{argument}`: no view {name!r}; there are {_store.listed(adata.obsm, 40)}."
+        msg = f"`{argument}`: no view {name!r}; there are {listed(adata.obsm, 40)}."
         raise KeyError(msg)
     return np.asarray(values.toarray() if hasattr(values, "toarray") else values)

@@ -9,18 +9,18 @@ import numpy as np
 from repatient.sampling._distinct import draw_distinct
 
 if TYPE_CHECKING:
-    from repatient.sampling._words import PatientWords
+    from repatient.sampling._streams import PatientStreams
 
 _CANDIDATES = 32
 
 
-def choose_donors(counts: np.ndarray, available: np.ndarray, n_donors: int, words: PatientWords) -> np.ndarray:
+def choose_donors(counts: np.ndarray, available: np.ndarray, n_donors: int, words: PatientStreams) -> np.ndarray:
     """Random donors of each patient, those of several random sets that can give most of its cells.
 
     Parameters
     ----------
     counts
-        Cells asked of each component, (patients, K).
+        Cells requested of each component, (patients, K).
     available
         Cells of each component and donor, (K, donors).
     n_donors
@@ -33,32 +33,32 @@ def choose_donors(counts: np.ndarray, available: np.ndarray, n_donors: int, word
     Donor indices in rising order, (patients, n_donors).
     """
     donors = np.flatnonzero(available.sum(axis=0))
-    asked = counts.sum(axis=1)
+    requested = counts.sum(axis=1)
     best = np.zeros((len(counts), n_donors), dtype=np.intp)
     best_covered = np.full(len(counts), -1)
     for _ in range(_CANDIDATES):
         # A patient that has what it needs takes no more words, so that it does not depend on the others.
-        incomplete = best_covered < asked
+        incomplete = best_covered < requested
         keys = words.take(np.where(incomplete, len(donors), 0)).reshape(-1, len(donors))
         chosen = donors[np.argpartition(keys, n_donors - 1, axis=1)[:, :n_donors]]
         covered = (counts[incomplete] * (available.T[chosen].sum(axis=1) > 0)).sum(axis=1)
         better = covered > best_covered[incomplete]
         improved = np.flatnonzero(incomplete)[better]
         best[improved], best_covered[improved] = chosen[better], covered[better]
-        if (best_covered >= asked).all():
+        if (best_covered >= requested).all():
             break
     return np.sort(best, axis=1)
 
 
 def allocate(
-    counts: np.ndarray, available: np.ndarray, cap: np.ndarray, words: PatientWords
+    counts: np.ndarray, available: np.ndarray, cap: np.ndarray, words: PatientStreams
 ) -> tuple[np.ndarray, np.ndarray]:
     """Share the cells of each patient out over its donors.
 
     Parameters
     ----------
     counts
-        Cells asked of each component, (patients, K).
+        Cells requested of each component, (patients, K).
     available
         Cells that each donor of each patient has of each component, (patients, K, donors).
     cap
@@ -70,7 +70,7 @@ def allocate(
     Returns
     -------
     Cells of each patient, component and donor, and the cells (patients, K) that the donors could not give
-    of the component asked and that other components gave instead.
+    of the component requested and that other components gave instead.
     """
     patients = np.arange(len(counts))
     result = np.zeros(available.shape, dtype=np.int64)
@@ -93,7 +93,7 @@ def allocate(
     return result, moved
 
 
-def _split(wanted: np.ndarray, available: np.ndarray, patients: np.ndarray, words: PatientWords) -> np.ndarray:
+def _split(wanted: np.ndarray, available: np.ndarray, patients: np.ndarray, words: PatientStreams) -> np.ndarray:
     """Split ``wanted`` (B, K) over the donors of ``available`` (B, K, D) by drawing that many of their cells.
 
     Without replacement as long as the cells last: whole rounds through all of them first, then the rest.
@@ -112,7 +112,7 @@ def _split(wanted: np.ndarray, available: np.ndarray, patients: np.ndarray, word
     return rounds[..., None] * available + of_donor.reshape(available.shape)
 
 
-def _excess(allocated: np.ndarray, cap: np.ndarray, words: PatientWords) -> np.ndarray:
+def _excess(allocated: np.ndarray, cap: np.ndarray, words: PatientStreams) -> np.ndarray:
     """Cells to take back, at random, from the donors that give a patient more than ``cap`` (B,)."""
     per_donor = allocated.transpose(0, 2, 1)
     over = np.maximum(per_donor.sum(axis=2) - cap[:, None], 0)
@@ -124,7 +124,7 @@ def _excess(allocated: np.ndarray, cap: np.ndarray, words: PatientWords) -> np.n
     return taken.transpose(0, 2, 1)
 
 
-def elsewhere(n_cells: np.ndarray, weights: np.ndarray, words: PatientWords) -> np.ndarray:
+def elsewhere(n_cells: np.ndarray, weights: np.ndarray, words: PatientStreams) -> np.ndarray:
     """Spread cells of each patient (B,) over the components in proportion to ``weights`` (B, K)."""
     n_components = weights.shape[1]
     patients = np.repeat(np.arange(len(n_cells)), n_cells)

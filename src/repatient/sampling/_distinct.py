@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from repatient.sampling._words import PatientWords
+    from repatient.sampling._streams import PatientStreams
 
 MOST_ELEMENTS = 2**32
 # Keys that are sorted together where sets are small: a sort takes several times as long per key from 512 keys on.
@@ -19,7 +19,7 @@ def draw_distinct(
     n_draws: np.ndarray,
     sizes: np.ndarray,
     patients: np.ndarray,
-    words: PatientWords,
+    words: PatientStreams,
     *,
     first: np.ndarray | None = None,
 ) -> np.ndarray:
@@ -63,7 +63,7 @@ def positions_within(lengths: np.ndarray) -> np.ndarray:
 class _Sets:
     """Sets laid end to end, so that one key names both a set and an element."""
 
-    def __init__(self, n_draws: np.ndarray, sizes: np.ndarray, patients: np.ndarray, words: PatientWords) -> None:
+    def __init__(self, n_draws: np.ndarray, sizes: np.ndarray, patients: np.ndarray, words: PatientStreams) -> None:
         self.n_draws = n_draws
         self.ends = np.cumsum(n_draws)
         self.sizes = sizes.astype(np.uint64)

@@ -12,10 +12,10 @@ import numpy as np
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
-from repatient._scratch import blocks, filled, is_in_file
+from repatient._files._scratch import blocks, filled, is_in_file
 
 if TYPE_CHECKING:
-    from repatient.sampling._words import PatientWords
+    from repatient.sampling._streams import PatientStreams
 
 _MOST_AXES = 20
 _CELLS_AN_AXIS = 5
@@ -53,7 +53,7 @@ class DonorEffects:
     bandwidth: float
     variances: np.ndarray
 
-    def choose(self, counts: np.ndarray, words: PatientWords) -> np.ndarray:
+    def choose(self, counts: np.ndarray, words: PatientStreams) -> np.ndarray:
         """Real patient to borrow the offsets of, for each composition (patients, K): one with a composition near it.
 
         Offsets go with compositions, as the components are pieces of one continuum.

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from repatient.sampling._allocation import allocate, choose_donors
 from repatient.sampling._distinct import MOST_ELEMENTS
 from repatient.sampling._pool import Pool
-from repatient.sampling._words import PatientWords, patient_keys
+from repatient.sampling._streams import PatientStreams, patient_keys
 
 _BLOCK = 128
 
@@ -107,7 +107,7 @@ def draw_patients(
     step = min(_BLOCK, MOST_ELEMENTS // max(len(components), 1))
     for first in range(0, len(counts), step):
         block = slice(first, min(first + step, len(counts)))
-        words = PatientWords(keys[block])
+        words = PatientStreams(keys[block])
         rows[indptr[block.start] : indptr[block.stop]], moved[block], repeated[block] = _draw_block(
             counts[block], pool, n_donors, most_per_donor(sizes[block], share), words
         )
@@ -135,7 +135,7 @@ def most_per_donor(sizes: np.ndarray, max_donor_share: float) -> np.ndarray:
 
 
 def _draw_block(
-    counts: np.ndarray, pool: Pool, n_donors: int | None, cap: np.ndarray, words: PatientWords
+    counts: np.ndarray, pool: Pool, n_donors: int | None, cap: np.ndarray, words: PatientStreams
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows of some patients, cells moved and cells repeated (both (patients, K))."""
     if n_donors is None:
@@ -163,14 +163,14 @@ def _check_donors_given(donors: np.ndarray | None, *, structured: bool) -> None:
 
 def check_enough(sizes: np.ndarray, pool: Pool, n_donors: int | None, share: float) -> None:
     """Refuse what no draw can fulfil."""
-    there_are = int((pool.available.sum(axis=0) > 0).sum())
-    if sizes.any() and not there_are:
+    available = int((pool.available.sum(axis=0) > 0).sum())
+    if sizes.any() and not available:
         msg = "`components`: no row is of a component of 0 or more (and has a donor); there is nothing to draw from."
         raise ValueError(msg)
-    if n_donors is not None and not 1 <= n_donors <= there_are:
-        msg = f"`n_donors`: {n_donors} donors were asked for; give a number from 1 to {there_are}, those of the pool."
+    if n_donors is not None and not 1 <= n_donors <= available:
+        msg = f"`n_donors`: {n_donors} donors were asked for; give a number from 1 to {available}, those of the pool."
         raise ValueError(msg)
-    at_disposal = there_are if n_donors is None else n_donors
+    at_disposal = available if n_donors is None else n_donors
     short = sizes > most_per_donor(sizes, share) * at_disposal
     if short.any():
         size = sizes[short][0]

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import ndtri
 from threadpoolctl import threadpool_limits
 
-from repatient.sampling._words import PatientWords, patient_keys
+from repatient.sampling._streams import PatientStreams, patient_keys
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,9 +72,9 @@ def draw_gaussians(
     numbers are those at which the distribution function has uniform values.
     """
     sizes = counts.sum(axis=1)
-    patients, asked = np.nonzero(counts)
-    components = np.repeat(asked, counts[patients, asked]).astype(np.int32)
-    streams = PatientWords(patient_keys(seed, 0, len(counts))).take(sizes)
+    patients, requested = np.nonzero(counts)
+    components = np.repeat(requested, counts[patients, requested]).astype(np.int32)
+    streams = PatientStreams(patient_keys(seed, 0, len(counts))).take(sizes)
     embedding = np.empty((len(components), means.shape[1]), dtype=np.float32)
     order = np.argsort(components, kind="stable")
     ends = np.cumsum(np.bincount(components, minlength=len(means)))
@@ -89,7 +89,7 @@ def draw_gaussians(
 
 def _normals(streams: NDArray[np.uint64], n_dims: int) -> NDArray[np.float64]:
     """Standard normal numbers of each stream, (streams, n_dims)."""
-    words = PatientWords(streams).take(np.full(len(streams), n_dims))
+    words = PatientStreams(streams).take(np.full(len(streams), n_dims))
     # The middles of 2**52 equal parts of the unit interval, of which neither 0 nor 1 is one.
     return ndtri(((words >> np.uint64(12)) + 0.5) * 2.0**-52).reshape(len(streams), n_dims)
 

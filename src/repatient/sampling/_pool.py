@@ -9,7 +9,7 @@ import numpy as np
 from repatient.sampling._distinct import draw_distinct, positions_within
 
 if TYPE_CHECKING:
-    from repatient.sampling._words import PatientWords
+    from repatient.sampling._streams import PatientStreams
 
 _MOST_ROWS = 2**31 - 1
 _CHUNK = 2**15
@@ -55,7 +55,7 @@ class Pool:
         """Cells of each component and donor, (K, donors)."""
         return self.sizes.reshape(-1, self.n_donors)
 
-    def draw(self, groups: np.ndarray, counts: np.ndarray, patients: np.ndarray, words: PatientWords) -> np.ndarray:
+    def draw(self, groups: np.ndarray, counts: np.ndarray, patients: np.ndarray, words: PatientStreams) -> np.ndarray:
         """Draw ``counts`` rows of each of ``groups``, without replacement as long as the group lasts.
 
         A group that is asked for more than it has gives all its rows, as often as that goes, and then some.

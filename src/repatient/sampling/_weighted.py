@@ -12,7 +12,7 @@ from repatient.sampling._distinct import positions_within
 from repatient.sampling._donor_effects import exponential
 from repatient.sampling._draw import Draw, check_enough, most_per_donor
 from repatient.sampling._pool import Pool
-from repatient.sampling._words import PatientWords, patient_keys
+from repatient.sampling._streams import PatientStreams, patient_keys
 
 if TYPE_CHECKING:
     from repatient.sampling._donor_effects import DonorEffects
@@ -102,7 +102,7 @@ def draw_with_effects(
     with threadpool_limits(limits=1):
         for first in range(0, len(counts), step):
             block = slice(first, min(first + step, len(counts)))
-            words = PatientWords(keys[block])
+            words = PatientStreams(keys[block])
             references[block] = effects.choose(counts[block], words)
             race = _Race(pool, of_donor, effects, references[block], strength, words)
             cells, moved[block] = _draw_block(counts[block], race, most_per_donor(sizes[block], share))
@@ -123,7 +123,7 @@ class _Race:
         effects: DonorEffects,
         references: np.ndarray,
         strength: float,
-        words: PatientWords,
+        words: PatientStreams,
     ) -> None:
         self.pool, self.donors, self.words = pool, donors, words
         self._effects, self._references, self._strength = effects, references, strength

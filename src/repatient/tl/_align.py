@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repatient import _store
+from repatient._checks import listed
 from repatient.sampling import Cells, moment_map, quantile_map, transport_map
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from repatient import _store
     from repatient.tl._reference import Counterpart
 
 ALIGNMENTS = ("raw", "moments", "quantiles", "ot")
@@ -27,7 +28,7 @@ def shared_names(
 ) -> list[str]:
     """Classes that both cohorts have, or those of them that were asked for."""
     common = [name for name in ours.classes if name in theirs.classes]
-    have = f"`data` has {_store.listed(ours.classes)} and the reference {_store.listed(theirs.classes)}"
+    have = f"`data` has {listed(ours.classes)} and the reference {listed(theirs.classes)}"
     if shared_classes is not None:
         if isinstance(shared_classes, str):
             msg = f"`shared_classes` is a sequence of class names, not the string {shared_classes!r}."
@@ -35,7 +36,7 @@ def shared_names(
         names = list(dict.fromkeys(str(name) for name in shared_classes))
         missing = [name for name in names if name not in common]
         if missing or not names:
-            msg = f"`shared_classes`: {_store.listed(missing)} are not in both cohorts: {have}."
+            msg = f"`shared_classes`: {listed(missing)} are not in both cohorts: {have}."
             raise ValueError(msg)
         return names
     if not common and align != "raw":

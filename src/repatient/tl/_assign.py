@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repatient import _store
+from repatient._checks import check_integer, check_key, check_option
 from repatient._docs import shared_docs
 from repatient.mixture import GaussianMixture
 from repatient.sampling import AffineMap
@@ -163,10 +164,10 @@ def assign(
     repatient.sampling.mean_shift : That of a recipes file.
     """
     _store.check_data(data, copy=copy)
-    _store.check_key(key_added, "key_added")
-    _store.check_integer(random_state, "random_state", minimum=0)
+    check_key(key_added, "key_added")
+    check_integer(random_state, "random_state", minimum=0)
     how = "raw" if align is None else align
-    _store.check_option(how, "align", ALIGNMENTS)
+    check_option(how, "align", ALIGNMENTS)
     if label_key is not None and patient_key is None:
         msg = "`patient_key` is needed beside `label_key`: a class is one of patients, and they are what is exchanged."
         raise ValueError(msg)

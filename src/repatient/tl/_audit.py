@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repatient import _store
+from repatient._checks import check_integer, check_key
 from repatient._docs import shared_docs
 from repatient.tl._audit_patients import patients_of, pool_is_recorded, read_generated_patients, read_real_patients
 
@@ -125,11 +126,11 @@ def audit(
     from repatient.tl._audit_table import Effort, audit_table
 
     _store.check_data(data, copy=copy)
-    _store.check_key(key_added, "key_added")
+    check_key(key_added, "key_added")
     effort = Effort(
-        _store.check_integer(n_permutations, "n_permutations", minimum=1),
-        _store.check_integer(n_repeats, "n_repeats", minimum=1),
-        _store.check_integer(random_state, "random_state", minimum=0),
+        check_integer(n_permutations, "n_permutations", minimum=1),
+        check_integer(n_repeats, "n_repeats", minimum=1),
+        check_integer(random_state, "random_state", minimum=0),
     )
     mask = _store.read_mask(data, mask_obs)
     drawn = read_generated_patients(data, generated_key, selected)

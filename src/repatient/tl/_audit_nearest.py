@@ -75,8 +75,8 @@ def nearest_cell_ratio(
     if len(np.unique(donors)) < 2:
         msg = f"a nearest cell of another donor needs 2 donors, found {len(np.unique(donors))}"
         raise TooFewPatientsError(msg)
-    asked = rng.choice(len(cells), size=min(len(cells), _MOST_QUERIES), replace=False)
-    between = np.median(_nearest(cells[asked], donors[asked], cells, donors))
+    requested = rng.choice(len(cells), size=min(len(cells), _MOST_QUERIES), replace=False)
+    between = np.median(_nearest(cells[requested], donors[requested], cells, donors))
     drawn = points[rng.choice(len(points), size=min(len(points), _MOST_QUERIES), replace=False)]
     return float(np.median(_nearest(drawn, None, cells, donors)) / between) if between > 0 else np.nan
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from repatient import _store
+from repatient._checks import check_key, listed
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -72,13 +73,13 @@ def _parts(augment: Any) -> list[Any]:
         parts = list(augment) if isinstance(augment, Sequence) else [augment]
     for part in parts:
         if isinstance(part, str) and part not in NAMES:
-            msg = f"`augment` is one of {_store.listed(NAMES)}, several joined by '+', or an augmenter, not {part!r}."
+            msg = f"`augment` is one of {listed(NAMES)}, several joined by '+', or an augmenter, not {part!r}."
             raise ValueError(msg)
         if not isinstance(part, str) and (isinstance(part, type) or not callable(getattr(part, "bind", None))):
             msg = f"`augment` is a name, an object of `repatient.mixing`, or a sequence of them, not {part!r}."
             raise TypeError(msg)
     if not parts:
-        msg = f"`augment` is an empty sequence; name one or more of {_store.listed(NAMES)}, or pass None."
+        msg = f"`augment` is an empty sequence; name one or more of {listed(NAMES)}, or pass None."
         raise ValueError(msg)
     return parts
 
@@ -88,7 +89,7 @@ def _stored_recipes(
 ) -> tuple[Recipes | None, dict[str, Any]]:
     """Another cohort's recipes of classes without a training patient, and the settings of the stored recipes."""
     _store.uns_entry(data, gmm_key, "gmm_key", "gmm")
-    _store.check_key(recipes_key, "recipes_key")
+    check_key(recipes_key, "recipes_key")
     if recipes_key not in data.uns:
         return None, {}
     entry = data.uns[recipes_key]

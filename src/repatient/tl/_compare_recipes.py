@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from repatient import _store
+from repatient._checks import check_integer, check_key, check_number, check_option, listed
 from repatient._docs import shared_docs
 from repatient.recipe import contrast, mean_posteriors
 
@@ -125,11 +126,11 @@ def compare_recipes(
     from scipy.stats import false_discovery_control
 
     _store.check_data(data, copy=copy)
-    _store.check_key(key_added, "key_added")
-    _store.check_option(test, "test", _TESTS)
-    fdr, interval = _store.check_share(fdr, "fdr"), _check_interval(interval)
-    _store.check_integer(n_draws, "n_draws", minimum=100)
-    rng = np.random.default_rng(_store.check_integer(random_state, "random_state", minimum=0))
+    check_key(key_added, "key_added")
+    check_option(test, "test", _TESTS)
+    fdr, interval = check_number(fdr, "fdr", above=0, maximum=1), _check_interval(interval)
+    check_integer(n_draws, "n_draws", minimum=100)
+    rng = np.random.default_rng(check_integer(random_state, "random_state", minimum=0))
     entry = _store.uns_entry(data, recipes_key, "recipes_key", "recipes")
     if _store.is_continuous(entry["params"]):
         msg = (
@@ -172,7 +173,7 @@ def compare_recipes(
 
 
 def _check_interval(interval: float) -> float:
-    if _store.check_share(interval, "interval") == 1:
+    if check_number(interval, "interval", above=0, maximum=1) == 1:
         msg = "`interval` is a probability below 1: an interval that holds everything has no ends."
         raise ValueError(msg)
     return float(interval)
@@ -191,7 +192,7 @@ def _donors_of_classes(entry: dict[str, Any], key: str) -> dict[str, pd.DataFram
             groups[name] = counts[inside].groupby(donors, sort=False).sum()
     if len(groups) < 2:
         msg = (
-            f"`recipes_key`: of the classes {_store.listed(entry['classes'])} of `uns[{key!r}]`, {_store.listed(groups)} "
+            f"`recipes_key`: of the classes {listed(entry['classes'])} of `uns[{key!r}]`, {listed(groups)} "
             "have patients in this cohort; two or more are needed. A reference's recipe comes without patients and "
             "cannot be compared."
         )
@@ -208,7 +209,7 @@ def _donors_of_classes(entry: dict[str, Any], key: str) -> dict[str, pd.DataFram
 def _check_reference(reference: str | None, classes: list[str]) -> str:
     if reference is None:
         return classes[0] if len(classes) == 2 else _REST
-    _store.check_option(reference, "reference", [*classes, _REST])
+    check_option(reference, "reference", [*classes, _REST])
     return reference
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from repatient import _store
+from repatient._checks import check_integer, check_key, check_option, listed
 from repatient._docs import shared_docs
 from repatient.tl._view_encoder import ViewEncoder
 from repatient.tl._view_pair import ViewPair, feature_names, read_rows
@@ -151,9 +152,9 @@ def distill(
     from repatient.views import Encoder
 
     views = ViewPair.of(data, primary, privileged)
-    _store.check_key(key_added, "key_added")
-    _store.check_option(partner, "partner", PARTNERS)
-    _store.check_integer(random_state, "random_state", minimum=0)
+    check_key(key_added, "key_added")
+    check_option(partner, "partner", PARTNERS)
+    check_integer(random_state, "random_state", minimum=0)
     mask = views.mask(mask_obs)
     patients = views.patients(patient_key)
     rows = read_rows(views.primary, primary_rep, "primary_rep", finite=True)
@@ -264,5 +265,5 @@ def _branches(views: ViewPair, partner: str, synthetic_key: str | None) -> int:
 def _refuse_twice(settings: dict[str, Any], others: dict[str, Any]) -> None:
     twice = sorted((settings.keys() | {"device", "progress"}) & others.keys())
     if twice:
-        msg = f"`encoder` names {_store.listed(twice)}, which are arguments of their own; pass them as such."
+        msg = f"`encoder` names {listed(twice)}, which are arguments of their own; pass them as such."
         raise ValueError(msg)

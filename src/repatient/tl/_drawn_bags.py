@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from repatient import _store
-from repatient._scratch import stacked
+from repatient._files._scratch import stacked
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -4,6 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from repatient import _store
+from repatient._checks import check_integer, check_key, check_number, check_option, listed
 from repatient._docs import shared_docs
 from repatient.tl._evaluate_cohort import Keys, read_cohort, read_cohorts
 
@@ -160,10 +161,10 @@ def evaluate(
     from repatient.evaluation import BASELINES, SCENARIOS, Plan, check_methods, run
 
     _store.check_data(data)
-    _store.check_key(key_added, "key_added")
-    _store.check_option(scenario, "scenario", SCENARIOS)
+    check_key(key_added, "key_added")
+    check_option(scenario, "scenario", SCENARIOS)
     _check_numbers(n_splits, test_fraction, n_steps, n_components, random_state)
-    _store.check_integer(n_models, "n_models", minimum=1)
+    check_integer(n_models, "n_models", minimum=1)
     chosen = check_methods(methods, scenario)
     keys, mask = Keys(patient_key, label_key, donor_key), _store.read_mask(data, mask_obs)
     use_rep = _store.read_embedding(data, use_rep, patient_key=patient_key)[1]
@@ -212,12 +213,12 @@ def evaluate(
 
 
 def _check_numbers(n_splits: Any, test_fraction: Any, n_steps: Any, n_components: Any, random_state: Any) -> None:
-    _store.check_integer(n_splits, "n_splits", minimum=2)
-    _store.check_integer(n_steps, "n_steps", minimum=1)
-    _store.check_integer(random_state, "random_state", minimum=0)
+    check_integer(n_splits, "n_splits", minimum=2)
+    check_integer(n_steps, "n_steps", minimum=1)
+    check_integer(random_state, "random_state", minimum=0)
     if n_components is not None:
-        _store.check_integer(n_components, "n_components", minimum=2)
-    if _store.check_share(test_fraction, "test_fraction") == 1:
+        check_integer(n_components, "n_components", minimum=2)
+    if check_number(test_fraction, "test_fraction", above=0, maximum=1) == 1:
         msg = "`test_fraction` is a share below 1, so that somebody is left to train on, not 1."
         raise ValueError(msg)
 
@@ -230,10 +231,10 @@ def _scenario(name: str, n_patients: Any, missing_class: Any, classes: Sequence[
     if name != "missing_class":
         _refuse(name, missing_class=missing_class)
     if name == "low_data":
-        return Scenario(name, n_patients=_store.check_integer(n_patients, "n_patients", minimum=1))
+        return Scenario(name, n_patients=check_integer(n_patients, "n_patients", minimum=1))
     if name == "missing_class":
         if str(missing_class) not in classes:
-            msg = f"`missing_class` is one of the classes {_store.listed(classes)}, not {missing_class!r}."
+            msg = f"`missing_class` is one of the classes {listed(classes)}, not {missing_class!r}."
             raise ValueError(msg)
         return Scenario(name, missing_class=list(classes).index(str(missing_class)))
     return Scenario(name)

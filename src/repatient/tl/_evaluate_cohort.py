@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repatient import _store
+from repatient._checks import listed
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -84,7 +85,7 @@ def _is_target(data: AnnData | MuData, cohort_key: str, target: str | None) -> N
     if target is None:
         target = cohorts[0]
     if str(target) not in cohorts:
-        msg = f"`target`: no cohort {target!r} in {cohort_key!r}; there are {_store.listed(cohorts)}."
+        msg = f"`target`: no cohort {target!r} in {cohort_key!r}; there are {listed(cohorts)}."
         raise ValueError(msg)
     return column.astype(str).to_numpy(dtype=str) == str(target)
 
@@ -108,7 +109,7 @@ def _joined(own: _Part, other: _Part | None) -> Cohort:
     from repatient.evaluation import Cohort
 
     if len(own.classes) < 2:
-        msg = f"`label_key`: the classes of the patients to split are {_store.listed(own.classes)}; two are needed."
+        msg = f"`label_key`: the classes of the patients to split are {listed(own.classes)}; two are needed."
         raise ValueError(msg)
     X, codes, labels, donors = own.X, own.codes, own.labels, own.donors
     if other is not None:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from repatient import _store
+from repatient._checks import check_integer, check_key, check_number, check_option, listed
 from repatient._docs import shared_docs
 from repatient._progress import progress_bar
 from repatient.tl._view_pair import ViewPair, read_rows
@@ -124,19 +125,19 @@ def evaluate_views(
     from repatient.views import ARMS, compare_arms, error_ratios
 
     views = ViewPair.of(data, primary, privileged)
-    _store.check_key(key_added, "key_added")
+    check_key(key_added, "key_added")
     for value, argument in ((n_pairs, "n_pairs"), (n_labels, "n_labels"), (n_seeds, "n_seeds")):
-        _store.check_integer(value, argument, minimum=2 if argument == "n_pairs" else 1)
-    _store.check_integer(random_state, "random_state", minimum=0)
+        check_integer(value, argument, minimum=2 if argument == "n_pairs" else 1)
+    check_integer(random_state, "random_state", minimum=0)
     chosen = list(ARMS if arms is None else arms)
     for arm in chosen:
-        _store.check_option(arm, "arms", ARMS)
+        check_option(arm, "arms", ARMS)
     if len(set(chosen)) < len(chosen):
-        msg = f"`arms` names some more than once: {_store.listed(chosen)}."
+        msg = f"`arms` names some more than once: {listed(chosen)}."
         raise ValueError(msg)
     source = _Source(views, label_key, patient_key, translator, synthetic_key, pairs, primary_rep, privileged_rep)
     mask = views.mask(mask_obs)
-    _store.check_share(test_fraction, "test_fraction")
+    check_number(test_fraction, "test_fraction", above=0, maximum=1)
     records: list[dict[str, Any]] = []
     with progress_bar(desc="arms", total=n_seeds * len(chosen), enabled=progress, unit="arm") as bar:
         for seed in range(random_state, random_state + n_seeds):
@@ -154,7 +155,7 @@ def evaluate_views(
                 records += [{"arm": arm, "seed": seed, "metric": m, "value": v} for m, v in errors.items()]
                 bar.update()
     if not records:
-        msg = f"`arms`: {_store.listed(chosen)} learn from measured pairs, and there are not two in the training part."
+        msg = f"`arms`: {listed(chosen)} learn from measured pairs, and there are not two in the training part."
         raise ValueError(msg)
     frame = pd.DataFrame(records)
     params = _store.record(

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repatient import _store
+from repatient._checks import check_integer, check_key, check_option
 from repatient._docs import shared_docs
-from repatient.tl._generate_gaussian import DRAWS, MadeOfPoints, RecipeGaussians, check_gaussian, warn_of_few_cells
+from repatient.tl._generate_gaussian import DRAWS, PointPatients, RecipeGaussians, check_gaussian, warn_of_few_cells
 from repatient.tl._generate_plan import check_strength, number_of_patients, strengths_of_pool
 from repatient.tl._generate_pool import read_pool
-from repatient.tl._generate_rows import Drawn, MadeOfCells, RecipeRows, RivalRows, check_method, check_rival
+from repatient.tl._generate_rows import CellPatients, Drawn, RecipeRows, RivalRows, check_method, check_rival
 from repatient.tl._generate_table import patients_table
 from repatient.tl._generate_values import check_of_values, values_of_patients
 from repatient.tl._generate_warnings import warn_of_shortage
@@ -45,7 +46,7 @@ def generate(
     For each new patient a size is drawn from those of all real patients, a composition from the recipe of its
     class, the numbers of cells of each component from that composition, and the cells themselves at random
     from the real cells of the components, without replacement as long as they last; or, with ``draw="gaussian"``, from
-    the Gaussians of the components, so that no cell is anybody's.
+    the Gaussians of the components, so that no cell is copied from a donor.
 
     Parameters
     ----------
@@ -151,8 +152,8 @@ def generate(
     How offsets are measured and shrunk is described in :mod:`repatient.sampling`.
     """
     _store.check_data(data, copy=copy)
-    _store.check_key(key_added, "key_added")
-    rng = np.random.default_rng(_store.check_integer(random_state, "random_state", minimum=0))
+    check_key(key_added, "key_added")
+    rng = np.random.default_rng(check_integer(random_state, "random_state", minimum=0))
     entry = _store.uns_entry(data, recipes_key, "recipes_key", "recipes")
     params = entry["params"]
     _store.check_mixture(
@@ -170,7 +171,7 @@ def generate(
             n_cells=n_cells,
             max_donor_share=max_donor_share,
         )
-    _store.check_option(draw, "draw", DRAWS)
+    check_option(draw, "draw", DRAWS)
     if draw == "gaussian":
         check_gaussian(
             method=method, pool=pool, n_donors=n_donors, donor_effects=donor_effects, max_donor_share=max_donor_share
@@ -179,15 +180,15 @@ def generate(
     check_of_values(params, n_patients, method)
     numbers = number_of_patients(n_patients, recipes.classes, entry["patients"])
     if n_cells is not None:
-        _store.check_integer(n_cells, "n_cells", minimum=1)
+        check_integer(n_cells, "n_cells", minimum=1)
     source = read_pool(data, params, entry["patients"], mask_obs)
     source.check_option(pool)
     strengths = dict.fromkeys(numbers, strength or 0.0)
-    made: MadeOfCells | MadeOfPoints
+    made: CellPatients | PointPatients
     if draw == "gaussian":
         values = values_of_patients(recipes, entry, covariates, numbers)
         points = RecipeGaussians(recipes, data.uns[params["gmm_key"]], source.sizes, n_cells, values)
-        made = MadeOfPoints.draw(points, numbers, rng)
+        made = PointPatients.draw(points, numbers, rng)
         warn_of_few_cells(points.mixture, source.components, made.points.components)
     else:
         embedding = _embedding_of_mixture(data, params["gmm_key"], required=strength is not None and strength > 0)
@@ -208,7 +209,7 @@ def generate(
             )
         else:
             draw_class = RivalRows(source, method, recipes.mean.shape[1])
-        made = MadeOfCells.draw(draw_class, numbers, rng, data.n_obs)
+        made = CellPatients.draw(draw_class, numbers, rng, data.n_obs)
         warn_of_shortage(made.draws, source.components)
 
     kind = recipes.kind if method == "recipe" else method
@@ -239,7 +240,7 @@ def generate(
             random_state=random_state,
         ),
     }
-    if isinstance(made, MadeOfPoints):
+    if isinstance(made, PointPatients):
         result["cells"] = _store.gaussian_entry(*made.points)
         # Counts of an earlier call would be taken for those of these patients.
         if key_added in data.obsm:

@@ -1,4 +1,4 @@
-"""Covariates of generated patients: as asked for, or as real patients of the class have them."""
+"""Covariates of generated patients: as requested for, or as real patients of the class have them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from repatient import _store
+from repatient._checks import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def covariate_values(
-    recipes: Recipes, patients: pd.DataFrame, asked: Mapping[str, Any] | None, *, of_values: bool = False
+    recipes: Recipes, patients: pd.DataFrame, requested: Mapping[str, Any] | None, *, of_values: bool = False
 ) -> Callable[[str, int, np.random.Generator], pd.DataFrame | None]:
     """How to draw the covariates of a number of patients of a class; ``None`` where the recipes have none.
 
@@ -29,18 +29,18 @@ def covariate_values(
         Recipes, with or without covariates.
     patients
         Real patients, with their label and covariates.
-    asked
+    requested
         Values that are the same for all generated patients.
     of_values
         Whether the labels of the patients are values, and all of them of one class.
     """
     if recipes.design is None:
-        if asked is not None:
+        if requested is not None:
             msg = "`covariates`: the recipes were learnt without; pass `covariates=[…]` to `rp.tl.recipes` first."
             raise ValueError(msg)
         return lambda name, number, rng: None
     levels = recipes.design.covariates
-    fixed = _checked(asked, levels)
+    fixed = _checked(requested, levels)
     _warn_of_extrapolation(fixed, recipes.design, recipes)
 
     def values(name: str, number: int, rng: np.random.Generator) -> pd.DataFrame:
@@ -48,7 +48,9 @@ def covariate_values(
         labels = patients["label"]
         real = patients.loc[labels.notna() if of_values else labels.astype(str) == name]
         if missing and real.empty:
-            msg = f"`covariates`: the class {name!r} has no patient here to draw from; give values of {_store.listed(missing)}."
+            msg = (
+                f"`covariates`: the class {name!r} has no patient here to draw from; give values of {listed(missing)}."
+            )
             raise ValueError(msg)
         rows = rng.integers(len(real), size=number) if missing else np.zeros(number, dtype=np.int64)
         columns = {
@@ -64,24 +66,24 @@ def covariate_values(
     return values
 
 
-def _checked(asked: Any, levels: dict[str, list[str] | None]) -> dict[str, Any]:
-    """Values asked for, numbers as floats and levels as strings."""
-    if asked is None:
+def _checked(requested: Any, levels: dict[str, list[str] | None]) -> dict[str, Any]:
+    """Values requested for, numbers as floats and levels as strings."""
+    if requested is None:
         return {}
-    if not isinstance(asked, Mapping):
-        msg = f"`covariates` is a mapping of covariates to values, not {type(asked).__name__}."
+    if not isinstance(requested, Mapping):
+        msg = f"`covariates` is a mapping of covariates to values, not {type(requested).__name__}."
         raise TypeError(msg)
-    unknown = [name for name in asked if name not in levels]
+    unknown = [name for name in requested if name not in levels]
     if unknown:
-        msg = f"`covariates`: the recipes do not know {_store.listed(unknown)}; they were learnt with {_store.listed(levels)}."
+        msg = f"`covariates`: the recipes do not know {listed(unknown)}; they were learnt with {listed(levels)}."
         raise ValueError(msg)
-    return {name: _checked_value(name, value, levels[name]) for name, value in asked.items()}
+    return {name: _checked_value(name, value, levels[name]) for name, value in requested.items()}
 
 
 def _checked_value(name: str, value: Any, levels: list[str] | None) -> Any:
     if levels is not None:
         if str(value) not in levels:
-            msg = f"`covariates[{name!r}]`: no patient had the level {value!r}; there are {_store.listed(levels)}."
+            msg = f"`covariates[{name!r}]`: no patient had the level {value!r}; there are {listed(levels)}."
             raise ValueError(msg)
         return str(value)
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real) or not np.isfinite(float(value)):

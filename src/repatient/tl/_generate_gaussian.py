@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from repatient import _store
+from repatient._checks import listed
 from repatient.sampling import GaussianDraw, draw_gaussians
 
 if TYPE_CHECKING:
@@ -68,13 +68,13 @@ def check_gaussian(**options: Any) -> None:
     given = [name for name, value in options.items() if value not in (None, False, "all", "recipe")]
     if given:
         msg = (
-            f"`draw='gaussian'` takes no real cell, so that there is no pool and no donor to choose; {_store.listed(given)} "
+            f"`draw='gaussian'` takes no real cell, so that there is no pool and no donor to choose; {listed(given)} "
             "need `draw='cells'`."
         )
         raise ValueError(msg)
 
 
-class MadeOfPoints(NamedTuple):
+class PointPatients(NamedTuple):
     """Generated patients of all classes.
 
     Parameters
@@ -89,7 +89,7 @@ class MadeOfPoints(NamedTuple):
     columns: list[dict[str, Any]]
 
     @classmethod
-    def draw(cls, recipes: RecipeGaussians, numbers: Mapping[str, int], rng: np.random.Generator) -> MadeOfPoints:
+    def draw(cls, recipes: RecipeGaussians, numbers: Mapping[str, int], rng: np.random.Generator) -> PointPatients:
         """Draw some patients of each class."""
         draws, columns = zip(*(recipes(name, number, rng) for name, number in numbers.items()), strict=True)
         sizes = np.concatenate([np.diff(part.indptr) for part in draws])
@@ -126,7 +126,7 @@ def warn_of_few_cells(mixture: dict[str, Any], components: np.ndarray, drawn: np
     if few:
         found = [f"{k} ({sizes[k]} cells)" for k in few]
         msg = (
-            f"{len(few)} components have no more cells than the {n_dims} dimensions: {_store.listed(found, 6)}. Their "
+            f"{len(few)} components have no more cells than the {n_dims} dimensions: {listed(found, 6)}. Their "
             "Gaussians lie close around these cells and give them away; fit fewer components."
         )
         warnings.warn(msg, UserWarning, stacklevel=3)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repatient import _store
+from repatient._checks import check_integer, check_number, check_option, listed
 from repatient.sampling import can_fit_donor_effects, most_per_donor
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _MOST_MISSING = 0.5
 def number_of_patients(n_patients: Any, classes: Sequence[str], patients: pd.DataFrame) -> dict[str, int]:
     """Patients to generate of each class."""
     if isinstance(n_patients, str):
-        _store.check_option(n_patients, "n_patients", ["balance"])
+        check_option(n_patients, "n_patients", ["balance"])
         real = patients["label"].value_counts()
         largest = int(real.max())
         numbers = {name: largest - int(real.get(name, 0)) for name in classes}
@@ -36,31 +36,28 @@ def number_of_patients(n_patients: Any, classes: Sequence[str], patients: pd.Dat
             raise ValueError(msg)
         return numbers
     if not isinstance(n_patients, Mapping):
-        number = _store.check_integer(n_patients, "n_patients", minimum=1)
+        number = check_integer(n_patients, "n_patients", minimum=1)
         return dict.fromkeys(classes, number)
     unknown = [name for name in n_patients if str(name) not in classes]
     if unknown or not n_patients:
-        msg = f"`n_patients`: no recipe of the classes {_store.listed(unknown)}; there are {_store.listed(classes)}."
+        msg = f"`n_patients`: no recipe of the classes {listed(unknown)}; there are {listed(classes)}."
         raise ValueError(msg)
-    return {
-        str(name): _store.check_integer(number, f"n_patients[{name!r}]", minimum=1)
-        for name, number in n_patients.items()
-    }
+    return {str(name): check_integer(number, f"n_patients[{name!r}]", minimum=1) for name, number in n_patients.items()}
 
 
 def check_donors(
     n_donors: int | None, max_donor_share: float | None, donors: np.ndarray, components: np.ndarray
 ) -> int:
     """Number of donors that each patient has at its disposal."""
-    there_are = len(np.unique(donors[components >= 0]))
+    available = len(np.unique(donors[components >= 0]))
     if n_donors is not None:
-        _store.check_integer(n_donors, "n_donors", minimum=1)
-        if n_donors > there_are:
-            msg = f"`n_donors`: {n_donors} donors were asked for and the pool has {there_are}."
+        check_integer(n_donors, "n_donors", minimum=1)
+        if n_donors > available:
+            msg = f"`n_donors`: {n_donors} donors were asked for and the pool has {available}."
             raise ValueError(msg)
-    at_disposal = there_are if n_donors is None else n_donors
+    at_disposal = available if n_donors is None else n_donors
     if max_donor_share is not None:
-        share = _store.check_share(max_donor_share, "max_donor_share")
+        share = check_number(max_donor_share, "max_donor_share", above=0, maximum=1)
         if share * at_disposal < 1 - 1e-9:
             msg = (
                 f"`max_donor_share`: {at_disposal} donors of at most {share:g} each make less than a patient; "
@@ -77,7 +74,7 @@ def check_strength(donor_effects: Any, n_donors: int | None) -> float | None:
     if isinstance(donor_effects, bool | np.bool_):
         strength = float(donor_effects)
     else:
-        strength = _store.check_share(donor_effects, "donor_effects")
+        strength = check_number(donor_effects, "donor_effects", above=0, maximum=1)
     if strength and n_donors is not None:
         msg = (
             "`donor_effects` and `n_donors` are two ways to make the cells of a patient belong together; give one of them, "
@@ -125,7 +122,7 @@ def renormalise(compositions: np.ndarray, components: np.ndarray, recipe: Recipe
     name, mean = recipe.classes[0], recipe.mean[0]
     missing = float(mean[~has_cells].sum())
     if missing > _NEGLIGIBLE_SHARE:
-        what = f"{missing:.1%} of the recipe of {name!r} is of components without a cell in the pool, {_store.listed(np.flatnonzero(~has_cells))}"
+        what = f"{missing:.1%} of the recipe of {name!r} is of components without a cell in the pool, {listed(np.flatnonzero(~has_cells))}"
         if missing > _MOST_MISSING:
             msg = f"{what}: the pool cannot make such patients. Widen `pool` or `mask_obs`."
             raise ValueError(msg)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repatient import _store
+from repatient._checks import check_option, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +48,7 @@ class Pool:
 
     def check_option(self, pool: Any) -> None:
         """Refuse a pool that is neither an option nor a class."""
-        _store.check_option(pool, "pool", ["all", "same", *self.classes])
+        check_option(pool, "pool", ["all", "same", *self.classes])
 
     def components_of(self, pool: str, label: str) -> np.ndarray:
         """Component of each cell that may be drawn for a patient of class ``label``, -1 elsewhere."""
@@ -57,7 +58,7 @@ class Pool:
         if name not in self.classes:
             msg = (
                 f"`pool`: the class {name!r} has no patient here to draw cells from; classes with patients are "
-                f"{_store.listed(self.classes)}. Use `pool='all'`."
+                f"{listed(self.classes)}. Use `pool='all'`."
             )
             raise ValueError(msg)
         return np.where(self.labels == self.classes.index(name), self.components, -1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from repatient import _store
+from repatient._checks import check_option, listed
 from repatient.sampling import Draw, draw_patients, draw_with_effects, fit_donor_effects
 from repatient.tl._generate_plan import check_donors, feasible_sizes, renormalise
 
@@ -31,7 +31,7 @@ class Drawn(NamedTuple):
     columns: dict[str, Any]
 
 
-class MadeOfCells(NamedTuple):
+class CellPatients(NamedTuple):
     """Generated patients of all classes.
 
     Parameters
@@ -55,7 +55,7 @@ class MadeOfCells(NamedTuple):
         numbers: Mapping[str, int],
         rng: np.random.Generator,
         n_obs: int,
-    ) -> MadeOfCells:
+    ) -> CellPatients:
         """Draw some patients of each class."""
         drawn = [draw_class(name, number, rng) for name, number in numbers.items()]
         draws = [part.draw for part in drawn]
@@ -189,7 +189,7 @@ def check_rival(method: str, **options: Any) -> None:
     given = [name for name, value in options.items() if value not in (None, False, "all")]
     if given:
         msg = (
-            f"`method={method!r}` takes whole patients of the class as they are; {_store.listed(given)} need "
+            f"`method={method!r}` takes whole patients of the class as they are; {listed(given)} need "
             "`method='recipe'`."
         )
         raise ValueError(msg)
@@ -200,10 +200,10 @@ def check_method(method: Any) -> None:
     if method in ("psemix", "mixup", "rankmix", "remix", "insmix"):
         msg = (
             f"`method={method!r}` mixes patients of several classes, features, or labels: what it makes is no multiset of "
-            f"cells of one class. It is in `repatient.mixing`, for training. Here `method` is one of {_store.listed(METHODS)}."
+            f"cells of one class. It is in `repatient.mixing`, for training. Here `method` is one of {listed(METHODS)}."
         )
         raise ValueError(msg)
-    _store.check_option(method, "method", METHODS)
+    check_option(method, "method", METHODS)
 
 
 def _in_turn(n: int, number: int, rng: np.random.Generator) -> np.ndarray:

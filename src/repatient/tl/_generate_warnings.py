@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repatient import _store
+from repatient._checks import listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ def warn_of_shortage(draws: Sequence[Draw], components: np.ndarray) -> None:
     if moved.any():
         msg = (
             f"{moved.sum()} of {n_drawn} drawn cells ({moved.sum() / n_drawn:.1%}) are of other components than their "
-            f"recipe asked for, because the donors of the patient had none of {_store.listed(np.flatnonzero(moved))}. "
+            f"recipe asked for, because the donors of the patient had none of {listed(np.flatnonzero(moved))}. "
             "Allow more donors (`n_donors`, `max_donor_share`) or fit fewer components."
         )
         warnings.warn(msg, UserWarning, stacklevel=3)
@@ -32,6 +32,6 @@ def warn_of_shortage(draws: Sequence[Draw], components: np.ndarray) -> None:
         small = [f"{k} ({sizes[k]} cells)" for k in np.argsort(-repeated) if repeated[k]]
         msg = (
             f"{repeated.sum()} of {n_drawn} drawn cells ({repeated.sum() / n_drawn:.1%}) repeat a cell of the same "
-            f"patient, because components have fewer cells than asked for: {_store.listed(small, 6)}."
+            f"patient, because components have fewer cells than asked for: {listed(small, 6)}."
         )
         warnings.warn(msg, UserWarning, stacklevel=3)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repatient import _store
+from repatient._checks import check_integer, check_key, listed
 from repatient._docs import shared_docs
 from repatient.mixture import GaussianMixture, masked_rows, select_n_components
 
@@ -117,8 +118,8 @@ def gmm(
     repatient.mixture.GaussianMixture : The estimator, for arrays.
     """
     _store.check_data(data, copy=copy)
-    _store.check_key(key_added, "key_added")
-    _store.check_integer(random_state, "random_state", minimum=0)
+    check_key(key_added, "key_added")
+    check_integer(random_state, "random_state", minimum=0)
     candidates = _candidates(n_components)
     mask = _store.read_mask(data, mask_obs)
     embedding, use_rep = _store.read_embedding(data, use_rep, patient_key=patient_key, lazy=True)
@@ -183,14 +184,14 @@ def mixture_entry(mixture: GaussianMixture) -> dict[str, Any]:
 
 def _candidates(n_components: Any) -> list[int]:
     if isinstance(n_components, Integral):
-        return [_store.check_integer(n_components, "n_components", minimum=1)]
+        return [check_integer(n_components, "n_components", minimum=1)]
     if not isinstance(n_components, Sequence) or isinstance(n_components, str):
         msg = f"`n_components` is an integer or a sequence of integers, not {n_components!r}."
         raise TypeError(msg)
     if not n_components:
         msg = "`n_components` is an empty sequence; give the numbers to select from."
         raise ValueError(msg)
-    return [_store.check_integer(value, "n_components", minimum=1) for value in n_components]
+    return [check_integer(value, "n_components", minimum=1) for value in n_components]
 
 
 def _groups(data: AnnData | MuData, patient_key: str | None, mask: np.ndarray | None) -> np.ndarray:
@@ -215,5 +216,5 @@ def _quantiles(log_density: np.ndarray) -> dict[str, np.ndarray]:
 def _warn_of_empty(labels: np.ndarray, n_components: int) -> None:
     empty = np.flatnonzero(np.bincount(labels, minlength=n_components) == 0)
     if len(empty):
-        msg = f"{len(empty)} of {n_components} components have no cell of their own: {_store.listed(empty)}; ask for fewer."
+        msg = f"{len(empty)} of {n_components} components have no cell of their own: {listed(empty)}; ask for fewer."
         warnings.warn(msg, UserWarning, stacklevel=3)

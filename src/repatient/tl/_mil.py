@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from repatient import _store
+from repatient._checks import check_integer, check_key
 from repatient._docs import shared_docs
-from repatient._scratch import MEMORY_BUDGET
+from repatient._files._scratch import MEMORY_BUDGET
 from repatient.tl._augmenters import Augmentation, read_augmentation
 from repatient.tl._drawn_bags import embedding_with_drawn
 from repatient.tl._mil_target import read_selected, target_of
@@ -181,8 +182,8 @@ def mil(
     from repatient.mil import Bags
 
     _store.check_data(data, copy=copy)
-    _store.check_key(key_added, "key_added")
-    _store.check_integer(random_state, "random_state", minimum=0)
+    check_key(key_added, "key_added")
+    check_integer(random_state, "random_state", minimum=0)
     mask = _store.read_mask(data, mask_obs)
     target = target_of(data, outcome, label_key)
     training = target.read(data, patient_key, donor_key, mask)

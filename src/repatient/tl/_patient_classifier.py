@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repatient import _store
-from repatient._atomic import restore
-from repatient._model_folder import CLASSIFIER
-from repatient._scratch import MEMORY_BUDGET
-from repatient._sealed_json import checked, read_json, write_sealed
+from repatient._checks import listed
+from repatient._files._atomic import restore
+from repatient._files._model_folder import CLASSIFIER
+from repatient._files._scratch import MEMORY_BUDGET
+from repatient._files._sealed_json import checked, read_json, write_sealed
 from repatient.tl._predictions import predictions_of
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class PatientClassifier:
         self.patient_key = patient_key
 
     def __repr__(self) -> str:
-        what = self.outcome if self.outcome == "continuous" else _store.listed(self.classes)
+        what = self.outcome if self.outcome == "continuous" else listed(self.classes)
         return f"PatientClassifier({what}, use_rep={self.use_rep!r}, patient_key={self.patient_key!r})"
 
     @property
@@ -182,6 +183,6 @@ def _read_content(path: Path) -> dict[str, Any]:
     content = checked(content, path, "version", _VERSION)
     wrong = [name for name in ("use_rep", "patient_key") if not isinstance(content.get(name), str)]
     if wrong:
-        msg = f"{str(path)!r} is damaged: {_store.listed(wrong)} missing."
+        msg = f"{str(path)!r} is damaged: {listed(wrong)} missing."
         raise ValueError(msg)
     return content

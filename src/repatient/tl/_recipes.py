@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from repatient import _store
+from repatient._checks import check_integer, check_key, check_option, listed
 from repatient._docs import shared_docs
 from repatient.recipe import KINDS, Recipes, fit_recipes
 from repatient.tl._recipes_values import check_outcome, read_learnt_patients, with_numbers
@@ -151,11 +152,11 @@ def recipes(
     The Dirichlet-multinomial is that of Mosimann (1962); its fit is described in :mod:`repatient.recipe`.
     """
     _store.check_data(data, copy=copy)
-    _store.check_key(key_added, "key_added")
-    _store.check_option(kind, "kind", KINDS)
-    _store.check_integer(random_state, "random_state", minimum=0)
+    check_key(key_added, "key_added")
+    check_option(kind, "kind", KINDS)
+    check_integer(random_state, "random_state", minimum=0)
     if n_subtypes != "auto":
-        n_subtypes = _store.check_integer(n_subtypes, "n_subtypes", minimum=1)
+        n_subtypes = check_integer(n_subtypes, "n_subtypes", minimum=1)
     check_transfer(transfer, shared_class, has_reference=reference is not None)
     check_outcome(data, outcome, label_key, labels=labels, reference=reference)
     mask = _store.read_mask(data, mask_obs)
@@ -252,10 +253,10 @@ def _check_labels(labels: Any, patients: _store.Patients, external: Recipes | No
         names = list(dict.fromkeys(str(name) for name in labels))
     missing = [name for name in names if name not in patients.classes and name not in elsewhere]
     if missing:
-        have = f"the reference has {_store.listed(elsewhere)}" if external else "no `reference` was given"
+        have = f"the reference has {listed(elsewhere)}" if external else "no `reference` was given"
         msg = (
-            f"`labels`: the classes {_store.listed(missing)} have no patient here, so their recipes must come from "
-            f"elsewhere, and {have}. Classes with patients here are {_store.listed(patients.classes)}; pass another "
+            f"`labels`: the classes {listed(missing)} have no patient here, so their recipes must come from "
+            f"elsewhere, and {have}. Classes with patients here are {listed(patients.classes)}; pass another "
             "cohort or a recipes file as `reference`."
         )
         raise ValueError(msg)

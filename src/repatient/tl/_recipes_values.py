@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from repatient import _store
+from repatient._checks import check_option, listed
 from repatient.tl._generate_values import VALUE
 
 if TYPE_CHECKING:
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
 
 def check_outcome(data: AnnData | MuData, outcome: Any, label_key: str, **of_classes: Any) -> None:
     """Refuse an outcome that does not exist, grades without an order, and what values have no use for."""
-    _store.check_option(outcome, "outcome", _store.OUTCOMES)
+    check_option(outcome, "outcome", _store.OUTCOMES)
     if outcome == "ordinal":
         _store.read_grades(data, label_key)
     given = [name for name, value in of_classes.items() if value is not None]
     if outcome == "continuous" and given:
         msg = (
-            f"`outcome='continuous'` learns one recipe from the patients of this cohort; {_store.listed(given)} speak of "
+            f"`outcome='continuous'` learns one recipe from the patients of this cohort; {listed(given)} speak of "
             "classes. Leave them out."
         )
         raise ValueError(msg)

@@ -10,6 +10,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from repatient import _store
+from repatient._checks import listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +78,7 @@ def reference_entry(reference: Any, key: str, part: str = _store.keys.GMM) -> di
     entry = reference.get(part, reference)
     needed = {_store.keys.GMM: "means", _store.keys.RECIPES: "mean"}[part]
     if needed not in entry or "params" not in entry:
-        msg = f"`reference`: no {part!r} in it; it has {_store.listed(reference)}."
+        msg = f"`reference`: no {part!r} in it; it has {listed(reference)}."
         raise KeyError(msg)
     return entry
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from repatient import _store
+from repatient._checks import check_integer, check_number, check_option, listed
 from repatient._docs import shared_docs
 from repatient.tl._drawn_bags import drawn_bags, read_drawn
 from repatient.tl._patient_classifier import PatientClassifier
@@ -90,10 +91,10 @@ def select(
         than the model, or ``by`` or ``keep`` needs classes and values are predicted.
     """
     _store.check_data(data, copy=copy)
-    _store.check_option(by, "by", _MEASURES)
-    _store.check_option(keep, "keep", _KEEP)
-    _store.check_share(fraction, "fraction")
-    _store.check_integer(random_state, "random_state", minimum=0)
+    check_option(by, "by", _MEASURES)
+    check_option(keep, "keep", _KEEP)
+    check_number(fraction, "fraction", above=0, maximum=1)
+    check_integer(random_state, "random_state", minimum=0)
     models = _check_models(model)
     judge = check_of_values(by, keep) if models[0].outcome == "continuous" else _judge_classes
     drawn, table = read_drawn(data, generated_key)
@@ -130,10 +131,10 @@ def _check_models(model: Any) -> list[PatientClassifier]:
         msg = f"`model` is what `rp.tl.mil` returned, or a list of these, not {type(model).__name__}."
         raise TypeError(msg)
     if len({one.outcome for one in models}) > 1:
-        msg = f"`model`: the models have different outcomes: {_store.listed(one.outcome for one in models)}."
+        msg = f"`model`: the models have different outcomes: {listed(one.outcome for one in models)}."
         raise ValueError(msg)
     if any(one.classes != models[0].classes for one in models):
-        msg = f"`model`: the models have different classes: {_store.listed(one.classes for one in models)}."
+        msg = f"`model`: the models have different classes: {listed(one.classes for one in models)}."
         raise ValueError(msg)
     return models
 

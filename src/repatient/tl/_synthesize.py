@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from repatient import _store
+from repatient._checks import check_integer, check_key, listed
 from repatient._docs import shared_docs
 from repatient.tl._synthesize_apply import apply_translator, source_of
 from repatient.tl._synthesize_inputs import read_pairs, read_sides, split, thinned
@@ -153,10 +154,10 @@ def synthesize(
     repatient.pl.views : Look at translations and their fidelity.
     repatient.views.Translator : The estimator, for arrays.
     """
-    _store.check_integer(random_state, "random_state", minimum=0)
-    _store.check_integer(n_seeds, "n_seeds", minimum=1)
+    check_integer(random_state, "random_state", minimum=0)
+    check_integer(n_seeds, "n_seeds", minimum=1)
     key = _store.keys.synthetic(target) if key_added is None else key_added
-    _store.check_key(key, "key_added")
+    check_key(key, "key_added")
     if translator is not None:
         return apply_translator(data, source, target, translator, source_rep, key, store=store, copy=copy)
     sides = read_sides(
@@ -201,14 +202,14 @@ def synthesize(
 def _merged(others: dict[str, Any], settings: Mapping[str, Any] | None) -> dict[str, Any]:
     twice = sorted((others.keys() | {"random_state"}) & dict(settings or {}).keys())
     if twice:
-        msg = f"`settings` names {_store.listed(twice)}, which are arguments of their own; pass them as such."
+        msg = f"`settings` names {listed(twice)}, which are arguments of their own; pass them as such."
         raise ValueError(msg)
     from repatient.views import Translator
 
-    there_are = sorted(Translator().get_params().keys() - others.keys() - {"random_state"})
-    unknown = sorted(dict(settings or {}).keys() - set(there_are))
+    available = sorted(Translator().get_params().keys() - others.keys() - {"random_state"})
+    unknown = sorted(dict(settings or {}).keys() - set(available))
     if unknown:
-        msg = f"`settings`: a translator has no {_store.listed(unknown)}; there are {_store.listed(there_are)}."
+        msg = f"`settings`: a translator has no {listed(unknown)}; there are {listed(available)}."
         raise ValueError(msg)
     return {**others, **dict(settings or {})}
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mudata import MuData
 
 from repatient import _store
+from repatient._checks import check_key, listed
 from repatient.tl._view_pair import feature_names, in_order_of, read_rows
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def apply_translator(
     """Write the synthetic view of observations that the translator need not know."""
     _store.check_data(data)
     for name, argument in ((source, "source"), (target, "target")):
-        _store.check_key(name, argument)
+        check_key(name, argument)
     view = translator.translate(_rows(source_of(data, source), translator, source_rep))
     keep = view.ndim == 2 if store is None else store
     params = _store.record(
@@ -56,7 +57,7 @@ def source_of(data: AnnData | MuData, source: str) -> AnnData:
     if not isinstance(data, MuData):
         return data
     if source not in data.mod:
-        msg = f"`source`: no modality {source!r}; there are {_store.listed(data.mod)}."
+        msg = f"`source`: no modality {source!r}; there are {listed(data.mod)}."
         raise KeyError(msg)
     _store.check_data(data.mod[source])
     return data.mod[source]

@@ -10,6 +10,7 @@ import pandas as pd
 from mudata import MuData
 
 from repatient import _store
+from repatient._checks import check_key, check_option, listed
 from repatient.tl._view_pair import feature_names, read_rows
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def find_modalities(
     """The two modalities, checked."""
     _store.check_data(data)
     for name, argument in zip(names, ("source", "target"), strict=True):
-        _store.check_key(name, argument)
+        check_key(name, argument)
     if names[0] == names[1]:
         msg = f"`target`: {names[1]!r} is the source itself; a second modality is needed."
         raise ValueError(msg)
@@ -97,7 +98,7 @@ def find_modalities(
             raise ValueError(msg)
         for name, argument in zip(names, ("source", "target"), strict=True):
             if name not in data.mod:
-                msg = f"`{argument}`: no modality {name!r}; there are {_store.listed(data.mod)}."
+                msg = f"`{argument}`: no modality {name!r}; there are {listed(data.mod)}."
                 raise KeyError(msg)
             _store.check_data(data.mod[name])
         return data.mod[names[0]], data.mod[names[1]]
@@ -116,7 +117,7 @@ def read_pairs(pairs: Any, source: Side, target: Side, argument: str) -> np.ndar
     if pairs is None:
         return np.empty((0, 2), dtype=np.int64)
     if isinstance(pairs, str):
-        _store.check_option(pairs, argument, ["obs_names"])
+        check_option(pairs, argument, ["obs_names"])
         partner = target.adata.obs_names.get_indexer(source.adata.obs_names)
         table = np.column_stack([np.flatnonzero(partner >= 0), partner[partner >= 0]])
         if not len(table):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from repatient import _store
+from repatient._checks import check_option, listed
 from repatient.tl._view_pair import repeated
 
 if TYPE_CHECKING:
@@ -107,12 +107,12 @@ def read_links(links: Any, source: Sequence[Any], target: Sequence[Any]) -> np.n
         tables = [table for part in links if (table := read_links(part, source, target)) is not None]
         return np.unique(np.concatenate(tables), axis=0) if tables else None
     if isinstance(links, str):
-        _store.check_option(links, "links", [BY_NAME])
+        check_option(links, "links", [BY_NAME])
         named = propose(source, target)
         if not named:
             msg = (
                 f"`links={BY_NAME!r}` finds no feature of the source that belongs to one of the target, "
-                f"{_store.listed(target, 5)}; pass a mapping of a feature of the source to one of the target."
+                f"{listed(target, 5)}; pass a mapping of a feature of the source to one of the target."
             )
             raise ValueError(msg)
     elif isinstance(links, Mapping):
@@ -174,7 +174,7 @@ def _positions(wanted: Sequence[Any], names: Sequence[Any], side: str) -> np.nda
     twice = [name for name in repeated(names) if name in wanted]
     if twice:
         msg = (
-            f"`links`: the {side} has several features called {_store.listed(twice, 5)}; give each a name of its own, for "
+            f"`links`: the {side} has several features called {listed(twice, 5)}; give each a name of its own, for "
             "instance by `var_names_make_unique()`."
         )
         raise ValueError(msg)
@@ -182,8 +182,6 @@ def _positions(wanted: Sequence[Any], names: Sequence[Any], side: str) -> np.nda
     places = np.array([where.get(name, -1) for name in wanted], dtype=np.int64)
     if (places < 0).any():
         unknown = [name for name, place in zip(wanted, places, strict=True) if place < 0]
-        msg = (
-            f"`links`: {_store.listed(unknown, 5)} are no features of the {side}, which has {_store.listed(names, 5)}."
-        )
+        msg = f"`links`: {listed(unknown, 5)} are no features of the {side}, which has {listed(names, 5)}."
         raise KeyError(msg)
     return places

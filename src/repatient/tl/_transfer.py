@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from repatient import _store
+from repatient._checks import check_option, listed
 from repatient.recipe import log_ratio_transfer
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def transferred(
 
 def check_transfer(transfer: Any, shared_class: Any, *, has_reference: bool) -> None:
     """Refuse options that do not go together."""
-    _store.check_option(transfer, "transfer", TRANSFERS)
+    check_option(transfer, "transfer", TRANSFERS)
     if transfer != "raw" and not has_reference:
         msg = f"`transfer={transfer!r}` is about another cohort's recipes: pass them as `reference`."
         raise ValueError(msg)
@@ -44,7 +44,7 @@ def check_transfer(transfer: Any, shared_class: Any, *, has_reference: bool) -> 
 def _shared(external: Recipes, own: Recipes, shared_class: str | None) -> str:
     """The class to compare the cohorts on."""
     common = [name for name in own.classes if name in external.classes]
-    have = f"classes with patients here are {_store.listed(own.classes)}, those of the reference {_store.listed(external.classes)}"
+    have = f"classes with patients here are {listed(own.classes)}, those of the reference {listed(external.classes)}"
     if shared_class is None:
         if len(common) == 1:
             return common[0]

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from mudata import MuData
 
 from repatient import _store
-from repatient._atomic import restore
-from repatient._model_folder import ENCODER
-from repatient._sealed_json import checked, read_json, write_sealed
+from repatient._checks import listed
+from repatient._files._atomic import restore
+from repatient._files._model_folder import ENCODER
+from repatient._files._sealed_json import checked, read_json, write_sealed
 from repatient.tl._view_pair import feature_names, in_order_of, read_rows
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class ViewEncoder:
         _store.check_data(data)
         if isinstance(data, MuData):
             if self.primary not in data.mod:
-                msg = f"`data`: no modality {self.primary!r}; there are {_store.listed(data.mod)}."
+                msg = f"`data`: no modality {self.primary!r}; there are {listed(data.mod)}."
                 raise KeyError(msg)
             data = data.mod[self.primary]
         return self.encoder.embed(self._rows(data, use_rep or self.use_rep))

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from mudata import MuData
 
 from repatient import _store
+from repatient._checks import check_key, check_option, listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,7 @@ class ViewPair:
         """Find two modalities in an object."""
         _store.check_data(data)
         for name, argument in ((primary, "primary"), (privileged, "privileged")):
-            _store.check_key(name, argument)
+            check_key(name, argument)
         if primary == privileged:
             msg = f"`privileged`: {privileged!r} is the primary modality itself; a second view is needed."
             raise ValueError(msg)
@@ -50,7 +51,7 @@ class ViewPair:
             return cls(data, None, (primary, privileged), data)
         for name, argument in ((primary, "primary"), (privileged, "privileged")):
             if name not in data.mod:
-                msg = f"`{argument}`: no modality {name!r}; there are {_store.listed(data.mod)}."
+                msg = f"`{argument}`: no modality {name!r}; there are {listed(data.mod)}."
                 raise KeyError(msg)
             _store.check_data(data.mod[name])
         return cls(data.mod[primary], data.mod[privileged], (primary, privileged), data)
@@ -79,7 +80,7 @@ class ViewPair:
     def measured(self, privileged_rep: str | None, purpose: str) -> np.ndarray:
         """Rows of the privileged modality."""
         if self.privileged is None:
-            msg = f"{purpose} needs the measured view; pass a MuData with the modalities {_store.listed(self.names)}."
+            msg = f"{purpose} needs the measured view; pass a MuData with the modalities {listed(self.names)}."
             raise ValueError(msg)
         return read_rows(self.privileged, privileged_rep, "privileged_rep")
 
@@ -92,10 +93,10 @@ class ViewPair:
             )
             raise ValueError(msg)
         if self.privileged is None:
-            msg = f"{purpose} needs the measured view; pass a MuData with the modalities {_store.listed(self.names)}."
+            msg = f"{purpose} needs the measured view; pass a MuData with the modalities {listed(self.names)}."
             raise ValueError(msg)
         if isinstance(pairs, str):
-            _store.check_option(pairs, "pairs", ["obs_names"])
+            check_option(pairs, "pairs", ["obs_names"])
             partner = self.privileged.obs_names.get_indexer(self.primary.obs_names)
             table = np.column_stack([np.flatnonzero(partner >= 0), partner[partner >= 0]])
         else:
@@ -120,8 +121,8 @@ def read_rows(adata: AnnData, use_rep: str | None, argument: str, *, finite: boo
     elif name == "X" and adata.X is not None:
         values = adata.X
     else:
-        there_are = [*adata.obsm, *(["X"] if adata.X is not None else [])]
-        msg = f"`{argument}`: no view {name!r}; there are {_store.listed(there_are, 40)}."
+        available = [*adata.obsm, *(["X"] if adata.X is not None else [])]
+        msg = f"`{argument}`: no view {name!r}; there are {listed(available, 40)}."
         raise KeyError(msg)
     if sp.issparse(values):
         values = values.toarray()
@@ -153,13 +154,13 @@ def in_order_of(adata: AnnData, features: Sequence[str]) -> AnnData:
     if twice:
         msg = (
             f"`data`: its features are not those of training in their order, and names that occur more than once, "
-            f"{_store.listed(twice, 5)}, do not say which is which."
+            f"{listed(twice, 5)}, do not say which is which."
         )
         raise ValueError(msg)
     order = pd.Index(names).get_indexer(list(features))
     if (order < 0).any():
         missing = [name for name, place in zip(features, order, strict=True) if place < 0]
-        msg = f"`data`: {len(missing)} of the {len(order)} features of training are not in it: {_store.listed(missing, 5)}."
+        msg = f"`data`: {len(missing)} of the {len(order)} features of training are not in it: {listed(missing, 5)}."
         raise KeyError(msg)
     return adata[:, order]
 

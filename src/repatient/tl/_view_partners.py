@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from repatient import _store
+from repatient._checks import listed
 from repatient.tl._view_pair import ViewPair, read_rows
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def read_synthetic(
     key = _store.keys.synthetic(views.names[1]) if synthetic_key is None else synthetic_key
     if key not in views.primary.obsm:
         msg = (
-            f"`synthetic_key`: no {key!r} in `obsm` of {views.names[0]!r}; there are {_store.listed(views.primary.obsm)}. "
+            f"`synthetic_key`: no {key!r} in `obsm` of {views.names[0]!r}; there are {listed(views.primary.obsm)}. "
             "`rp.tl.synthesize` writes it (images with `store=True`), and what it returns may be passed as `translator`."
         )
         raise KeyError(msg)

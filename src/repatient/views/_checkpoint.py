@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from repatient._atomic import replace_when_whole
+from repatient._files._atomic import replace_when_whole
 from repatient.views._training import State, optimiser_arrays, restore_optimiser
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from repatient._device import find_device
-from repatient._model_folder import ENCODER as FOLDER
-from repatient._model_folder import UNFITTING, with_nan, without_nan
-from repatient._sealed_json import plain
+from repatient._files._model_folder import ENCODER as FOLDER
+from repatient._files._model_folder import UNFITTING, with_nan, without_nan
+from repatient._files._sealed_json import plain
 from repatient.views._augmentations import CountAugmentation, ImageAugmentation, VectorAugmentation
 from repatient.views._encoder_networks import encoder
 from repatient.views._preparation import Preparation

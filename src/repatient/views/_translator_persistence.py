@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from repatient._device import find_device
-from repatient._model_folder import TRANSLATOR as FOLDER
-from repatient._model_folder import UNFITTING, with_nan, without_nan
+from repatient._files._model_folder import TRANSLATOR as FOLDER
+from repatient._files._model_folder import UNFITTING, with_nan, without_nan
 from repatient.views._generators import Shapes, make_members
 from repatient.views._spaces import ImageSpace, VectorSpace
 from repatient.views._torch import build

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from repatient._sealed_json import SEAL, write_sealed
+from repatient._files._sealed_json import SEAL, write_sealed
 from repatient.evaluation._checkpoint import Checkpoint
 from repatient.mil import Bags, MILClassifier
 from repatient.views import Encoder, Translator

@@ -12,6 +12,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from repatient import _store
+from repatient._checks import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -111,7 +112,7 @@ def _check(adata: ad.AnnData, settings: Settings) -> None:
     if isinstance(settings.n_patients, dict):
         unknown = [name for name in settings.n_patients if name not in patients.classes]
         if unknown:
-            msg = f"`--n-patients`: no class {_store.listed(unknown)}; there are {_store.listed(patients.classes)}."
+            msg = f"`--n-patients`: no class {listed(unknown)}; there are {listed(patients.classes)}."
             raise ValueError(msg)
 
 

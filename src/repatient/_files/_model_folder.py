@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repatient._atomic import replace_when_whole, restore
-from repatient._sealed_json import checked, plain, read_json, write_sealed
+from repatient._files._atomic import replace_when_whole, restore
+from repatient._files._sealed_json import checked, plain, read_json, write_sealed
 
 if TYPE_CHECKING:
     import os

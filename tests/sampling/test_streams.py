@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from repatient.sampling._words import PatientWords, patient_keys
+from repatient.sampling._streams import PatientStreams, patient_keys
 
 PATIENTS, NUMBER = 2000, 200
 
 
 @pytest.fixture(scope="module")
 def words():
-    return PatientWords(patient_keys(0, 0, PATIENTS)).take(np.full(PATIENTS, NUMBER)).reshape(PATIENTS, NUMBER)
+    return PatientStreams(patient_keys(0, 0, PATIENTS)).take(np.full(PATIENTS, NUMBER)).reshape(PATIENTS, NUMBER)
 
 
 def pairs_are_independent(first, second, shift):
@@ -23,7 +23,7 @@ def pairs_are_independent(first, second, shift):
 def test_words_are_those_of_splitmix64():
     # Published outputs of the generator for the state 0, which adds its step before it mixes.
     step = np.array([0x9E3779B97F4A7C15], dtype=np.uint64)
-    drawn = PatientWords(step).take(np.array([3]))
+    drawn = PatientStreams(step).take(np.array([3]))
     assert [hex(word) for word in drawn] == ["0xe220a8397b1dcdaf", "0x6e789e6aa1b965f4", "0x6c45d188009454f"]
 
 
@@ -44,7 +44,7 @@ def test_neighbours_are_independent(words, lag, shift):
 @pytest.mark.parametrize("neighbours", ["patients", "numbers", "seeds"])
 def test_neighbours_differ_in_half_of_their_bits(words, neighbours):
     if neighbours == "seeds":
-        other = PatientWords(patient_keys(1, 0, PATIENTS)).take(np.full(PATIENTS, NUMBER)).reshape(words.shape)
+        other = PatientStreams(patient_keys(1, 0, PATIENTS)).take(np.full(PATIENTS, NUMBER)).reshape(words.shape)
         differing = words ^ other
     else:
         differing = words[1:] ^ words[:-1] if neighbours == "patients" else words[:, 1:] ^ words[:, :-1]
@@ -62,7 +62,7 @@ def test_no_word_comes_twice(words):
 def test_words_do_not_depend_on_portions_nor_on_the_other_patients(words):
     keys = patient_keys(0, 0, PATIENTS)
     np.testing.assert_array_equal(patient_keys(0, 30, 5), keys[30:35])
-    some = PatientWords(keys[30:33])
+    some = PatientStreams(keys[30:33])
     first, second = some.take(np.array([2, 0, 5])), some.take(np.array([1, 3, 0]))
     np.testing.assert_array_equal(first, np.concatenate([words[30, :2], words[32, :5]]))
     np.testing.assert_array_equal(second, np.concatenate([words[30, 2:3], words[31, :3]]))
@@ -70,11 +70,11 @@ def test_words_do_not_depend_on_portions_nor_on_the_other_patients(words):
 
 def test_short_words_are_the_halves(words):
     keys = patient_keys(0, 0, 3)
-    drawn = PatientWords(keys).take_short(np.array([4, 3, 1]))
+    drawn = PatientStreams(keys).take_short(np.array([4, 3, 1]))
     halves = words[:3].copy().view(np.uint32)
     np.testing.assert_array_equal(drawn, np.concatenate([halves[0, :4], halves[1, :3], halves[2, :1]]))
-    np.testing.assert_array_equal(PatientWords(keys).take_short(np.array([2, 0, 2])), halves[[0, 2], :2].ravel())
-    assert len(PatientWords(keys).take_short(np.zeros(3, dtype=int))) == 0
+    np.testing.assert_array_equal(PatientStreams(keys).take_short(np.array([2, 0, 2])), halves[[0, 2], :2].ravel())
+    assert len(PatientStreams(keys).take_short(np.zeros(3, dtype=int))) == 0
 
 
 def test_seed_must_not_be_negative():

@@ -30,7 +30,7 @@ def write_sealed(path: Path, content: Mapping[str, Any], default: Callable[[Any]
     Parameters
     ----------
     path
-        The file; :func:`repatient._atomic.replace_when_whole` makes it appear as a whole.
+        The file; :func:`repatient._files._atomic.replace_when_whole` makes it appear as a whole.
     content
         What it holds, with its format and its version.
     default

@@ -52,7 +52,7 @@ class Plan:
     n_models: int = 1
 
 
-class Workshop:
+class FittedFold:
     """A fold at work: what is fitted once serves all methods.
 
     Parameters

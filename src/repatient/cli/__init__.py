@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from repatient._augmentation import Settings
+    from repatient.cli._augment import Settings
 
 _DESCRIPTION = """\
 Learn the recipe of each class of patients (how a patient's cells spread over the components of a Gaussian mixture)
@@ -102,20 +102,20 @@ def _add_shared(parser: argparse.ArgumentParser, *, n_components: int, select: s
 
 
 def _run_augment(arguments: argparse.Namespace) -> None:
-    from repatient._augmentation import augment_file
+    from repatient.cli._augment import augment_file
 
     augment_file(arguments.input, arguments.output, _settings(arguments), figures=arguments.figures)
 
 
 def _run_demo(arguments: argparse.Namespace) -> None:
-    from repatient._augmentation import augment_demo
+    from repatient.cli._augment import augment_demo
 
     arguments.patient_key, arguments.label_key, arguments.donor_key, arguments.use_rep = "patient", "label", None, None
     augment_demo(arguments.folder, _settings(arguments))
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
-    from repatient._augmentation import Settings
+    from repatient.cli._augment import Settings
 
     return Settings(
         patient_key=arguments.patient_key,
@@ -158,7 +158,3 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: object, *
         # They speak to those who write programs.
         return
     tqdm.write(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -15,7 +15,7 @@ def patient_keys(seed: int, first: int, n_patients: int) -> np.ndarray:
     return _mixed(key + _PATIENT_STEP * np.arange(first, first + n_patients, dtype=np.uint64))
 
 
-class PatientWords:
+class PatientStreams:
     """A random stream for each of some patients.
 
     Parameters

@@ -1,0 +1,1 @@
+"""Files that must not break: atomic writes, sealed JSON, folders of models, scratch arrays."""

@@ -1,0 +1,7 @@
+"""``python -m repatient.cli``."""
+
+import sys
+
+from repatient.cli import main
+
+sys.exit(main())
