@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from repatient.evaluation._fitted_fold import FittedFold
 
 from repatient import mixing
 from repatient.evaluation import BASELINES, DEFAULTS, METHODS, SCENARIOS, Method, Scenario, check_methods, make_folds
-from repatient.evaluation._components import Components
+from repatient.evaluation._fitted_fold import FittedFold
 from repatient.evaluation._recipe_mix import Null, draw_fixed, recipe_mix, select
 from repatient.evaluation._training import augmenter, predict
+from repatient.mixture import Components
 
 
 @pytest.fixture

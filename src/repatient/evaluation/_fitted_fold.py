@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.preprocessing import StandardScaler
 
 from repatient.evaluation._alignment import aligned
-from repatient.evaluation._components import Components
+from repatient.mixture import Components
 from repatient.recipe import Recipes, fit_recipes
 
 if TYPE_CHECKING:

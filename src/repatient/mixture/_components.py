@@ -1,4 +1,4 @@
-"""The mixture of a fold, fitted on the cells that may be learnt from."""
+"""A mixture that few cells can bear: fewer axes and simpler covariances where cells are few."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
-from repatient.mixture import GaussianMixture
+from repatient.mixture._gaussian_mixture import GaussianMixture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

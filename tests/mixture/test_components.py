@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from repatient.evaluation._components import Components
-from repatient.mixture import GaussianMixture
+from repatient.mixture import Components, GaussianMixture
 
 
 @pytest.mark.parametrize("n_cells", [6, 40])
