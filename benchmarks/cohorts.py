@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import anndata as ad
 import numpy as np
 
-from repatient.evaluation import METHODS, Cohort, Interval, Method, average_interval, by_split, corrected_interval
+from repatient.evaluation import Cohort, Interval, Method, average_interval, by_split, corrected_interval, method_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +70,7 @@ def parser(description: str | None, methods: tuple[Any, ...], n_splits: int) -> 
     result.add_argument("--splits", type=int, default=n_splits)
     result.add_argument("--jobs", type=int, default=1)
     result.add_argument("--seed", type=int, default=0)
-    result.add_argument("--steps", type=int, default=200, help="gradient steps of every training")
+    result.add_argument("--steps", type=int, help="gradient steps of every network (default: those of the predictor)")
     result.add_argument("--models", type=int, default=1, help="trainings of every method, of which the mean is taken")
     result.add_argument(
         "--classifier", type=json.loads, default={}, metavar="JSON", help="parameters of the classifier, as JSON"
@@ -81,7 +81,7 @@ def parser(description: str | None, methods: tuple[Any, ...], n_splits: int) -> 
         nargs="+",
         default=[Method.of(method) for method in methods],
         metavar="METHOD",
-        help=f"names or JSON objects of 'method', 'name' and settings; there are {', '.join(METHODS)}",
+        help=f"names or JSON objects of 'method', 'name' and settings; there are {', '.join(method_names())}, and predictors joined to augmenters by +",
     )
     result.add_argument("--checkpoints", type=Path, metavar="FOLDER", help="keep finished splits, and go on from them")
     result.add_argument("--metrics", nargs="+", default=["auroc"], metavar="METRIC")

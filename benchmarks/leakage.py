@@ -22,12 +22,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from cohorts import FILES, parser, read_cohort
 from missing_class import is_external
-from repatient.evaluation._fitted_fold import FittedFold
 
-from repatient.evaluation import DEFAULTS, SCENARIOS, Plan, Scenario
-from repatient.evaluation._fold import make_folds
-from repatient.evaluation._metrics import score
-from repatient.evaluation._training import FOR_ALL_CLASSES, FOR_MISSING_CLASS
+from repatient.evaluation import DEFAULTS, SCENARIOS, FittedFold, Plan, Scenario, make_folds, score
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -116,9 +112,7 @@ def standard_error(values: list[float]) -> float:
 
 def fits(method: Method, scenario: Scenario) -> bool:
     """Whether a method is one of the scenario."""
-    if scenario.name == "missing_class":
-        return method.method in FOR_MISSING_CLASS and method.method != "none"
-    return method.method in FOR_ALL_CLASSES
+    return scenario.name in method.way.scenarios and not (scenario.name == "missing_class" and method.method == "none")
 
 
 def permuted(cohort: Cohort, rng: np.random.Generator) -> Cohort:

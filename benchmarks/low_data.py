@@ -78,7 +78,7 @@ def frames(given: Namespace) -> dict[tuple[str, str], pd.DataFrame]:
                 random_state=given.seed,
                 n_jobs=given.jobs,
                 checkpoint=checkpoint(given.checkpoints, f"low_data_{name}_{number}"),
-            )
+            ).values
     return result
 
 

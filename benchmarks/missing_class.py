@@ -101,7 +101,7 @@ def one_split(given: Namespace, name: str, shared: Shared, missing: int, split: 
         test_fraction=given.test_fraction,
         random_state=int(rng.integers(2**31)),
         checkpoint=checkpoint(given.checkpoints, f"missing_{name}_{given.shift}_{missing}_{split}"),
-    )
+    ).values
     return frame.assign(split=split)
 
 

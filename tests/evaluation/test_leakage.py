@@ -7,16 +7,21 @@ from functools import wraps
 
 import numpy as np
 import pytest
-from repatient.evaluation._fitted_fold import FittedFold
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from repatient.evaluation import DEFAULTS, METHODS, Method, Scenario, _training, make_folds, score
-from repatient.evaluation._training import FOR_ALL_CLASSES, FOR_MISSING_CLASS
+from repatient.evaluation import DEFAULTS, FittedFold, Method, Scenario, _trained, make_folds, method_names, score
 from repatient.mil import MILClassifier
+from repatient.mixing import augmenters
 from repatient.mixture import GaussianMixture
 
 SPLITS = {"n_splits": 3, "test_fraction": 0.3, "random_state": 0}
+WITH_ALL_CLASSES = [
+    *method_names("low_data"),
+    *(f"attention+{name}" for name in augmenters()),
+    "mean+recipe",
+    "cells+psemix",
+]
 SETTINGS = {"recipe_fixed": {"select": "low", "n_generated": 6}, "alternating": {"of": ["recipe", "psemix"]}}
 
 
@@ -115,7 +120,7 @@ def test_rows_of_mixtures(make_cohort, quick, monkeypatch, mixture):
 
 
 @pytest.mark.parametrize("scale", [False, True])
-@pytest.mark.parametrize("method", [name for name in FOR_ALL_CLASSES if name != "size_only"])
+@pytest.mark.parametrize("method", [name for name in WITH_ALL_CLASSES if name != "size_only"])
 def test_rows_of_low_data(make_cohort, quick, monkeypatch, method, scale):
     cohort, scenario = make_cohort(n_cells=60), Scenario("low_data", n_patients=4)
     for fold in make_folds(cohort, scenario, **SPLITS):
@@ -126,11 +131,13 @@ def test_rows_of_low_data(make_cohort, quick, monkeypatch, method, scale):
         check_rows(cohort, scenario, one, fold, used)
 
 
-@pytest.mark.parametrize("method", [name for name in FOR_MISSING_CLASS if name not in ("size_only", "none")])
+@pytest.mark.parametrize(
+    "method", ["attention+recipe", "mean+recipe", "recipe_fixed", "random_selection", "null", "full", "external"]
+)
 def test_rows_of_a_missing_class(make_cohort, quick, monkeypatch, method):
     cohort = make_cohort(n_patients=24, n_cells=60, external=10)
     scenario = Scenario("missing_class", missing_class=1)
-    settings = {"align": "moments"} if method in ("recipe", "external") else {}
+    settings = {"align": "moments"} if method in ("attention+recipe", "external") else {}
     for fold in make_folds(cohort, scenario, **SPLITS):
         with monkeypatch.context() as patch:
             used = Used(patch, len(cohort.X))
@@ -146,13 +153,13 @@ def test_sizes_of_test_patients_are_not_fitted_on(make_cohort, quick, monkeypatc
     for fold in make_folds(cohort, scenario, **SPLITS):
         seen = []
 
-        class Watching(_training.LogisticRegression):
+        class Watching(_trained.LogisticRegression):
             def fit(self, X, y, seen=seen):
                 seen.append((X, y))
                 return super().fit(X, y)
 
         with monkeypatch.context() as patch:
-            patch.setattr(_training, "LogisticRegression", Watching)
+            patch.setattr(_trained, "LogisticRegression", Watching)
             fitted = FittedFold(cohort, scenario, fold, quick)
             Method("size_only").predict(fitted)
         patients = np.concatenate([fold.train, fitted.external_patients])
@@ -215,7 +222,3 @@ def test_permuted_labels_predict_nothing(make_cohort, quick, scenario, methods):
     # Sixty test patients in each of 14 cohorts: a standard error of about .017.
     means = {name: np.mean(of_method) for name, of_method in values.items()}
     assert all(abs(mean - 0.5) < 0.05 for mean in means.values()), means
-
-
-def test_every_method_is_looked_at():
-    assert set(FOR_ALL_CLASSES) | set(FOR_MISSING_CLASS) == set(METHODS)

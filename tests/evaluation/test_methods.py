@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from repatient import mixing
-from repatient.evaluation import BASELINES, DEFAULTS, METHODS, SCENARIOS, Method, Scenario, check_methods, make_folds
-from repatient.evaluation._fitted_fold import FittedFold
-from repatient.evaluation._recipe_mix import Null, draw_fixed, recipe_mix, select
-from repatient.evaluation._training import augmenter, predict
+from repatient.evaluation import BASELINES, DEFAULTS, SCENARIOS, FittedFold, Method, Scenario, check_methods, make_folds
+from repatient.evaluation._recipe_mix import Null, choose_patients, draw_patients_once, recipe_mix
 from repatient.mixture import Components
 
 
@@ -35,25 +33,35 @@ def test_names_and_settings():
     assert Method.of("psemix").name == "psemix"
     assert Method.of(method) is method
     turns = Method.of({"method": "alternating", "of": ["psemix", {"method": "recipe", "n_components": 5}]})
-    assert turns.record["of"] == [{"method": "psemix"}, {"method": "recipe", "n_components": 5}]
+    assert turns.record["of"] == ["psemix", {"method": "recipe", "n_components": 5}]
+
+
+@pytest.mark.parametrize(
+    ("name", "same"), [("none", "attention"), ("recipe", "attention+recipe"), ("psemix", "attention+psemix")]
+)
+def test_old_names_are_of_the_attention_network(name, same):
+    ways = [vars(Method(given).way) for given in (name, same)]
+    assert ways[0] == ways[1]
+
+
+def test_a_setting_goes_to_what_has_it():
+    way = Method("mean+recipe", settings={"C": 0.1, "n_components": 4}).way
+    assert (way.of_predictor, way.of_augment) == ({"C": 0.1}, {"n_components": 4})
 
 
 @pytest.mark.parametrize(
     ("given", "scenario", "error", "message"),
     [
-        (["recip"], "full", ValueError, "no method 'recip'; there are .*'recipe'"),
-        (
-            [{"method": "recipe", "chare": 1}],
-            "full",
-            ValueError,
-            r"'recipe' has no settings \['chare'\]; it has .*'share'",
-        ),
-        ([{"name": "x"}], "full", TypeError, "a mapping with 'method'"),
-        (["none", "none"], "full", ValueError, r"\['none'\] occur more than once"),
-        (["external"], "full", ValueError, r"\['external'\] are of no use for `scenario='full'`; there are"),
-        (["psemix"], "missing_class", ValueError, r"\['psemix'\] are of no use"),
-        ("none", "full", TypeError, "is a sequence of methods"),
-        ([], "full", TypeError, "is a sequence of methods"),
+        (["recip"], "full", ValueError, "'recip'"),
+        (["mean+recip"], "full", ValueError, "'recip'"),
+        ([{"method": "recipe", "chare": 1}], "full", ValueError, r"\['chare'\]"),
+        ([{"method": "mean", "share": 1}], "full", ValueError, r"\['share'\]"),
+        ([{"name": "x"}], "full", TypeError, "`methods`"),
+        (["none", "none"], "full", ValueError, r"\['none'\]"),
+        (["external"], "full", ValueError, r"\['external'\]"),
+        (["psemix"], "missing_class", ValueError, r"\['psemix'\]"),
+        ("none", "full", TypeError, "`methods`"),
+        ([], "full", TypeError, "`methods`"),
     ],
 )
 def test_what_is_wrong_is_named(given, scenario, error, message):
@@ -61,25 +69,15 @@ def test_what_is_wrong_is_named(given, scenario, error, message):
         check_methods(given, scenario)
 
 
-def test_the_recipe_of_a_fold(fitted):
+def test_recipes_of_a_fold_are_over_a_mixture_of_its_training_cells(fitted):
     mix = recipe_mix(fitted, {"share": 0.4, "n_components": 4})
     assert isinstance(mix, mixing.RecipeMix)
-    assert (mix.share, mix.n_components) == (0.4, 4)
-    rows = fitted.bags.take(fitted.fold.train).rows
-    outside = np.setdiff1d(np.arange(len(fitted.bags.X)), rows)
-    assert set(np.asarray(mix.components)[rows]) == {0, 1, 2, 3}
-    assert set(np.asarray(mix.components)[outside]) == {-1}
-
-
-@pytest.mark.parametrize("name", ["recipe+psemix", "recipe+psemix+insmix"])
-def test_recipes_over_few_and_more_components_come_after_rivals(fitted, name):
-    turns = augmenter(fitted, name, {}).augmenters
-    rivals = [mixing.PseMix, mixing.InsMix if name.endswith("insmix") else mixing.PseMix]
-    assert [type(turn) for turn in turns] == [rivals[0], mixing.RecipeMix, rivals[1], mixing.RecipeMix]
-    assert [(turn.n_components, turn.label_mixing) for turn in turns[1::2]] == [(3, 0.5), (8, 0.5)]
-    one = augmenter(fitted, name, {"n_components": 4, "label_mixing": 0.0}).augmenters
-    assert [type(turn) for turn in one] == [mixing.PseMix, mixing.RecipeMix]
-    assert (one[1].n_components, one[1].label_mixing) == (4, 0.0)
+    assert (mix.share, mix.n_components, mix.components) == (0.4, 4, None)
+    train = fitted.fold.train
+    bags = fitted.bags.take(train)
+    sampler = mix.bind(bags, fitted.cohort.y[train], np.arange(2), fitted.cohort.donors[train])
+    expected = Components.fit(bags.X[bags.rows], 4, random_state=fitted.fold.seed).assign(bags.X[bags.rows])
+    np.testing.assert_array_equal(sampler.generator.components, expected)
 
 
 @pytest.fixture
@@ -117,9 +115,9 @@ def test_whose_mixture_the_recipe_is_of(missing, mixture):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"mixture": "union"}, "'mixture' is one of .*, not 'union'"),
-        ({"transfer": "ratio"}, "'transfer' is one of .*, not 'ratio'"),
-        ({"transfer": "log_ratio", "shared_class": "b"}, r"one of the classes of both cohorts, \['a'\], not 'b'"),
+        ({"mixture": "union"}, "`mixture`"),
+        ({"transfer": "ratio"}, "`transfer`"),
+        ({"transfer": "log_ratio", "shared_class": "b"}, "`shared_class`"),
     ],
 )
 def test_transfers_that_cannot_be(missing, settings, message):
@@ -141,18 +139,18 @@ def test_the_null_exchanges_recipes(fitted):
 
 def test_patients_are_generated_once(fitted):
     mix = recipe_mix(fitted, {})
-    bags, y = draw_fixed(fitted, mix, 7)
+    bags, y = draw_patients_once(fitted, mix, 7)
     assert np.bincount(y).tolist() == [7, 7]
-    again, _ = draw_fixed(fitted, mix, 7)
+    again, _ = draw_patients_once(fitted, mix, 7)
     np.testing.assert_array_equal(bags.rows, again.rows)
-    by_share, _ = draw_fixed(fitted, recipe_mix(fitted, {"share": 0.25}), None)
+    by_share, _ = draw_patients_once(fitted, recipe_mix(fitted, {"share": 0.25}), None)
     assert len(by_share) == round(len(fitted.fold.train) / 3)
 
 
 @pytest.mark.parametrize("keep", ["low", "high", "band", "random"])
 def test_selection_keeps_a_share_of_each_class(fitted, keep):
-    bags, y = draw_fixed(fitted, recipe_mix(fitted, {}), 8)
-    kept, labels = select(fitted, bags, y, keep=keep, fraction=0.25)
+    bags, y = draw_patients_once(fitted, recipe_mix(fitted, {}), 8)
+    kept, labels = choose_patients(fitted, bags, y, "attention", keep=keep, fraction=0.25)
     assert np.bincount(labels).tolist() == [2, 2]
     assert len(kept) == 4
 
@@ -160,47 +158,63 @@ def test_selection_keeps_a_share_of_each_class(fitted, keep):
 def test_low_and_high_are_ends(fitted):
     from repatient.mil import total_entropy
 
-    bags, y = draw_fixed(fitted, recipe_mix(fitted, {}), 8)
+    bags, y = draw_patients_once(fitted, recipe_mix(fitted, {}), 8)
     model = fitted.train(fitted.fold.train, generated=(bags, y))
     mean = {
-        keep: total_entropy(model.predict_proba_mc(select(fitted, bags, y, keep=keep)[0])).mean()
+        keep: total_entropy(model.predict_proba_mc(choose_patients(fitted, bags, y, "attention", keep=keep)[0])).mean()
         for keep in ("low", "band", "high")
     }
     assert mean["low"] < mean["band"] < mean["high"]
-    correct, labels = select(fitted, bags, y, keep="correct")
+    correct, labels = choose_patients(fitted, bags, y, "attention", keep="correct")
     np.testing.assert_array_equal(model.predict_proba_mc(correct).mean(axis=0).argmax(axis=1), labels)
-    assert len(select(fitted, bags, y)[1]) == 16
+    assert len(choose_patients(fitted, bags, y, "attention")[1]) == 16
 
 
 @pytest.mark.parametrize("name", ["none", "recipe", "recipe_fixed"])
 def test_several_models_are_averaged(fitted, name):
     fitted.plan = replace(fitted.plan, n_models=3)
-    singles = [predict(fitted.member(number), name, {}) for number in range(3)]
+    singles = [Method(name).way.predict(fitted.member(number)) for number in range(3)]
     averaged = Method(name).predict(fitted)
     np.testing.assert_allclose(averaged, np.mean(singles, axis=0))
-    np.testing.assert_array_equal(singles[0], predict(fitted, name, {}))
+    np.testing.assert_array_equal(singles[0], Method(name).way.predict(fitted))
     assert np.abs(singles[1] - singles[2]).max() > 1e-6
 
 
-def test_options_are_named(fitted):
-    bags, y = draw_fixed(fitted, recipe_mix(fitted, {}), 4)
-    with pytest.raises(ValueError, match="'select' is one of .*'low'.*, not 'best'"):
-        select(fitted, bags, y, keep="best")
-    with pytest.raises(ValueError, match="'align' is one of .*, not 'affine'"):
-        fitted.components(3, "affine")
-    with pytest.raises(ValueError, match="'mixture' 'reference' needs another cohort"):
+def test_options_are_named(missing, fitted):
+    bags, y = draw_patients_once(fitted, recipe_mix(fitted, {}), 4)
+    with pytest.raises(ValueError, match="`select`"):
+        choose_patients(fitted, bags, y, "attention", keep="best")
+    with pytest.raises(ValueError, match="`align`"):
+        missing.components(3, "affine")
+    with pytest.raises(ValueError, match="'reference' needs another cohort"):
         fitted.components(3, mixture="reference")
-    with pytest.raises(ValueError, match="needs a class that training and external patients have"):
+    with pytest.raises(ValueError, match="`align='moments'`"):
         fitted.components(3, "moments")
+    with pytest.raises(ValueError, match="`methods`"):
+        recipe_mix(fitted, {"align": "moments"})
 
 
-def test_every_method_has_settings_that_can_be_listed():
-    from repatient.evaluation._training import settings_of
+def test_settings_of_every_method_can_be_listed():
+    def settings(name):
+        method = Method(name)
+        parts = (
+            {"predictor": method.way.predictor, "augment": method.way.augment} if name in ("psemix", "recipe") else {}
+        )
+        return set(type(method.way).settings(**parts))
 
-    assert "n_pseudo_bags" in settings_of("psemix")
-    assert {"n_components", "kind", "pool", "n_donors", "share", "align", "select"} <= set(settings_of("recipe_fixed"))
-    assert "components" not in settings_of("recipe")
-    assert "mixture" in settings_of("recipe")
-    assert "label_mixing" in settings_of("recipe")
-    assert "label_mixing" not in settings_of("recipe_fixed")
-    assert all(isinstance(settings_of(name), list) for name in METHODS)
+    assert "n_pseudo_bags" in settings("psemix")
+    assert {"n_components", "kind", "pool", "n_donors", "share", "align", "select"} <= settings("recipe_fixed")
+    assert {"mixture", "label_mixing", "hidden"} <= settings("recipe")
+    assert "components" not in settings("recipe")
+    assert "label_mixing" not in settings("recipe_fixed")
+
+
+def test_a_rare_class(make_cohort):
+    cohort = make_cohort(n_patients=40)
+    scenario = Scenario("rare_class", n_patients=2)
+    for fold in make_folds(cohort, scenario, n_splits=4, test_fraction=0.25, random_state=0):
+        counts = np.bincount(cohort.y[fold.train])
+        assert counts[fold.number % 2] == 2
+        assert counts[1 - fold.number % 2] > 10
+    fold = make_folds(cohort, replace(scenario, rare_class=1), n_splits=1, test_fraction=0.25, random_state=0)[0]
+    assert np.bincount(cohort.y[fold.train])[1] == 2

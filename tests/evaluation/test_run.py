@@ -7,13 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from joblib.externals.loky import get_reusable_executor
-from repatient.evaluation._fitted_fold import FittedFold
 
-from repatient.evaluation import METRICS, Method, Plan, Scenario, make_folds, run, score
+from repatient import evaluation
+from repatient.evaluation import METRICS, FittedFold, Method, Plan, Scenario, make_folds, score
 from repatient.evaluation import _run as run_module
 
 SPLITS = {"n_splits": 4, "test_fraction": 0.3, "random_state": 3}
 LOW_DATA = Scenario("low_data", n_patients=4)
+
+
+def run(*args, **kwargs):
+    return evaluation.run(*args, **kwargs).values
 
 
 def methods(*given):
@@ -32,6 +36,16 @@ def test_a_tidy_frame(make_cohort, quick):
     by_hand = score(cohort.y[folds[2].test], Method("none").predict(FittedFold(cohort, LOW_DATA, folds[2], quick)))
     found = frame[(frame["method"] == "none") & (frame["split"] == 2)].set_index("metric")["value"].to_dict()
     assert found == by_hand
+
+
+def test_predictions_are_those_that_the_values_are_of(make_cohort, quick):
+    cohort = make_cohort()
+    values, predictions = evaluation.run(cohort, LOW_DATA, methods("mean", "size_only"), quick, **SPLITS)
+    for (method, split), own in pd.DataFrame({"m": predictions.method, "s": predictions.split}).groupby(["m", "s"]):
+        rows = own.index.to_numpy()
+        np.testing.assert_array_equal(predictions.y[rows], cohort.y[predictions.patient[rows]])
+        expected = values[(values["method"] == method) & (values["split"] == split)].set_index("metric")["value"]
+        assert score(predictions.y[rows], predictions.probabilities[rows]) == expected.to_dict()
 
 
 def test_what_can_be_told_is_told(make_cohort):

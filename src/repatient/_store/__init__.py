@@ -20,6 +20,7 @@ from repatient._store._generated import (
     read_gaussian,
     read_generated,
 )
+from repatient._store._keys import has_own_units
 from repatient._store._lazy import in_memory
 from repatient._store._mixture import check_mixture, fingerprint, read_components, write_components
 from repatient._store._outcomes import (
@@ -54,6 +55,7 @@ __all__ = [
     "embedding_of_mixture",
     "fingerprint",
     "gaussian_entry",
+    "has_own_units",
     "held_out_quantiles",
     "in_memory",
     "is_continuous",

@@ -28,6 +28,16 @@ def attention(key: str) -> str:
     return f"{key}_attention"
 
 
+def contribution(key: str) -> str:
+    """Column of ``obs`` with what each cell adds to the score of its patient."""
+    return f"{key}_contribution"
+
+
 def synthetic(target: str) -> str:
     """Key of ``obsm`` and ``uns`` with the synthetic view of a modality."""
     return f"X_{target}_synthetic"
+
+
+def has_own_units(use_rep: str) -> bool:
+    """Whether features are measured in units of their own, as those of a matrix are, and coordinates are not."""
+    return use_rep.rpartition(":")[2] == "X"

@@ -2,11 +2,7 @@
 
 .. data:: SCENARIOS
 
-    Which patients a split trains on: ``"full"``, ``"low_data"``, ``"missing_class"``.
-
-.. data:: METHODS
-
-    Names of the ways of training, described at :func:`repatient.tl.evaluate`.
+    Which patients a split trains on: ``"full"``, ``"low_data"``, ``"rare_class"``, ``"missing_class"``.
 
 .. data:: DEFAULTS
 
@@ -25,10 +21,19 @@ from repatient.evaluation._bag_summaries import BagSummaries, summarise_bags
 from repatient.evaluation._cohort import Cohort
 from repatient.evaluation._comparison import Interval, average_interval, by_split, compare, corrected_interval
 from repatient.evaluation._discrepancy import MMD, energy_distance, mmd_test
-from repatient.evaluation._fitted_fold import Plan
+from repatient.evaluation._fitted_fold import FittedFold, Plan
 from repatient.evaluation._fold import SCENARIOS, Fold, Scenario, make_folds
 from repatient.evaluation._grouped_auroc import TooFewPatientsError, auroc, grouped_auroc
-from repatient.evaluation._methods import BASELINES, DEFAULTS, Method, check_methods
+from repatient.evaluation._methods import (
+    BASELINES,
+    DEFAULTS,
+    Method,
+    Way,
+    check_methods,
+    method_names,
+    register_method,
+    unregister_method,
+)
 from repatient.evaluation._metrics import METRICS, score
 from repatient.evaluation._privacy import (
     Reidentification,
@@ -49,14 +54,13 @@ from repatient.evaluation._realism import (
     size_auroc,
     variance_ratio,
 )
-from repatient.evaluation._run import run
+from repatient.evaluation._run import Evaluated, Predictions, run
 from repatient.evaluation._splits import group_splits
-from repatient.evaluation._training import METHODS
+from repatient.evaluation._trained import Trained
 
 __all__ = [
     "BASELINES",
     "DEFAULTS",
-    "METHODS",
     "METRICS",
     "MMD",
     "SCENARIOS",
@@ -65,13 +69,18 @@ __all__ = [
     "ComponentAUROC",
     "ComponentMeans",
     "Discrepancy",
+    "Evaluated",
+    "FittedFold",
     "Fold",
     "Interval",
     "Method",
     "Plan",
+    "Predictions",
     "Reidentification",
     "Scenario",
     "TooFewPatientsError",
+    "Trained",
+    "Way",
     "auroc",
     "average_interval",
     "by_split",
@@ -88,13 +97,16 @@ __all__ = [
     "grouped_auroc",
     "make_folds",
     "membership_auroc",
+    "method_names",
     "mmd_test",
     "real_against_generated",
+    "register_method",
     "reidentification",
     "repeated_share",
     "run",
     "score",
     "size_auroc",
     "summarise_bags",
+    "unregister_method",
     "variance_ratio",
 ]

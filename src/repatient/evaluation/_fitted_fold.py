@@ -1,4 +1,4 @@
-"""What the methods of a fold share: its patients, its mixtures, its classifier."""
+"""What the methods of a fold share: its patients, its mixtures, how predictors are trained in it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
+from repatient._checks import check_option
 from repatient.evaluation._alignment import aligned
-from repatient.mixture import Components
+from repatient.mixture import Components, default_n_components
 from repatient.recipe import Recipes, fit_recipes
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from repatient.evaluation._cohort import Cohort
     from repatient.evaluation._fold import Fold, Scenario
-    from repatient.mil import Augmenter, Bags, MILClassifier
+    from repatient.mil import Augmenter, Bags, Predictor
 
 # Whose cells the components are fitted on.
 MIXTURES = ("target", "reference", "both")
@@ -33,20 +34,20 @@ class Plan:
     Parameters
     ----------
     n_components
-        Components of the mixture, for methods that do not set them.
+        Components of the mixture, for methods that do not set them; ``None``: as many as the training patients bear.
     n_steps
-        Gradient steps of every training.
+        Gradient steps of every training; ``None``: the default of the predictor.
     scale
-        Whether the features are brought to one variance, over the training cells: right for features that are measured
-        in units of their own, wrong for the coordinates of an embedding.
+        Whether augmenters and mixtures see features of one variance over the training cells: right for features that
+        are measured in units of their own, wrong for the coordinates of an embedding.
     classifier
-        Parameters of :class:`repatient.mil.MILClassifier`.
+        Settings of the attention network, for methods that do not set them.
     n_models
-        Trainings of every method from different first weights, whose predictions are averaged.
+        Trainings of every method from different seeds, whose predictions are averaged.
     """
 
-    n_components: int
-    n_steps: int = 200
+    n_components: int | None = None
+    n_steps: int | None = None
     scale: bool = True
     classifier: Mapping[str, Any] = field(default_factory=dict)
     n_models: int = 1
@@ -69,26 +70,22 @@ class FittedFold:
 
     def __init__(self, cohort: Cohort, scenario: Scenario, fold: Fold, plan: Plan) -> None:
         self.cohort, self.scenario, self.fold, self.plan = cohort, scenario, fold, plan
-        self.bags = self._scaled(cohort.bags)
-        self._mixtures: dict[tuple[int, str, str], Components] = {}
-        self._codes: dict[tuple[int, str, str], NDArray[np.int64]] = {}
+        self.bags = cohort.bags
+        # Mixtures that augmenters fit on the training cells.
+        self.mixtures: dict[Any, Any] = {}
+        self._fitted: dict[tuple[int | None, str, str], Components] = {}
+        self._codes: dict[tuple[int | None, str, str], NDArray[np.int64]] = {}
         self._aligned = {"raw": self.bags}
+        self._scaler = StandardScaler().fit(self.bags.X[self.bags.take(fold.train).rows]) if plan.scale else None
         # The same first weights and order of bags for all methods, so that they differ in one thing only.
-        self._seed = fold.seed
+        self.seed = fold.seed
 
     def member(self, number: int) -> Self:
         """The same fold, for one training of several; all of them share what is fitted before."""
         result = copy(self)
         if number > 0:
-            result._seed = int(np.random.SeedSequence([self.fold.seed, number]).generate_state(1)[0])
+            result.seed = int(np.random.SeedSequence([self.fold.seed, number]).generate_state(1)[0])
         return result
-
-    def _scaled(self, bags: Bags) -> Bags:
-        """The bags of all patients over features that are scaled by the training patients."""
-        if not self.plan.scale:
-            return bags
-        scaler = StandardScaler().fit(bags.X[bags.take(self.fold.train).rows])
-        return replace(bags, X=scaler.transform(bags.X))
 
     @property
     def n_classes(self) -> int:
@@ -104,9 +101,29 @@ class FittedFold:
     def bags_aligned(self, align: str) -> Bags:
         """Bags of all patients, with the cells of external ones brought to where the training cells lie."""
         if align not in self._aligned:
-            X = aligned(self.bags, self.cohort.y, self.fold.train, self.fold.external, align, self.fold.seed)
+            sides = self.fold.train, self.fold.external
+            X = aligned(self.bags, self.cohort.y, *sides, align, self.fold.seed, scale=self.plan.scale)
             self._aligned[align] = replace(self.bags, X=X)
         return self._aligned[align]
+
+    def standardized(self, augmenter: Augmenter) -> Augmenter:
+        """The augmenter, over features of one variance where the plan has it so."""
+        from repatient.mixing import Standardized
+
+        return Standardized(augmenter) if self.plan.scale else augmenter
+
+    def augmenter(self, augment: Any, settings: Mapping[str, Any]) -> Augmenter:
+        """What makes the bags of every step, from its name and settings."""
+        from repatient.evaluation._recipe_mix import OF_TRANSFER, recipe_mix
+        from repatient.mixing import make_augmenter
+
+        of_transfer = {name: value for name, value in settings.items() if name in OF_TRANSFER}
+        return make_augmenter(
+            augment,
+            settings={name: value for name, value in settings.items() if name not in OF_TRANSFER},
+            make_recipe=lambda **own: recipe_mix(self, {**own, **of_transfer}),
+            standardize=self.plan.scale,
+        )
 
     def components(
         self, n_components: int | None, align: str = "raw", mixture: str = "target"
@@ -115,9 +132,7 @@ class FittedFold:
 
         Rows of neither training nor external patients have none, -1.
         """
-        if mixture not in MIXTURES:
-            msg = f"`methods`: 'mixture' is one of {list(MIXTURES)}, not {mixture!r}."
-            raise ValueError(msg)
+        check_option(mixture, "mixture", MIXTURES)
         key = (self.plan.n_components if n_components is None else n_components, align, mixture)
         if key not in self._codes:
             bags, fitted = self.bags_aligned(align), self._mixture(*key)
@@ -125,11 +140,11 @@ class FittedFold:
             for patients in (self.fold.train, self.fold.external):
                 rows = bags.take(patients).rows
                 if len(rows):
-                    codes[rows] = fitted.assign(bags.X[rows])
+                    codes[rows] = fitted.assign(self._scale(bags.X[rows]))
             self._codes[key] = codes
         return self._codes[key], self._mixture(*key).n_components
 
-    def _mixture(self, n_components: int, align: str, mixture: str) -> Components:
+    def _mixture(self, n_components: int | None, align: str, mixture: str) -> Components:
         """The mixture of the training cells, of the external ones where they were moved to, or of both."""
         train, external = self.fold.train, self.fold.external
         patients = {"target": train, "reference": external, "both": np.concatenate([train, external])}[mixture]
@@ -138,11 +153,16 @@ class FittedFold:
             raise ValueError(msg)
         # Training cells stay where they are.
         key = (n_components, "raw" if mixture == "target" else align, mixture)
-        if key not in self._mixtures:
+        if key not in self._fitted:
             bags = self.bags_aligned(key[1])
             X = bags.X[bags.take(patients).rows]
-            self._mixtures[key] = Components.fit(X, n_components, random_state=self.fold.seed)
-        return self._mixtures[key]
+            n_patients = len(patients)
+            number = default_n_components(*X.shape, n_patients) if n_components is None else n_components
+            self._fitted[key] = Components.fit(self._scale(X), number, random_state=self.fold.seed)
+        return self._fitted[key]
+
+    def _scale(self, X: NDArray[Any]) -> NDArray[Any]:
+        return X if self._scaler is None else self._scaler.transform(X)
 
     def recipes(
         self,
@@ -163,24 +183,20 @@ class FittedFold:
         self,
         patients: NDArray[np.int64],
         *,
+        predictor: str = "attention",
         align: str = "raw",
         augment: Augmenter | None = None,
         generated: tuple[Bags, NDArray[np.int64]] | None = None,
-    ) -> MILClassifier:
-        """A classifier of some patients, with whatever is added to them."""
-        from repatient.mil import MILClassifier
+        **settings: Any,
+    ) -> Predictor:
+        """A predictor of the classes trained on some patients, with whatever is added to them."""
+        from repatient.mil import make_predictor
 
-        model = MILClassifier(
-            **{
-                "validation_fraction": 0.0,
-                "max_epochs": 1,
-                "steps_per_epoch": self.plan.n_steps,
-                "device": "cpu",
-                "progress": False,
-                "random_state": self._seed,
-                **self.plan.classifier,
-            }
-        )
+        model = make_predictor(predictor, random_state=self.seed, device="cpu", progress=False)
+        known = model.get_params(deep=False)
+        planned = {"validation_fraction": 0.0, "n_steps": self.plan.n_steps, **self.plan.classifier}
+        planned = {name: value for name, value in planned.items() if name in known and value is not None}
+        model.set_params(**{**planned, **settings})
         return model.fit(
             self.bags_aligned(align).take(patients),
             self.cohort.y[patients],
@@ -191,7 +207,7 @@ class FittedFold:
             classes=None if augment is None else np.arange(self.n_classes),
         )
 
-    def predict(self, model: MILClassifier) -> NDArray[np.float64]:
+    def predict(self, model: Predictor) -> NDArray[np.float64]:
         """Probabilities of all classes for the test patients, (patients, classes)."""
         probabilities = np.zeros((len(self.fold.test), self.n_classes))
         probabilities[:, model.classes_] = model.predict_proba(self.bags.take(self.fold.test))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from repatient.evaluation._cohort import Cohort
 
-SCENARIOS = ("full", "low_data", "missing_class")
+SCENARIOS = ("full", "low_data", "rare_class", "missing_class")
 
 
 @dataclass(frozen=True)
@@ -25,17 +25,21 @@ class Scenario:
     ----------
     name
         ``"full"``: nothing, all patients outside the test set are trained on; ``"low_data"``: patients, of which
-        ``n_patients`` a class are trained on; ``"missing_class"``: the target cohort's training patients lack a class,
-        which only the external cohort has.
+        ``n_patients`` a class are trained on; ``"rare_class"``: patients of one class, of which ``n_patients`` are trained
+        on, and all of the others; ``"missing_class"``: the target cohort's training patients lack a class, which only
+        the external cohort has.
     n_patients
-        Training patients a class in ``"low_data"``.
+        Training patients a class in ``"low_data"``, and of the rare one in ``"rare_class"``.
     missing_class
         Code of the class that ``"missing_class"`` takes away.
+    rare_class
+        Code of the class that ``"rare_class"`` thins out; ``None``: each in turn, split by split.
     """
 
     name: str = "full"
     n_patients: int | None = None
     missing_class: int | None = None
+    rare_class: int | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,12 @@ def make_folds(
     )
     train = ~test
     if scenario.n_patients is not None:
-        train = draw_per_class(y, train, scenario.n_patients, random_state)
+        drawn = draw_per_class(y, train, scenario.n_patients, random_state)
+        if scenario.name == "rare_class":
+            given, in_turn = scenario.rare_class, np.arange(n_splits) % len(cohort.classes)
+            rare = in_turn if given is None else np.full(n_splits, given)
+            drawn = np.where(y == rare[:, None], drawn, train)
+        train = drawn
     withheld = train & (y == scenario.missing_class)
     train &= ~withheld
     return [

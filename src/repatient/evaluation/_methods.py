@@ -1,25 +1,143 @@
-"""What can be compared, and what a user may set of it."""
+"""Methods that can be compared: the registry of them, their names, and what a user may set."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 
-from repatient.evaluation._training import FOR_ALL_CLASSES, FOR_MISSING_CLASS, METHODS, predict, settings_of
+from repatient._checks import listed
+from repatient.evaluation._fold import SCENARIOS
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from repatient.evaluation._fitted_fold import FittedFold
 
-_MIXING = ("recipe+psemix+insmix", "recipe", "recipe_fixed", "psemix", "insmix", "same_class_mixing")
+_PLAIN = ("mean", "kernel_mean", "quantiles", "composition", "cells", "centroid", "likelihood", "attention", "auto")
+_CONTROLS = ("null", "size_only")
+_DEFAULTS = (*_PLAIN, "mean+recipe", "attention+recipe+psemix+insmix", "auto+recipe", *_CONTROLS)
 DEFAULTS = {
-    "full": ("none", *_MIXING, "null", "size_only"),
-    "low_data": ("none", *_MIXING, "null", "size_only"),
-    "missing_class": ("full", "recipe", "recipe_fixed", "external", "null", "size_only"),
+    "full": _DEFAULTS,
+    "low_data": _DEFAULTS,
+    "rare_class": _DEFAULTS,
+    "missing_class": ("full", "recipe", "recipe_fixed", "external", *_CONTROLS),
 }
-BASELINES = {"full": "none", "low_data": "none", "missing_class": "full"}
+BASELINES = {"full": "auto", "low_data": "auto", "rare_class": "auto", "missing_class": "full"}
+# Names of before there were several predictors, all of them of the attention network.
+ALIASES = {
+    "none": "attention",
+    **{
+        name: f"attention+{name}"
+        for name in (
+            "recipe",
+            "recipe+psemix",
+            "recipe+psemix+insmix",
+            "oversampling",
+            "same_class_mixing",
+            "mixup",
+            "rankmix",
+            "remix",
+            "psemix",
+            "insmix",
+        )
+    },
+}
+
+
+class Way(Protocol):
+    """A way of predicting the test patients of a fold from its training patients.
+
+    An instance holds its settings. :func:`register_method` makes a class of them available under a name.
+    """
+
+    scenarios: ClassVar[tuple[str, ...]]
+
+    @classmethod
+    def settings(cls) -> list[str]:
+        """Names of what the class can be called with."""
+
+    def predict(self, fold: FittedFold) -> NDArray[np.float64]:
+        """Train in a fold, and predict its test patients: (patients, classes)."""
+
+
+_REGISTRY: dict[str, type[Way]] = {}
+
+
+def register_method(name: str, way: type[Way]) -> None:
+    """Offer a method under a name in :func:`repatient.tl.evaluate`.
+
+    Parameters
+    ----------
+    name
+        What it is called. Names of predictors, alone or joined by ``"+"`` to those of augmenters, are methods already.
+    way
+        A class with ``scenarios``, ``settings()`` and ``predict(fold)``.
+
+    Raises
+    ------
+    ValueError
+        If the name is taken, or the class is of an unknown scenario.
+    """
+    from repatient.mil import PREDICTORS
+
+    if name in _REGISTRY or name in ALIASES or name.partition("+")[0] in PREDICTORS:
+        msg = f"`name`: there is a method {name!r} already."
+        raise ValueError(msg)
+    unknown = [scenario for scenario in way.scenarios if scenario not in SCENARIOS]
+    if unknown:
+        msg = f"`way`: there are no scenarios {listed(unknown)}; there are {listed(SCENARIOS)}."
+        raise ValueError(msg)
+    _REGISTRY[name] = way
+
+
+def unregister_method(name: str) -> None:
+    """Take a method out of the registry again.
+
+    Parameters
+    ----------
+    name
+        What it was registered as.
+    """
+    del _REGISTRY[name]
+
+
+def method_names(scenario: str | None = None) -> list[str]:
+    """Names of all methods but those that are joined by ``"+"``, of one scenario or of all.
+
+    Parameters
+    ----------
+    scenario
+        One of :data:`repatient.evaluation.SCENARIOS`; ``None`` for all.
+    """
+    from repatient.mil import PREDICTORS
+
+    names = [*PREDICTORS, *_REGISTRY]
+    return [name for name in names if scenario is None or scenario in _parse(name)[0].scenarios]
+
+
+def _parse(name: str) -> tuple[type[Way], dict[str, Any]]:
+    """What a name stands for: a class, and what it is called with besides its settings."""
+    from repatient.evaluation._trained import Trained
+    from repatient.mil import PREDICTORS
+    from repatient.mixing import find_augmenter
+
+    if name in _REGISTRY:
+        return _REGISTRY[name], {}
+    predictor, _, augment = ALIASES.get(name, name).partition("+")
+    if predictor not in PREDICTORS:
+        msg = (
+            f"`methods`: no method {name!r}; a method is one of {listed([*PREDICTORS, *_REGISTRY], 40)}, or a predictor "
+            "with augmenters joined to it by '+', such as 'mean+recipe'."
+        )
+        raise ValueError(msg)
+    for part in augment.split("+") if augment else ():
+        find_augmenter(part)
+    return Trained, {"predictor": predictor, "augment": augment or None}
 
 
 @dataclass(frozen=True)
@@ -29,7 +147,8 @@ class Method:
     Parameters
     ----------
     method
-        What is done, one of :data:`repatient.evaluation.METHODS`.
+        What is done: a predictor, ``"mean"``; a predictor and what it is trained on besides the patients,
+        ``"mean+recipe"``; or one of the others that :func:`repatient.evaluation.method_names` lists.
     name
         What it is called in the results; by default as ``method``.
     settings
@@ -41,18 +160,14 @@ class Method:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            msg = f"`methods`: no method {self.method!r}; there are {list(METHODS)}."
-            raise ValueError(msg)
-        known = settings_of(self.method)
+        way, parts = _parse(self.method)
+        known = way.settings(**parts) if parts else way.settings()
         unknown = [name for name in self.settings if name not in known]
         if unknown:
-            msg = f"`methods`: {self.method!r} has no settings {unknown}; it has {known}."
+            msg = f"`methods`: {self.method!r} has no settings {listed(unknown)}; it has {listed(known, 40)}."
             raise ValueError(msg)
         object.__setattr__(self, "name", self.name or self.method)
-        if self.method == "alternating":
-            turns = [type(self).of(given) for given in self.settings.get("of", ())]
-            object.__setattr__(self, "settings", {"of": turns})
+        _ = self.way
 
     @classmethod
     def of(cls, given: Any) -> Self:
@@ -62,23 +177,26 @@ class Method:
         if isinstance(given, str):
             return cls(given)
         if not isinstance(given, Mapping) or "method" not in given:
-            msg = f"`methods`: a method is a name or a mapping with 'method', not {given!r}; there are {list(METHODS)}."
+            msg = f"`methods`: a method is a name or a mapping with 'method', not {given!r}."
             raise TypeError(msg)
         settings = {name: value for name, value in given.items() if name not in ("method", "name")}
         return cls(given["method"], given.get("name", ""), settings)
 
+    @cached_property
+    def way(self) -> Way:
+        """What it does."""
+        way, parts = _parse(self.method)
+        return way(**parts, **self.settings)
+
     @property
     def record(self) -> dict[str, Any]:
         """What it is, without the name that it goes by."""
-        settings = dict(self.settings)
-        if "of" in settings:
-            settings["of"] = [one.record for one in settings["of"]]
-        return {"method": self.method, **settings}
+        return json.loads(json.dumps({"method": self.method, **self.settings}, default=repr))
 
-    def predict(self, fitted: FittedFold) -> Any:
+    def predict(self, fold: FittedFold) -> NDArray[np.float64]:
         """Train in a fold as often as is planned, and predict its test patients, (patients, classes)."""
-        members = [fitted.member(number) for number in range(fitted.plan.n_models)]
-        return np.mean([predict(member, self.method, self.settings) for member in members], axis=0)
+        members = [fold.member(number) for number in range(fold.plan.n_models)]
+        return np.mean([self.way.predict(member) for member in members], axis=0)
 
 
 def check_methods(given: Any, scenario: str) -> list[Method]:
@@ -105,17 +223,16 @@ def check_methods(given: Any, scenario: str) -> list[Method]:
     if given is None:
         given = DEFAULTS[scenario]
     if isinstance(given, str | Mapping) or not isinstance(given, Sequence) or not given:
-        msg = f"`methods` is a sequence of methods, not {given!r}; there are {list(METHODS)}."
+        msg = f"`methods` is a sequence of methods, not {given!r}; for `scenario={scenario!r}` there are {listed(method_names(scenario), 40)}."
         raise TypeError(msg)
     methods = [Method.of(one) for one in given]
     names = [method.name for method in methods]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        msg = f"`methods`: {twice} occur more than once; give each a 'name' of its own."
+        msg = f"`methods`: {listed(twice)} occur more than once; give each a 'name' of its own."
         raise ValueError(msg)
-    possible = FOR_MISSING_CLASS if scenario == "missing_class" else FOR_ALL_CLASSES
-    wrong = [method.name for method in methods if method.method not in possible]
+    wrong = [method.name for method in methods if scenario not in method.way.scenarios]
     if wrong:
-        msg = f"`methods`: {wrong} are of no use for `scenario={scenario!r}`; there are {list(possible)}."
+        msg = f"`methods`: {listed(wrong)} are of no use for `scenario={scenario!r}`; there are {listed(method_names(scenario), 40)}."
         raise ValueError(msg)
     return methods

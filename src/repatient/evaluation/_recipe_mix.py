@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from repatient._checks import check_option, listed
+from repatient.mixing import RecipeMix, augment_settings
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -14,49 +17,67 @@ if TYPE_CHECKING:
 
     from repatient.evaluation._fitted_fold import FittedFold
     from repatient.mil import Bags
-    from repatient.mixing import RecipeMix, RecipeSampler
+    from repatient.mixing import RecipeSampler
 
 KEEP = ("low", "high", "band", "correct", "random", "all")
 TRANSFERS = ("raw", "log_ratio")
+# How the recipe of another cohort is made fit for this one.
+OF_TRANSFER = ("align", "mixture", "transfer", "shared_class")
+OF_RECIPES = tuple(augment_settings(["recipe"]))
 # Apart from the seed of the training.
 _STREAM = 1
 
 
 def recipe_mix(fitted: FittedFold, settings: Mapping[str, Any]) -> RecipeMix:
     """The generator of a fold; a missing class has the recipe of the external cohort's patients."""
-    from repatient.mixing import RecipeMix
+    of_transfer = {name: settings[name] for name in OF_TRANSFER if name in settings}
+    settings = {name: value for name, value in settings.items() if name not in OF_TRANSFER}
+    if fitted.scenario.missing_class is None:
+        # Another cohort's recipes are for a class that has none here.
+        if of_transfer:
+            msg = f"`methods`: {listed(of_transfer)} are about another cohort; they are for `scenario='missing_class'`."
+            raise ValueError(msg)
+        return RecipeMix(
+            **{"n_components": fitted.plan.n_components, **settings},
+            random_state=fitted.fold.seed,
+            cache=fitted.mixtures,
+        )
+    codes, number, recipes = _transferred(fitted, settings, **of_transfer)
+    return RecipeMix(codes, number, recipes=recipes, **{k: v for k, v in settings.items() if k != "n_components"})
+
+
+def _transferred(
+    fitted: FittedFold,
+    settings: Mapping[str, Any],
+    *,
+    align: str = "raw",
+    mixture: str = "target",
+    transfer: str = "raw",
+    shared_class: str | None = None,
+) -> tuple[NDArray[np.int64], int, Any]:
+    """Components of all rows, their number, and the recipe of the missing class over them."""
     from repatient.recipe import log_ratio_transfer
 
-    settings = dict(settings)
-    n_components, align = settings.pop("n_components", None), settings.pop("align", "raw")
-    transfer, shared_class = settings.pop("transfer", "raw"), settings.pop("shared_class", None)
-    mixture = settings.pop("mixture", "target")
+    check_option(transfer, "transfer", TRANSFERS)
+    n_components = settings.get("n_components")
     codes, number = fitted.components(n_components, align, mixture)
-    recipes = None
-    if len(fitted.external_patients):
-        of_recipes = {name: settings[name] for name in ("kind", "shrinkage") if name in settings}
-        missing = str(fitted.scenario.missing_class)
-        external = fitted.recipes(fitted.fold.external, n_components, align, mixture, **of_recipes)
-        if transfer == "raw":
-            recipes = external.take([missing])
-        else:
-            own = fitted.recipes(fitted.fold.train, n_components, align, mixture, **of_recipes)
-            shared = _shared(fitted, transfer, shared_class)
-            recipes = log_ratio_transfer(external, own.take([shared]), [missing])
-    return RecipeMix(codes, number, recipes=recipes, **settings)
+    of_recipes = {name: settings[name] for name in ("kind", "shrinkage") if name in settings}
+    missing = [str(fitted.scenario.missing_class)]
+    external = fitted.recipes(fitted.fold.external, n_components, align, mixture, **of_recipes)
+    if transfer == "raw":
+        return codes, number, external.take(missing)
+    own = fitted.recipes(fitted.fold.train, n_components, align, mixture, **of_recipes)
+    return codes, number, log_ratio_transfer(external, own.take([_shared(fitted, shared_class)]), missing)
 
 
-def _shared(fitted: FittedFold, transfer: str, shared_class: str | None) -> str:
+def _shared(fitted: FittedFold, shared_class: str | None) -> str:
     """Code of the class that the cohorts are compared on."""
-    if transfer not in TRANSFERS:
-        msg = f"`methods`: 'transfer' is one of {list(TRANSFERS)}, not {transfer!r}."
-        raise ValueError(msg)
     y, classes = fitted.cohort.y, fitted.cohort.classes
     common = {classes[code]: str(code) for code in np.intersect1d(y[fitted.fold.train], y[fitted.fold.external])}
     if shared_class is None and len(common) == 1:
         return next(iter(common.values()))
     if shared_class not in common:
-        msg = f"`methods`: 'shared_class' is one of the classes of both cohorts, {list(common)}, not {shared_class!r}."
+        msg = f"`shared_class` is one of the classes of both cohorts, {listed(common)}, not {shared_class!r}."
         raise ValueError(msg)
     return common[shared_class]
 
@@ -86,7 +107,7 @@ class Null:
         return replace(sampler, generator=replace(sampler.generator, recipes=wrong))
 
 
-def draw_fixed(fitted: FittedFold, mix: RecipeMix, n_generated: int | None) -> tuple[Bags, NDArray[np.int64]]:
+def draw_patients_once(fitted: FittedFold, mix: RecipeMix, n_generated: int | None) -> tuple[Bags, NDArray[np.int64]]:
     """Generated patients with their classes, ``n_generated`` a class; ``None`` for the generator's share of all."""
     patients = fitted.fold.train
     y, n_classes = fitted.cohort.y[patients], fitted.n_classes
@@ -96,9 +117,8 @@ def draw_fixed(fitted: FittedFold, mix: RecipeMix, n_generated: int | None) -> t
         raise ValueError(msg)
     number = len(y) * share / (1 - share) if n_generated is None else n_generated * n_classes
     # Nothing but generated patients.
-    sampler = replace(mix, share=1.0).bind(
-        fitted.bags.take(patients), y, np.arange(n_classes), fitted.cohort.donors[patients]
-    )
+    only_generated = fitted.standardized(replace(mix, share=1.0))
+    sampler = only_generated.bind(fitted.bags.take(patients), y, np.arange(n_classes), fitted.cohort.donors[patients])
     rng = np.random.default_rng([fitted.fold.seed, _STREAM])
     bags, targets = sampler(np.zeros(max(n_classes, round(number)), dtype=np.int64), rng, _no_scores)
     return bags, targets.argmax(axis=1)
@@ -109,32 +129,25 @@ def _no_scores(bags: Bags) -> NDArray[np.float32]:
     return np.zeros(len(bags.rows), dtype=np.float32)
 
 
-def select(
-    fitted: FittedFold, bags: Bags, y: NDArray[np.int64], *, keep: str = "all", fraction: float = 0.5
+def choose_patients(
+    fitted: FittedFold, bags: Bags, y: NDArray[np.int64], predictor: str, *, keep: str = "all", fraction: float = 0.5
 ) -> tuple[Bags, NDArray[np.int64]]:
     """Some of the generated patients of each class, by the entropy that a model trained on all has of them."""
-    if keep not in KEEP:
-        msg = f"`methods`: 'select' is one of {list(KEEP)}, not {keep!r}."
-        raise ValueError(msg)
+    from repatient.mil import total_entropy
+
+    check_option(keep, "select", KEEP)
     if keep == "all":
         return bags, y
     if keep == "random":
         values = np.random.default_rng([fitted.fold.seed, _STREAM + 1]).random(len(y))
     else:
-        model = fitted.train(fitted.fold.train, generated=(bags, y))
-        passes = model.predict_proba_mc(bags)
+        passes = fitted.train(fitted.fold.train, predictor=predictor, generated=(bags, y)).predict_proba_mc(bags)
         if keep == "correct":
             kept = np.flatnonzero(passes.mean(axis=0).argmax(axis=1) == y)
             return bags.take(kept), y[kept]
-        values = _entropy(passes)
+        values = total_entropy(passes)
     kept = np.sort(np.concatenate([_part(np.flatnonzero(y == c), values, keep, fraction) for c in np.unique(y)]))
     return bags.take(kept), y[kept]
-
-
-def _entropy(passes: NDArray[np.float64]) -> NDArray[np.float64]:
-    from repatient.mil import total_entropy
-
-    return total_entropy(passes)
 
 
 def _part(members: NDArray[np.int64], values: NDArray[np.float64], keep: str, fraction: float) -> NDArray[np.int64]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import joblib
+import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
@@ -20,9 +21,46 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
 
+    from numpy.typing import NDArray
+
     from repatient.evaluation._cohort import Cohort
     from repatient.evaluation._fold import Fold, Scenario
     from repatient.evaluation._methods import Method
+
+
+class Predictions(NamedTuple):
+    """Out-of-fold predictions, one row a method, split and test patient.
+
+    Parameters
+    ----------
+    method, split
+        Which they are of, (rows,).
+    patient, y
+        Patient as numbered in the cohort, and its class, (rows,).
+    probabilities
+        Of the classes, (rows, classes).
+    """
+
+    method: NDArray[np.str_]
+    split: NDArray[np.int64]
+    patient: NDArray[np.int64]
+    y: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+
+
+class Evaluated(NamedTuple):
+    """What an evaluation found.
+
+    Parameters
+    ----------
+    values
+        Columns ``method``, ``split``, ``seed``, ``metric``, ``value``; ``test_fraction`` is in ``attrs``.
+    predictions
+        Out-of-fold predictions.
+    """
+
+    values: pd.DataFrame
+    predictions: Predictions
 
 
 def run(
@@ -37,7 +75,7 @@ def run(
     n_jobs: Any = 1,
     checkpoint: str | PathLike[str] | None = None,
     progress: bool | None = None,
-) -> pd.DataFrame:
+) -> Evaluated:
     """Train by every method in every split and measure the predictions of the test patients.
 
     Parameters
@@ -61,7 +99,7 @@ def run(
 
     Returns
     -------
-    Columns ``method``, ``split``, ``seed``, ``metric``, ``value``; ``test_fraction`` is in ``attrs``.
+    The values of all metrics, and the predictions of the test patients.
     """
     folds = make_folds(cohort, scenario, n_splits=n_splits, test_fraction=test_fraction, random_state=random_state)
     params = {
@@ -80,18 +118,21 @@ def run(
         for number, values in _in_parallel(tasks, n_jobs):
             kept.add(number, values)
             bar.update()
-    return _tidy(kept, folds, methods, test_fraction)
+    return _evaluated(kept, cohort, folds, methods, test_fraction)
 
 
 def run_fold(
     cohort: Cohort, scenario: Scenario, fold: Fold, methods: Sequence[Method], plan: Plan
-) -> tuple[int, dict[str, dict[str, float]]]:
-    """Values of all metrics of some methods in one split."""
+) -> tuple[int, dict[str, dict[str, Any]]]:
+    """Metrics of some methods in one split, and their probabilities of the test patients."""
     fitted = FittedFold(cohort, scenario, fold, plan)
-    y = cohort.y[fold.test]
     # One thread, here as in a process of its own, so that sums run in one order.
     with threadpool_limits(limits=1):
-        return fold.number, {method.name: score(y, method.predict(fitted)) for method in methods}
+        return fold.number, {method.name: _judged(cohort.y[fold.test], method.predict(fitted)) for method in methods}
+
+
+def _judged(y: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[str, Any]:
+    return {**score(y, probabilities), "probabilities": probabilities.tolist()}
 
 
 def _in_parallel(tasks: list[Any], n_jobs: Any) -> Any:
@@ -106,8 +147,10 @@ def _in_parallel(tasks: list[Any], n_jobs: Any) -> Any:
         yield from joblib.Parallel(n_jobs=processes, batch_size=1, return_as="generator_unordered")(tasks)
 
 
-def _tidy(kept: Checkpoint, folds: list[Fold], methods: Sequence[Method], test_fraction: float) -> pd.DataFrame:
-    frame = pd.DataFrame(
+def _evaluated(
+    kept: Checkpoint, cohort: Cohort, folds: list[Fold], methods: Sequence[Method], test_fraction: float
+) -> Evaluated:
+    values = pd.DataFrame(
         [
             (method.name, fold.number, fold.seed, metric, kept.results[fold.number][method.name][metric])
             for method in methods
@@ -116,5 +159,15 @@ def _tidy(kept: Checkpoint, folds: list[Fold], methods: Sequence[Method], test_f
         ],
         columns=["method", "split", "seed", "metric", "value"],
     )
-    frame.attrs["test_fraction"] = test_fraction
-    return frame
+    values.attrs["test_fraction"] = test_fraction
+    pairs = [(method.name, fold) for method in methods for fold in folds]
+    patients = np.concatenate([fold.test for _, fold in pairs])
+    sizes = [len(fold.test) for _, fold in pairs]
+    predictions = Predictions(
+        method=np.repeat([name for name, _ in pairs], sizes),
+        split=np.repeat([fold.number for _, fold in pairs], sizes),
+        patient=patients,
+        y=cohort.y[patients],
+        probabilities=np.concatenate([kept.results[fold.number][name]["probabilities"] for name, fold in pairs]),
+    )
+    return Evaluated(values, predictions)

@@ -13,8 +13,19 @@ from repatient.mixing._psemix import PseMix
 from repatient.mixing._rankmix import RankMix
 from repatient.mixing._recipe_mix import RecipeMix
 from repatient.mixing._recipe_sampler import RecipeSampler
+from repatient.mixing._registry import (
+    RegisteredAugmenter,
+    augment_settings,
+    augmenters,
+    find_augmenter,
+    make_augmenter,
+    parse_augment,
+    register_augmenter,
+    unregister_augmenter,
+)
 from repatient.mixing._remix import ReMix
 from repatient.mixing._same_class import SameClassMixing
+from repatient.mixing._standardized import Standardized
 
 __all__ = [
     "Alternating",
@@ -27,5 +38,14 @@ __all__ = [
     "ReMix",
     "RecipeMix",
     "RecipeSampler",
+    "RegisteredAugmenter",
     "SameClassMixing",
+    "Standardized",
+    "augment_settings",
+    "augmenters",
+    "find_augmenter",
+    "make_augmenter",
+    "parse_augment",
+    "register_augmenter",
+    "unregister_augmenter",
 ]

@@ -14,6 +14,7 @@ within patients.
 
 from repatient.sampling._alignment import AffineMap, Moments, class_moments, moment_map
 from repatient.sampling._coverage import can_hold_out, held_out_log_density
+from repatient.sampling._dispatch import ALIGNMENTS, ArraySide, Side, fit_alignment
 from repatient.sampling._donor_effects import DonorEffects, can_fit_donor_effects, fit_donor_effects
 from repatient.sampling._draw import Draw, draw_patients, most_per_donor
 from repatient.sampling._gaussian import GaussianDraw, draw_gaussians
@@ -23,7 +24,9 @@ from repatient.sampling._transport import TransportMap, transport_map
 from repatient.sampling._weighted import draw_with_effects
 
 __all__ = [
+    "ALIGNMENTS",
     "AffineMap",
+    "ArraySide",
     "Cells",
     "DonorEffects",
     "Draw",
@@ -32,6 +35,7 @@ __all__ = [
     "Moments",
     "MonotoneMap",
     "QuantileMap",
+    "Side",
     "Spread",
     "TransportMap",
     "can_fit_donor_effects",
@@ -41,6 +45,7 @@ __all__ = [
     "draw_gaussians",
     "draw_patients",
     "draw_with_effects",
+    "fit_alignment",
     "fit_donor_effects",
     "held_out_log_density",
     "mean_shift",

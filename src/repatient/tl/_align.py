@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from repatient._checks import listed
-from repatient.sampling import Cells, moment_map, quantile_map, transport_map
+from repatient.sampling import Cells, fit_alignment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,11 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from repatient import _store
+    from repatient.sampling import Moments
     from repatient.tl._reference import Counterpart
 
-ALIGNMENTS = ("raw", "moments", "quantiles", "ot")
-
-_CELLS_OF_A_TRANSPORT, _CELLS_OF_QUANTILES = 1000, 50_000
 _BLOCK_ROWS = 1 << 16
 
 
@@ -70,15 +69,26 @@ def fit_map(
     align: str, ours: _store.Cohort, theirs: Counterpart, names: Sequence[str], random_state: int
 ) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
     """Fit the map that brings our cells of the shared classes to where the reference's lie."""
-    rng = np.random.default_rng(random_state)
-    if align == "quantiles" and theirs.cohort is not None:
-        most = _CELLS_OF_QUANTILES // len(names)
-        return quantile_map(_cells(ours, names, most, rng), _cells(theirs.cohort, names, most, rng), names)
-    affine = moment_map(ours.moments(names), theirs.moments_of(names), names)
-    if align == "moments" or theirs.cohort is None:
-        return affine
-    most = _CELLS_OF_A_TRANSPORT // len(names)
-    return transport_map(_cells(ours, names, most, rng).rows, _cells(theirs.cohort, names, most, rng).rows, affine)
+    return fit_alignment(align, _Side(ours, ours.moments), _Side(theirs.cohort, theirs.moments_of), names, random_state)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """Statistics of a cohort and, where it is here, its cells."""
+
+    cohort: _store.Cohort | None
+    moments: Callable[[Sequence[str]], Moments]
+
+    def cells(self, names: Sequence[str], most: int, rng: np.random.Generator) -> Cells:
+        """Cells of the classes, at most so many of each, as evenly from their patients as can be."""
+        if self.cohort is None:
+            msg = "the cells of a reference that is known by statistics alone were asked for"
+            raise RuntimeError(msg)
+        chosen = [self.cohort.sample(name, most, rng) for name in names]
+        classes = np.repeat(np.arange(len(names)), [len(which) for which in chosen])
+        which = np.concatenate(chosen)
+        rows = np.concatenate([self.cohort.rows(part) for part in chosen])
+        return Cells(rows, classes, self.cohort.patients[which])
 
 
 def move_all(move: Callable[[NDArray[Any]], NDArray[np.float64]], embedding: Any) -> NDArray[Any]:
@@ -88,12 +98,3 @@ def move_all(move: Callable[[NDArray[Any]], NDArray[np.float64]], embedding: Any
         block = slice(start, start + _BLOCK_ROWS)
         moved[block] = move(np.asarray(embedding[block]))
     return moved
-
-
-def _cells(cohort: _store.Cohort, names: Sequence[str], most: int, rng: np.random.Generator) -> Cells:
-    """Cells of the classes, at most so many of each."""
-    chosen = [cohort.sample(name, most, rng) for name in names]
-    classes = np.repeat(np.arange(len(names)), [len(which) for which in chosen])
-    return Cells(
-        np.concatenate([cohort.rows(which) for which in chosen]), classes, cohort.patients[np.concatenate(chosen)]
-    )

@@ -8,8 +8,8 @@ from repatient import _store
 from repatient._checks import check_integer, check_key, check_option
 from repatient._docs import shared_docs
 from repatient.mixture import GaussianMixture
-from repatient.sampling import AffineMap
-from repatient.tl._align import ALIGNMENTS, check_alignment, fit_map, move_all, shared_names
+from repatient.sampling import ALIGNMENTS, AffineMap
+from repatient.tl._align import check_alignment, fit_map, move_all, shared_names
 from repatient.tl._gmm import mixture_entry
 from repatient.tl._reference import Counterpart, read_counterpart, read_reference, reference_entry
 from repatient.tl._shift import draw_samples, measure_mean_shift, measure_shift, warn_if_unsafe

@@ -1,8 +1,7 @@
-"""Augmenters of training by their names."""
+"""What a training's bags are made by: names and augmenters, with what the object holds for them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +14,6 @@ if TYPE_CHECKING:
 
     from repatient.mil import Augmenter
     from repatient.recipe import Recipes
-
-_RECIPE = "recipe"
-# Of generated patients that take turns with other ways of mixing, which have soft labels, too.
-_LABEL_MIXING_IN_TURNS = 0.5
-NAMES = (_RECIPE, "psemix", "rankmix", "remix", "mixup", "insmix", "same_class", "oversampling")
 
 
 @dataclass(frozen=True)
@@ -45,88 +39,78 @@ class Augmentation:
 
 
 def read_augmentation(
-    data: AnnData | MuData, augment: Any, classes: list[str], *, gmm_key: str, recipes_key: str
+    data: AnnData | MuData,
+    augment: Any,
+    classes: list[str],
+    *,
+    use_rep: str,
+    gmm_key: str | None,
+    recipes_key: str,
+    random_state: int,
 ) -> Augmentation | None:
-    """Build what ``augment`` asks for; ``classes`` are those of the training patients."""
+    """Build what ``augment`` asks for; ``classes`` are those of the training patients.
+
+    Recipes are over components that are fitted on the training patients, unless a stored mixture is named, or classes
+    without a training patient have a reference's recipe, which is one of the components of a stored mixture.
+    """
     if augment is None:
         return None
-    parts = _parts(augment)
-    recipes: Recipes | None = None
-    settings: dict[str, Any] = {}
-    if _RECIPE in parts:
-        recipes, settings = _stored_recipes(data, classes, gmm_key, recipes_key)
-        settings["label_mixing"] = _LABEL_MIXING_IN_TURNS if len(parts) > 1 else 0.0
-    built = [_build(data, part, gmm_key, recipes, settings) if isinstance(part, str) else part for part in parts]
+    from repatient.mixing import RecipeMix, make_augmenter, parse_augment
+
+    parts = parse_augment(augment)
+    in_parts = "recipe" in parts
+    recipes, settings, params = _stored_recipes(data, classes, gmm_key, recipes_key) if in_parts else (None, {}, {})
+    if "components" in settings:
+        # Several numbers of components are for mixtures that are fitted for the training.
+        def make_recipe(**own: Any) -> Augmenter:
+            return RecipeMix(**{**own, **settings})
+    else:
+
+        def make_recipe(**own: Any) -> Augmenter:
+            return RecipeMix(**own, **settings, random_state=random_state, cache=mixtures)
+
+    mixtures: dict[Any, Any] = {}
     return Augmentation(
-        augmenter=built[0] if len(built) == 1 else _alternating(built),
+        augmenter=make_augmenter(augment, make_recipe=make_recipe, standardize=_store.has_own_units(use_rep)),
         name="+".join(part if isinstance(part, str) else repr(part) for part in parts),
         classes=[] if recipes is None else list(recipes.classes),
-        params={"gmm_key": gmm_key, "recipes_key": recipes_key} if _RECIPE in parts else {},
+        params=params,
     )
 
 
-def _parts(augment: Any) -> list[Any]:
-    """Names and augmenters that take turns."""
-    if isinstance(augment, str):
-        parts: list[Any] = augment.split("+")
-    else:
-        parts = list(augment) if isinstance(augment, Sequence) else [augment]
-    for part in parts:
-        if isinstance(part, str) and part not in NAMES:
-            msg = f"`augment` is one of {listed(NAMES)}, several joined by '+', or an augmenter, not {part!r}."
-            raise ValueError(msg)
-        if not isinstance(part, str) and (isinstance(part, type) or not callable(getattr(part, "bind", None))):
-            msg = f"`augment` is a name, an object of `repatient.mixing`, or a sequence of them, not {part!r}."
-            raise TypeError(msg)
-    if not parts:
-        msg = f"`augment` is an empty sequence; name one or more of {listed(NAMES)}, or pass None."
-        raise ValueError(msg)
-    return parts
-
-
 def _stored_recipes(
-    data: AnnData | MuData, classes: list[str], gmm_key: str, recipes_key: str
-) -> tuple[Recipes | None, dict[str, Any]]:
-    """Another cohort's recipes of classes without a training patient, and the settings of the stored recipes."""
-    _store.uns_entry(data, gmm_key, "gmm_key", "gmm")
+    data: AnnData | MuData, classes: list[str], gmm_key: str | None, recipes_key: str
+) -> tuple[Recipes | None, dict[str, Any], dict[str, str]]:
+    """Another cohort's recipes of classes without a training patient, settings of recipes, and what to record."""
     check_key(recipes_key, "recipes_key")
-    if recipes_key not in data.uns:
-        return None, {}
-    entry = data.uns[recipes_key]
-    remedy = "Learn them again with `rp.tl.recipes`."
-    _store.check_mixture(data, entry["params"]["mixture"], gmm_key, "The recipes", remedy)
-    recipes, origin = _store.read_recipes_entry(entry, recipes_key)
-    # A recipe of this cohort would have been learnt from patients that training must not see.
-    missing = [
-        name
-        for name, source in zip(recipes.classes, origin, strict=True)
-        if source == "reference" and name not in classes
-    ]
-    settings = {"kind": recipes.kind, "shrinkage": float(entry["params"]["shrinkage"])}
-    return (recipes.take(missing) if missing else None), settings
-
-
-def _build(
-    data: AnnData | MuData, name: str, gmm_key: str, recipes: Recipes | None, settings: dict[str, Any]
-) -> Augmenter:
-    from repatient import mixing
-
-    if name == _RECIPE:
+    recipes: Recipes | None = None
+    settings: dict[str, Any] = {}
+    params: dict[str, str] = {}
+    missing: list[str] = []
+    if gmm_key is not None:
+        _store.uns_entry(data, gmm_key, "gmm_key", "gmm")
+    if recipes_key in data.uns:
+        entry = _store.uns_entry(data, recipes_key, "recipes_key", "recipes")
+        recipes, origin = _store.read_recipes_entry(entry, recipes_key)
+        settings = {"kind": recipes.kind, "shrinkage": float(entry["params"]["shrinkage"])}
+        # A recipe of this cohort would have been learnt from patients that training must not see.
+        sources = zip(recipes.classes, origin, strict=True)
+        missing = [name for name, source in sources if source == "reference" and name not in classes]
+        params = {"recipes_key": recipes_key}
+        of_recipes = str(entry["params"]["gmm_key"])
+        if missing and gmm_key not in (None, of_recipes):
+            msg = (
+                f"`gmm_key`: the reference's recipes of {listed(missing)} are over the components of {of_recipes!r}, not "
+                f"of {gmm_key!r}."
+            )
+            raise ValueError(msg)
+        if missing:
+            gmm_key = of_recipes
+            remedy = "Learn them again with `rp.tl.recipes`."
+            _store.check_mixture(data, entry["params"]["mixture"], gmm_key, "The recipes", remedy)
+    if gmm_key is not None:
         components, n_components = _store.read_components(data, gmm_key)
-        return mixing.RecipeMix(components, n_components, recipes=recipes, **settings)
-    rivals = {
-        "psemix": mixing.PseMix,
-        "rankmix": mixing.RankMix,
-        "remix": mixing.ReMix,
-        "mixup": mixing.Mixup,
-        "insmix": mixing.InsMix,
-        "same_class": mixing.SameClassMixing,
-        "oversampling": mixing.Oversampling,
-    }
-    return rivals[name]()
-
-
-def _alternating(augmenters: list[Augmenter]) -> Augmenter:
-    from repatient.mixing import Alternating
-
-    return Alternating(*augmenters)
+        settings |= {"components": components, "n_components": n_components}
+        params |= {"gmm_key": gmm_key}
+    recipes = recipes.take(missing) if recipes is not None and missing else None
+    return recipes, {**settings, **({} if recipes is None else {"recipes": recipes})}, params

@@ -1,25 +1,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from repatient import _store
 from repatient._checks import check_integer, check_key, check_number, check_option, listed
 from repatient._docs import shared_docs
 from repatient.tl._evaluate_cohort import Keys, read_cohort, read_cohorts
+from repatient.tl._predictions import probability_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from os import PathLike
 
-    import pandas as pd
+    import numpy as np
     from anndata import AnnData
     from mudata import MuData
+    from numpy.typing import NDArray
 
-    from repatient.evaluation import Method, Scenario
+    from repatient.evaluation import Method, Predictions, Scenario
 
-# Few patients bear few components, and a missing class wants many, see docs/benchmarks/low_data.md.
-_N_COMPONENTS = {"full": 10, "low_data": 5, "missing_class": 40}
+# A missing class wants many, see docs/benchmarks/missing_class.md.
+_COMPONENTS_OF_A_MISSING_CLASS = 40
 
 
 @shared_docs
@@ -31,7 +36,7 @@ def evaluate(
     donor_key: str | None = None,
     scenario: str = "full",
     methods: Sequence[str | Mapping[str, Any] | Method] | None = None,
-    n_patients: int | None = None,
+    n_patients: int | Mapping[str, int] | None = None,
     missing_class: str | None = None,
     cohort_key: str | None = None,
     target: str | None = None,
@@ -41,7 +46,7 @@ def evaluate(
     n_components: int | None = None,
     n_splits: int = 20,
     test_fraction: float = 0.25,
-    n_steps: int = 200,
+    n_steps: int | None = None,
     classifier: Mapping[str, Any] | None = None,
     n_models: int = 1,
     n_jobs: Any = 1,
@@ -51,11 +56,12 @@ def evaluate(
     progress: bool | None = None,
     copy: bool = False,
 ) -> pd.DataFrame | tuple[pd.DataFrame, AnnData | MuData]:
-    """Measure whether generated patients help on a cohort, beside other ways of augmenting and beside controls.
+    """Measure whether generated patients help on a cohort, beside what an expert would write and beside controls.
 
     The patients are split again and again by donors. In every split everything (scaling, mixture, recipes, selection,
-    classifier) is fitted on the training patients alone, the classifier is trained by each method for the same number of
+    predictor) is fitted on the training patients alone, networks are trained by each method for the same number of
     gradient steps from the same first weights, and the test patients are predicted. No test patient decides on anything.
+    A method is what :func:`repatient.tl.mil` trains under the same name, seed and settings.
 
     Parameters
     ----------
@@ -65,35 +71,31 @@ def evaluate(
     %(donor_key)s No donor is on both sides of a split.
     scenario
         ``"full"``: all patients outside the test set are trained on. ``"low_data"``: ``n_patients`` of each class are.
-        ``"missing_class"``: the training patients of ``missing_class`` are withheld, and its recipe is that of another
-        cohort's patients; test patients are of all classes.
+        ``"rare_class"``: ``n_patients`` of one class, and all of the others. ``"missing_class"``: the training patients of
+        ``missing_class`` are withheld, and its recipe is that of another cohort's patients; test patients are of all
+        classes.
     methods
         Names, mappings of ``"method"``, ``"name"`` and settings, or :class:`repatient.evaluation.Method`. ``None``: those
-        of the scenario in :data:`repatient.evaluation.DEFAULTS`.
+        of the scenario in :data:`repatient.evaluation.DEFAULTS`. A name is that of a predictor,
 
-        ``"none"``
-            The training patients as they are.
-        ``"recipe"``
-            Half of the bags of each step (all, for a missing class) are newly generated patients,
-            :class:`repatient.mixing.RecipeMix`. Settings: ``n_components``, ``share``, ``kind``, ``shrinkage``, ``pool``,
-            ``n_donors`` and the others there; ``align`` (``"raw"``, ``"moments"``, ``"quantiles"`` or ``"ot"``) for the
-            cells of the other cohort, as in :func:`repatient.tl.assign`; ``mixture`` (``"target"``, ``"reference"`` or
-            ``"both"``) for the cohort whose cells the components are fitted on: that of the training patients, the other
-            one, or both, which tells apart cells that the training patients have few of, and needs cohorts without a
-            batch shift;
-            ``transfer`` (``"raw"`` or ``"log_ratio"``) and ``shared_class`` for its recipe, as in
-            :func:`repatient.tl.recipes`.
-        ``"recipe+psemix+insmix"``, ``"recipe+psemix"``
-            RECIPE in turn with both or one of the rivals, with recipes over 3 and over 8 components (``n_components``
-            takes other numbers) and half of the generated patients between two classes.
+        ``"mean"``, ``"moments"``, ``"extremes"``, ``"quantiles"``, ``"composition"``, ``"kernel_mean"``, ``"cells"``,
+        ``"centroid"``, ``"likelihood"``, ``"attention"``, ``"auto"``
+            as in :func:`repatient.tl.mil`, alone or joined by ``"+"`` to what it is trained on besides the patients:
+            ``"mean+recipe"``, ``"attention+recipe+psemix+insmix"``, and so on for every predictor and every augmenter
+            that :func:`repatient.tl.mil` has. Settings are those of the predictor and of the augmenter. An augmenter's
+            name alone (``"recipe"``, ``"psemix"``) is ``"attention"`` with it, and ``"none"`` is ``"attention"``.
+
+        For a missing class, ``"recipe"`` has besides ``align`` (:data:`repatient.sampling.ALIGNMENTS`) for the cells of the
+        other cohort, as in :func:`repatient.tl.assign`; ``mixture`` (``"target"``, ``"reference"`` or ``"both"``) for the
+        cohort whose cells the components are fitted on; ``transfer`` (``"raw"`` or ``"log_ratio"``) and ``shared_class``
+        for its recipe, as in :func:`repatient.tl.recipes`. Other methods are, each with the ``predictor`` that it trains,
+
         ``"recipe_fixed"``
-            Patients generated once. Settings as above, and ``n_generated`` (a class), ``select`` (``"low"``, ``"high"``,
-            ``"band"``, ``"correct"`` or ``"random"``: by the entropy that a model trained on all of them has) with
-            ``fraction``, the share that is kept. ``"random_selection"`` is the control at equal number.
-        ``"oversampling"``, ``"same_class_mixing"``, ``"mixup"``, ``"rankmix"``, ``"remix"``, ``"psemix"``, ``"insmix"``
-            Those of :mod:`repatient.mixing`, with their parameters.
+            Patients generated once. Settings as of ``"recipe"``, and ``n_generated`` (a class), ``select`` (``"low"``,
+            ``"high"``, ``"band"``, ``"correct"`` or ``"random"``: by the entropy that a model trained on all of them has)
+            with ``fraction``, the share that is kept. ``"random_selection"`` is the control at equal number.
         ``"alternating"``
-            Several of the above in turn, ``{"method": "alternating", "of": ["recipe", "psemix"]}``.
+            Augmenters in turn with settings of their own, ``{"method": "alternating", "of": ["recipe", "psemix"]}``.
         ``"null"``
             As ``"recipe"``, with recipes of wrong classes: what generating does without knowing the classes.
         ``"size_only"``
@@ -101,7 +103,8 @@ def evaluate(
         ``"full"``, ``"external"``
             For a missing class: its withheld training patients, and real patients of the other cohort (with ``align``).
     n_patients
-        Training patients a class, for ``"low_data"``.
+        Training patients a class, for ``"low_data"``, or of the rare one, for ``"rare_class"``; there, ``{"B": 2}`` names
+        the class, and a number alone makes each class the rare one in turn, split by split.
     missing_class
         Class to withhold, for ``"missing_class"``.
     cohort_key
@@ -113,18 +116,18 @@ def evaluate(
     %(use_rep)s Of a matrix (``"X"``), features are scaled by the training patients; an embedding is taken as it is.
     %(mask_obs)s
     n_components
-        Components of the mixture, for methods that do not set them. ``None``: 5 for few patients, 10 for all, 40 for a
-        missing class; fewer where components would have less than five cells.
+        Components of the mixture, for methods that do not set them. ``None``: as many as the training patients bear,
+        :func:`repatient.mixture.default_n_components`, and 40 for a missing class.
     n_splits
         Number of splits.
     test_fraction
         Share of the donors that are tested on.
     n_steps
-        Gradient steps of every training.
+        Gradient steps of every network; ``None``: those of :func:`repatient.tl.mil`.
     classifier
-        Parameters of :class:`repatient.mil.MILClassifier`.
+        Settings of the attention network, for methods that do not set them.
     n_models
-        Classifiers of every method, trained from different first weights, whose predictions are averaged. A few of them
+        Trainings of every method, from different seeds, whose predictions are averaged. A few of them
         take away what chance in training adds to the differences, at as many times the time.
     n_jobs
         Processes, or a dask client. The result does not depend on it.
@@ -141,9 +144,10 @@ def evaluate(
     Returns
     -------
     One row a method, split and metric, with the columns ``method``, ``split``, ``seed``, ``metric`` (``"auroc"``, for more
-    than two classes the mean of each against the others, ``"balanced_accuracy"``, ``"macro_f1"``, ``"brier"``) and
-    ``value``; with ``copy=True``, this table and the copy. Written are ``uns[key_added]``: ``results``, this table, and
-    ``params``.
+    than two classes the mean of each against the others, ``"balanced_accuracy"``, ``"macro_f1"``, ``"brier"``,
+    ``"log_loss"``) and ``value``; with ``copy=True``, this table and the copy. Written are ``uns[key_added]``: ``results``,
+    this table; ``predictions``, one row a method, split and held-out patient, with ``method``, ``split``, ``patient``,
+    ``label`` and ``probability_<class>``; and ``params``.
 
     Raises
     ------
@@ -169,17 +173,20 @@ def evaluate(
     keys, mask = Keys(patient_key, label_key, donor_key), _store.read_mask(data, mask_obs)
     use_rep = _store.read_embedding(data, use_rep, patient_key=patient_key)[1]
     if scenario == "missing_class":
-        cohort = read_cohorts(data, keys, use_rep, mask, cohort_key=cohort_key, target=target, reference=reference)
+        cohort, names = read_cohorts(
+            data, keys, use_rep, mask, cohort_key=cohort_key, target=target, reference=reference
+        )
     else:
         _refuse(scenario, cohort_key=cohort_key, target=target, reference=reference)
-        cohort = read_cohort(data, keys, use_rep, mask)
-    n_components = n_components or _N_COMPONENTS[scenario]
+        cohort, names = read_cohort(data, keys, use_rep, mask)
+    if n_components is None and scenario == "missing_class":
+        n_components = _COMPONENTS_OF_A_MISSING_CLASS
     settings = dict(classifier or {})
-    frame = run(
+    frame, predictions = run(
         cohort,
         _scenario(scenario, n_patients, missing_class, cohort.classes),
         chosen,
-        Plan(n_components, n_steps, scale=use_rep.rpartition(":")[2] == "X", classifier=settings, n_models=n_models),
+        Plan(n_components, n_steps, scale=_store.has_own_units(use_rep), classifier=settings, n_models=n_models),
         n_splits=n_splits,
         test_fraction=test_fraction,
         random_state=random_state,
@@ -191,7 +198,7 @@ def evaluate(
         scenario=scenario,
         methods={method.name: json.dumps(method.record) for method in chosen},
         baseline=BASELINES[scenario],
-        n_patients=n_patients,
+        n_patients=dict(n_patients) if isinstance(n_patients, Mapping) else n_patients,
         missing_class=missing_class,
         cohort_key=cohort_key,
         target=target,
@@ -208,13 +215,18 @@ def evaluate(
         **vars(keys),
     )
     data = data.copy() if copy else data
-    data.uns[key_added] = {"results": frame.rename(index=str), "params": params}
+    data.uns[key_added] = {
+        "results": frame.rename(index=str),
+        "predictions": _predictions_table(predictions, names, cohort.classes),
+        "params": params,
+    }
     return (frame, data) if copy else frame
 
 
 def _check_numbers(n_splits: Any, test_fraction: Any, n_steps: Any, n_components: Any, random_state: Any) -> None:
     check_integer(n_splits, "n_splits", minimum=2)
-    check_integer(n_steps, "n_steps", minimum=1)
+    if n_steps is not None:
+        check_integer(n_steps, "n_steps", minimum=1)
     check_integer(random_state, "random_state", minimum=0)
     if n_components is not None:
         check_integer(n_components, "n_components", minimum=2)
@@ -226,24 +238,50 @@ def _check_numbers(n_splits: Any, test_fraction: Any, n_steps: Any, n_components
 def _scenario(name: str, n_patients: Any, missing_class: Any, classes: Sequence[str]) -> Scenario:
     from repatient.evaluation import Scenario
 
-    if name != "low_data":
+    if name not in ("low_data", "rare_class"):
         _refuse(name, n_patients=n_patients)
     if name != "missing_class":
         _refuse(name, missing_class=missing_class)
     if name == "low_data":
         return Scenario(name, n_patients=check_integer(n_patients, "n_patients", minimum=1))
+    if name == "rare_class":
+        rare, number = None, n_patients
+        if isinstance(n_patients, Mapping):
+            if len(n_patients) != 1:
+                msg = f"`n_patients` names the one rare class and its number of patients, not {dict(n_patients)!r}."
+                raise ValueError(msg)
+            ((label, number),) = n_patients.items()
+            rare = _code(label, "n_patients", classes)
+        return Scenario(name, n_patients=check_integer(number, "n_patients", minimum=1), rare_class=rare)
     if name == "missing_class":
-        if str(missing_class) not in classes:
-            msg = f"`missing_class` is one of the classes {listed(classes)}, not {missing_class!r}."
-            raise ValueError(msg)
-        return Scenario(name, missing_class=list(classes).index(str(missing_class)))
+        return Scenario(name, missing_class=_code(missing_class, "missing_class", classes))
     return Scenario(name)
+
+
+def _code(label: Any, argument: str, classes: Sequence[str]) -> int:
+    if str(label) not in classes:
+        msg = f"`{argument}` is one of the classes {listed(classes)}, not {label!r}."
+        raise ValueError(msg)
+    return list(classes).index(str(label))
+
+
+def _predictions_table(predictions: Predictions, names: NDArray[np.str_], classes: Sequence[str]) -> pd.DataFrame:
+    """Out-of-fold predictions as they are stored."""
+    columns: dict[str, Any] = {
+        "method": pd.Categorical(predictions.method, categories=list(dict.fromkeys(predictions.method))),
+        "split": predictions.split,
+        "patient": pd.Categorical(names[predictions.patient]),
+        "label": pd.Categorical.from_codes(predictions.y, list(classes)),
+    }
+    frame = pd.DataFrame(columns).rename(index=str)
+    frame[probability_columns(list(classes))] = predictions.probabilities
+    return frame
 
 
 def _refuse(scenario: str, **arguments: Any) -> None:
     """Refuse arguments that a scenario has no use for."""
     given = [name for name, value in arguments.items() if value is not None]
     if given:
-        owner = "low_data" if given == ["n_patients"] else "missing_class"
-        msg = f"`{given[0]}` is for `scenario={owner!r}`, not {scenario!r}."
+        owner = "low_data' or 'rare_class" if given == ["n_patients"] else "missing_class"
+        msg = f"`{given[0]}` is for `scenario='{owner}'`, not {scenario!r}."
         raise ValueError(msg)

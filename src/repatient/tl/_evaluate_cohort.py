@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,13 @@ class Keys:
     donor_key: str | None
 
 
+class Named(NamedTuple):
+    """Patients as arrays, and their names."""
+
+    cohort: Cohort
+    names: NDArray[np.str_]
+
+
 @dataclass(frozen=True)
 class _Part:
     """Labelled patients of one cohort, with their cells in the whole array."""
@@ -35,10 +42,11 @@ class _Part:
     codes: NDArray[np.int64]
     labels: NDArray[np.str_]
     donors: NDArray[np.str_]
+    names: NDArray[np.str_]
     classes: list[str]
 
 
-def read_cohort(data: AnnData | MuData, keys: Keys, use_rep: str, mask: NDArray[np.bool_] | None) -> Cohort:
+def read_cohort(data: AnnData | MuData, keys: Keys, use_rep: str, mask: NDArray[np.bool_] | None) -> Named:
     """The labelled patients of one cohort."""
     return _joined(_part(data, keys, use_rep, mask), None)
 
@@ -52,7 +60,7 @@ def read_cohorts(
     cohort_key: str | None,
     target: str | None,
     reference: AnnData | MuData | None,
-) -> Cohort:
+) -> Named:
     """The labelled patients of a target cohort and of another one, in the same object or in ``reference``."""
     if (cohort_key is None) == (reference is None):
         msg = (
@@ -100,18 +108,19 @@ def _part(data: AnnData | MuData, keys: Keys, use_rep: str, mask: NDArray[np.boo
         codes=place[patients.codes],
         labels=patients.labels[patients.labelled].astype(str),
         donors=patients.donors[patients.labelled].astype(str),
+        names=patients.names[patients.labelled].astype(str),
         classes=patients.classes,
     )
 
 
-def _joined(own: _Part, other: _Part | None) -> Cohort:
+def _joined(own: _Part, other: _Part | None) -> Named:
     """The patients of the own cohort, then those of the other of the same classes; donors are known by their names."""
     from repatient.evaluation import Cohort
 
     if len(own.classes) < 2:
         msg = f"`label_key`: the classes of the patients to split are {listed(own.classes)}; two are needed."
         raise ValueError(msg)
-    X, codes, labels, donors = own.X, own.codes, own.labels, own.donors
+    X, codes, labels, donors, names = own.X, own.codes, own.labels, own.donors, own.names
     if other is not None:
         known = np.isin(other.labels, own.classes)
         place = np.append(np.where(known, len(labels) + np.cumsum(known) - 1, -1), -1)
@@ -121,7 +130,8 @@ def _joined(own: _Part, other: _Part | None) -> Cohort:
             X, codes = np.concatenate([X, other.X]), np.concatenate([codes, place[other.codes]])
         labels = np.concatenate([labels, other.labels[known]])
         donors = np.concatenate([donors, other.donors[known]])
-    return Cohort(
+        names = np.concatenate([names, other.names[known]])
+    cohort = Cohort(
         X=X,
         codes=codes,
         y=np.array([own.classes.index(label) for label in labels]),
@@ -129,3 +139,4 @@ def _joined(own: _Part, other: _Part | None) -> Cohort:
         classes=tuple(own.classes),
         is_external=np.arange(len(labels)) >= len(own.labels),
     )
+    return Named(cohort, names)

@@ -10,7 +10,7 @@ from repatient import _store
 from repatient._checks import check_integer, check_key
 from repatient._docs import shared_docs
 from repatient._files._scratch import MEMORY_BUDGET
-from repatient.tl._augmenters import Augmentation, read_augmentation
+from repatient.tl._augmenters import read_augmentation
 from repatient.tl._drawn_bags import embedding_with_drawn
 from repatient.tl._mil_target import read_selected, target_of
 from repatient.tl._patient_classifier import PatientClassifier
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from repatient.mil import Augmenter, Bags
+    from repatient.mil import Augmenter, Bags, Predictor
 
 
 @shared_docs
@@ -32,23 +32,13 @@ def mil(
     label_key: str,
     outcome: str = "class",
     donor_key: str | None = None,
+    model: str | Predictor = "auto",
     generated_key: str | None = None,
     augment: str | Augmenter | Sequence[str | Augmenter] | None = None,
-    gmm_key: str = _store.keys.GMM,
+    gmm_key: str | None = None,
     recipes_key: str = _store.keys.RECIPES,
     use_rep: str | None = None,
     mask_obs: Any = None,
-    hidden: int = 64,
-    dropout: float = 0.5,
-    learning_rate: float = 1e-3,
-    weight_decay: float = 1.0,
-    batch_size: int = 16,
-    max_epochs: int = 50,
-    steps_per_epoch: int | None = None,
-    patience: int = 15,
-    validation_fraction: float = 0.2,
-    class_weight: str | None = "balanced",
-    n_passes: int = 50,
     device: str = "auto",
     memory_budget: int = MEMORY_BUDGET,
     key_added: str = _store.keys.MIL,
@@ -56,12 +46,10 @@ def mil(
     progress: bool | None = None,
     copy: bool = False,
 ) -> PatientClassifier | tuple[PatientClassifier, AnnData | MuData]:
-    """Train a model that predicts patients from their cells: gated attention :cite:p:`Ilse2018`.
+    """Train a model that predicts patients from their cells.
 
-    It is trained on the real patients that have a label and, with ``generated_key``, on the generated patients
-    too; on the selected ones, where :func:`repatient.tl.select` has run. Validation patients are real and held out
-    by donor; their cells are taken out of the generated patients that are trained on. Points of Gaussians have no
-    source to be taken out by: of validation patients they know what the mixture and the recipes do.
+    It learns from the real patients that have a label and, with ``generated_key`` or ``augment``, from generated patients
+    too. What is trained here under a name is what :func:`repatient.tl.evaluate` measures under it.
 
     Parameters
     ----------
@@ -71,68 +59,57 @@ def mil(
         Column of ``obs`` with the class, grade or value of each cell's patient: what is predicted. Patients without one
         are not learnt from.
     outcome
-        What ``label_key`` holds:
-
-        ``"class"``
-            Classes without an order: a softmax over them, :class:`repatient.mil.MILClassifier`.
-        ``"ordinal"``
-            Grades, in the order of an ordered categorical column: the cumulative logit model :cite:p:`McCullagh1980`,
-            :class:`repatient.mil.MILOrdinalClassifier`.
-        ``"continuous"``
-            Numbers: a Gaussian whose mean and spread are predicted, in the unit of the column,
-            :class:`repatient.mil.MILRegressor`.
+        What ``label_key`` holds: ``"class"``, classes without an order; ``"ordinal"``, grades, in the order of an ordered
+        categorical column; ``"continuous"``, numbers, predicted in the unit of the column.
     %(donor_key)s
+    model
+        What predicts; a name, or an object of :mod:`repatient.mil` with settings of its own
+        (``rp.mil.Attention(hidden=128)``):
+
+        ``"auto"``
+            The mean of the probabilities of unlike members, the strongest for few patients
+            (:class:`repatient.mil.Ensemble`).
+        ``"mean"``, ``"moments"``, ``"extremes"``, ``"quantiles"``, ``"composition"``, ``"kernel_mean"``
+            Regularised regression on what a patient's cells are on average, how they spread, or how they divide into
+            components (:class:`repatient.mil.Linear`).
+        ``"cells"``
+            Regression on single cells, every patient of equal weight, averaged over a patient's cells
+            (:class:`repatient.mil.Cells`).
+        ``"centroid"``, ``"likelihood"``
+            Nearest class mean, and recipes as a classifier: for one or two patients of a class
+            (:class:`repatient.mil.Centroid`, :class:`repatient.mil.Likelihood`).
+        ``"attention"``
+            A network with gated attention over the cells :cite:p:`Ilse2018` (:class:`repatient.mil.Attention`).
     generated_key
-        Where :func:`repatient.tl.generate` stored patients to train on as well. ``None``: none of them.
+        Where :func:`repatient.tl.generate` stored patients to train on as well; those selected, where
+        :func:`repatient.tl.select` has run. ``None``: none of them.
     augment
-        What makes the patients of each gradient step anew out of the real training patients, in place of
-        ``generated_key``:
+        What makes patients anew for the training, in place of ``generated_key``:
 
         ``"recipe"``
-            Half of them are generated afresh by the recipes of their classes (:class:`repatient.mixing.RecipeMix`).
-            Recipes are learnt inside, from the training patients, with the kind and the shrinkage of those stored
-            under ``recipes_key``, if there are any; classes that have a reference's recipe there and no patient here
-            are generated by it.
+            Half of the patients of a step are generated afresh by the recipes of their classes
+            (:class:`repatient.mixing.RecipeMix`). Mixture and recipes are learnt inside, from the training patients,
+            with the kind and the shrinkage of those stored under ``recipes_key``, if there are any. Classes that have a
+            reference's recipe there and no patient here are generated by it, over the components of its mixture.
         ``"psemix"``, ``"rankmix"``, ``"remix"``, ``"mixup"``, ``"insmix"``, ``"same_class"``, ``"oversampling"``
             :class:`~repatient.mixing.PseMix`, :class:`~repatient.mixing.RankMix`, :class:`~repatient.mixing.ReMix`,
             :class:`~repatient.mixing.Mixup`, :class:`~repatient.mixing.InsMix`,
             :class:`~repatient.mixing.SameClassMixing`, :class:`~repatient.mixing.Oversampling`.
 
-        Several, as ``"recipe+psemix"`` or as a sequence, take turns step by step; ``"recipe"`` then gives half of its
-        patients compositions and labels between two classes. With few patients ``"recipe+psemix+insmix"`` over few
-        components (3 to 8) gained most (:func:`repatient.tl.evaluate` shows it for a cohort). An object of
+        Several, as ``"recipe+psemix"`` or as a sequence, take turns step by step. Of names, every other turn is
+        ``"recipe"``, over 3 and over 8 components, with half of its patients between two classes. An object of
         :mod:`repatient.mixing` serves where other than its default settings are wanted. For ``outcome="continuous"``
         those that mix two patients at all: ``"psemix"``, ``"rankmix"``, ``"mixup"`` and ``"insmix"``; the value of a
         mixed patient is the mean in the same proportion.
     gmm_key
-        The mixture whose components ``augment="recipe"`` mixes.
+        A stored mixture whose components ``augment="recipe"`` mixes, in place of one that is fitted inside. It should not
+        have been fitted on patients that are to be tested on.
     recipes_key
         Where :func:`repatient.tl.recipes` stored recipes for ``augment="recipe"``; they need not be there.
     use_rep
         Embedding, as for :func:`repatient.tl.gmm`. ``None``: the one of the mixture, where there is a mixture (that of
-        the generated patients, or ``uns["gmm"]``), and else ``X_pca``.
+        the generated patients, or ``uns["gmm"]``), and else the default.
     %(mask_obs)s All patients are predicted.
-    hidden
-        Width of the cell encoder.
-    dropout
-        Share of the units of a patient's embedding dropped at a step, and in the passes behind the uncertainty.
-    learning_rate, weight_decay, batch_size
-        Of the optimiser AdamW; the batch is counted in patients.
-    max_epochs
-        Most passes over the training patients.
-    steps_per_epoch
-        Gradient steps an epoch, each of ``batch_size`` patients, whatever their number. ``None``: what one pass takes.
-    patience
-        Epochs without a lower validation loss after which training stops.
-    validation_fraction
-        Share of the donors held out for validation, in proportion to the classes, the grades, or up to five ranges of
-        the values. A class of fewer than ``1 / validation_fraction`` of them can spare none; then there is no
-        validation, training takes ``max_epochs``, and a warning says so.
-    class_weight
-        ``"balanced"`` weighs classes and grades inversely to their number of patients; ``None`` does not. Values are not
-        weighed.
-    n_passes
-        Monte-Carlo dropout passes behind the uncertainty.
     device
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``. Equal bits are promised for the CPU.
     %(memory_budget)s
@@ -148,71 +125,71 @@ def mil(
     The model, whose ``predict`` takes new cohorts; with ``copy=True``, the model and the copy. Written are
 
     ``uns[key_added]``
-        ``params``; ``history``, a table with the losses of each epoch; and ``predictions``, a table of all patients with
+        ``params``; ``history``, a table with the losses of a network; and ``predictions``, a table of all patients with
         ``label``, ``split`` (``"train"``, ``"validation"`` or ``"not trained on"``), ``predicted``, ``uncertainty`` and
-        ``epistemic``, the part of the uncertainty that the passes disagree on, and
-
-        for classes and grades
-            ``probability_<class>``; the uncertainty is the entropy of the mean probability, in nats.
-        for grades
-            ``expected_grade``, the mean of the probabilities over the grades, the lowest of which counts 0.
-        for values
-            ``aleatoric``, the part of the uncertainty that the passes agree to be noise. All three are standard
-            deviations in the unit of the values, and the squares of the two parts add up to that of the whole.
+        ``epistemic``, the part of it that is for want of patients, and ``probability_<class>`` (entropy in nats is the
+        uncertainty), for grades ``expected_grade`` besides; for values ``aleatoric``, standard deviations all three.
+    ``obs[f"{key_added}_contribution"]``
+        What each cell adds to its patient's score, float32: of two classes that of the second one, of more that of the
+        predicted one, in log-odds where the model is additive.
     ``obs[f"{key_added}_attention"]``
-        Share of each cell in the attention of its patient, float32, summing to 1 over a patient's cells.
+        Where the model has attention, the share of each cell in that of its patient, summing to 1 over its cells.
 
     Raises
     ------
     KeyError
         If a column, the embedding, the generated patients or the mixture that ``augment`` needs do not exist.
     TypeError
-        If ``augment`` is neither a name nor an augmenter.
+        If ``augment`` or ``model`` is neither a name nor an object of its kind.
     ValueError
-        If ``augment`` is unknown or given with ``generated_key``; if there is one class only, a patient with two labels,
-        NaN or infinity; if grades have no order, or values are no finite numbers or all the same; if ``augment`` needs
-        classes and the outcome is continuous; if the generated patients have another outcome, or their mixture was
-        refitted since; if torch does not have the device.
+        If ``augment`` or ``model`` is unknown, or ``augment`` given with ``generated_key``; if there is one class only, a
+        patient with two labels, NaN or infinity; if grades have no order, or values are no finite numbers or all the
+        same; if ``augment`` needs classes and the outcome is continuous; if the generated patients have another outcome,
+        or their mixture was refitted since; if torch does not have the device.
 
     Warns
     -----
     UserWarning
-        If a class has too few donors for a validation set.
+        If a network ends near the loss of guessing, or a class has too few donors for a validation set that was wanted.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, truth = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> model = rp.tl.mil(adata, patient_key="patient", label_key="label", model="mean")
+    >>> adata.uns["mil"]["predictions"]["predicted"].value_counts().sum()
+    np.int64(12)
     """
-    from repatient.mil import Bags
+    from repatient.mil import Bags, make_predictor
 
     _store.check_data(data, copy=copy)
     check_key(key_added, "key_added")
     check_integer(random_state, "random_state", minimum=0)
+    predictor = make_predictor(model, outcome=outcome, random_state=random_state, device=device, progress=progress)
+    if augment is not None and generated_key is not None:
+        msg = "`augment` makes patients at every step and `generated_key` names stored ones; give one of the two."
+        raise ValueError(msg)
     mask = _store.read_mask(data, mask_obs)
     target = target_of(data, outcome, label_key)
     training = target.read(data, patient_key, donor_key, mask)
     everyone = target.read(data, patient_key)
     generated = None if generated_key is None else read_selected(data, generated_key, training, outcome)
-    augmentation = _read_augmentation(data, augment, generated_key, training, gmm_key, recipes_key)
-    classes = target.classes(training, generated, augmentation)
     use_rep = use_rep or _embedding_of_mixture(data, generated_key, gmm_key)
     embedding, use_rep = _store.read_embedding(data, use_rep, patient_key=patient_key, memory_budget=memory_budget)
+    augmentation = read_augmentation(
+        data,
+        augment,
+        training.classes,
+        use_rep=use_rep,
+        gmm_key=gmm_key,
+        recipes_key=recipes_key,
+        random_state=random_state,
+    )
+    classes = target.classes(training, generated, augmentation)
     cells, counts = (embedding, None) if generated is None else embedding_with_drawn(embedding, use_rep, generated[0])
     codes = np.append(training.codes, np.full(len(cells) - data.n_obs, -1))
-
-    settings: dict[str, Any] = {
-        "hidden": hidden,
-        "dropout": dropout,
-        "learning_rate": learning_rate,
-        "weight_decay": weight_decay,
-        "batch_size": batch_size,
-        "max_epochs": max_epochs,
-        "steps_per_epoch": steps_per_epoch,
-        "patience": patience,
-        "validation_fraction": validation_fraction,
-        "class_weight": class_weight,
-        "n_passes": n_passes,
-        "random_state": random_state,
-    }
-    classifier = target.model(device=device, progress=progress, **settings)
     labelled = np.flatnonzero(training.labelled)
-    classifier.fit(
+    predictor.fit(
         Bags.from_codes(cells, codes, len(training.names)).take(labelled),
         target.array(training.labels[labelled]),
         groups=training.donors[labelled].astype(str),
@@ -222,53 +199,44 @@ def mil(
         augment=None if augmentation is None else augmentation.augmenter,
         **({} if classes is None else {"classes": classes}),
     )
-    model = PatientClassifier(classifier, use_rep=use_rep, patient_key=patient_key)
+    fitted = PatientClassifier(predictor, use_rep=use_rep, patient_key=patient_key)
 
     bags = Bags.from_codes(embedding, everyone.codes, len(everyone.names))
-    predictions = model.predict_bags(bags, everyone.names, random_state=random_state)
+    predictions = fitted.predict_bags(bags, everyone.names, random_state=random_state)
+    validation = labelled[getattr(predictor, "validation_bags_", np.zeros(0, dtype=np.int64))]
     predictions.insert(0, "label", target.column(everyone))
-    predictions.insert(1, "split", _splits(everyone, training, labelled[classifier.validation_bags_]))
+    predictions.insert(1, "split", _splits(everyone, training, validation))
     params = _store.record(
         patient_key=patient_key,
         label_key=label_key,
         outcome=outcome,
         donor_key=donor_key,
+        model=model if isinstance(model, str) else type(model).__name__,
+        settings=repr(predictor),
         generated_key=generated_key,
         n_generated=0 if generated is None else len(generated[1]),
         augment=None if augmentation is None else augmentation.name,
         use_rep=use_rep,
         mask_obs=_store.storable_mask(mask_obs),
         device=device,
-        temperature=classifier.temperature_,
-        n_validation=len(classifier.validation_bags_),
-        **settings,
+        random_state=random_state,
+        n_validation=len(validation),
         **({} if augmentation is None else augmentation.params),
     )
     data = data.copy() if copy else data
-    data.obs[_store.keys.attention(key_added)] = _attention_of_cells(classifier, bags, data.n_obs)
+    data.obs[_store.keys.contribution(key_added)] = _of_cells(_scores_of(predictor, bags), bags, data.n_obs)
+    if hasattr(predictor, "attention"):
+        data.obs[_store.keys.attention(key_added)] = _of_cells(predictor.attention(bags), bags, data.n_obs)
     data.uns[key_added] = {
         "params": params,
         "predictions": predictions,
-        "history": pd.DataFrame(classifier.history_).rename(index=str),
+        "history": pd.DataFrame(getattr(predictor, "history_", {})).rename(index=str),
     }
-    return (model, data) if copy else model
+    return (fitted, data) if copy else fitted
 
 
-def _read_augmentation(
-    data: AnnData | MuData,
-    augment: Any,
-    generated_key: str | None,
-    training: _store.Patients,
-    gmm_key: str,
-    recipes_key: str,
-) -> Augmentation | None:
-    if augment is not None and generated_key is not None:
-        msg = "`augment` makes patients at every step and `generated_key` names stored ones; give one of the two."
-        raise ValueError(msg)
-    return read_augmentation(data, augment, training.classes, gmm_key=gmm_key, recipes_key=recipes_key)
-
-
-def _embedding_of_mixture(data: AnnData | MuData, generated_key: str | None, gmm_key: str) -> str | None:
+def _embedding_of_mixture(data: AnnData | MuData, generated_key: str | None, gmm_key: str | None) -> str | None:
+    gmm_key = _store.keys.GMM if gmm_key is None else gmm_key
     if generated_key is not None and _store.is_gaussian(data, generated_key):
         return str(data.uns[generated_key]["params"]["use_rep"])
     if generated_key is not None:
@@ -292,7 +260,17 @@ def _splits(everyone: _store.Patients, training: _store.Patients, validation: np
     return pd.Categorical(splits.to_numpy(dtype=str), categories=["train", "validation", "not trained on"])
 
 
-def _attention_of_cells(classifier: Any, bags: Bags, n_obs: int) -> np.ndarray:
-    attention = np.zeros(n_obs, dtype=np.float32)
-    attention[bags.rows] = classifier.attention(bags)
-    return attention
+def _scores_of(predictor: Predictor, bags: Bags) -> np.ndarray:
+    """Contribution of each cell to the score that its patient is predicted by."""
+    contributions = predictor.contributions(bags)
+    if contributions.shape[1] <= 2:
+        return contributions[:, -1]
+    predicted = predictor.predict_proba(bags).argmax(axis=1)
+    return contributions[np.arange(len(contributions)), np.repeat(predicted, bags.sizes)]
+
+
+def _of_cells(values: np.ndarray, bags: Bags, n_obs: int) -> np.ndarray:
+    """Values of the entries of bags at their cells."""
+    result = np.zeros(n_obs, dtype=np.float32)
+    result[bags.rows] = values
+    return result

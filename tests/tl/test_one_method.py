@@ -1,0 +1,61 @@
+"""What `rp.tl.mil` trains under a name is what `rp.tl.evaluate` measures under it."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+import repatient as rp
+from repatient.mil import PREDICTORS
+from repatient.mixing import augmenters
+
+KEYS = {"patient_key": "patient", "label_key": "label"}
+AUGMENTED = [f"attention+{name}" for name in augmenters()]
+METHODS = [*PREDICTORS, *AUGMENTED, "attention+recipe+psemix", "attention+recipe+psemix+insmix", "mean+recipe"]
+METHODS += ["cells+psemix", "auto+recipe"]
+
+
+@pytest.fixture(scope="module", params=["X_pca", "X"])
+def evaluated(request):
+    """A cohort with features as coordinates or in units of their own, and the evaluation of all methods on it."""
+    adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=40)
+    features = adata.obsm["X_pca"][:, :6].astype(np.float32)
+    adata.obsm["X_pca"] = features.copy()
+    if request.param == "X":
+        adata = adata[:, :6].copy()
+        adata.X = features * np.array([1, 10, 0.1, 5, 1, 2], dtype=np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        frame = rp.tl.evaluate(
+            adata, **KEYS, use_rep=request.param, methods=METHODS, n_splits=2, n_steps=20, progress=False
+        )
+    return adata, request.param, frame
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_equal_predictions(evaluated, name):
+    adata, use_rep, frame = evaluated
+    predictor, _, augment = name.partition("+")
+    stored = adata.uns["evaluation"]["predictions"]
+    own = stored[(stored["method"] == name) & (stored["split"] == 1)].set_index("patient")
+    model = PREDICTORS[predictor]()
+    if "n_steps" in model.get_params(deep=False):
+        model.set_params(n_steps=20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trained = rp.tl.mil(
+            adata,
+            **KEYS,
+            use_rep=use_rep,
+            model=model,
+            augment=augment or None,
+            mask_obs=~adata.obs["patient"].isin(own.index).to_numpy(),
+            device="cpu",
+            random_state=int(frame.loc[frame["split"] == 1, "seed"].iloc[0]),
+        )
+    columns = [f"probability_{label}" for label in trained.classes]
+    found = adata.uns["mil"]["predictions"].loc[own.index.astype(str), columns]
+    np.testing.assert_array_equal(found.to_numpy(), own[columns].to_numpy())
+    assert len(trained.classes) == 2
