@@ -15,6 +15,7 @@ from repatient._progress import progress_bar
 from repatient.evaluation._checkpoint import Checkpoint
 from repatient.evaluation._fitted_fold import FittedFold, Plan
 from repatient.evaluation._fold import make_folds
+from repatient.evaluation._methods import BASELINES
 from repatient.evaluation._metrics import METRICS, score
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def run(
         for number, values in _in_parallel(tasks, n_jobs):
             kept.add(number, values)
             bar.update()
-    return _evaluated(kept, cohort, folds, methods, test_fraction)
+    return _evaluated(kept, cohort, folds, methods, scenario.name, test_fraction)
 
 
 def run_fold(
@@ -148,7 +149,7 @@ def _in_parallel(tasks: list[Any], n_jobs: Any) -> Any:
 
 
 def _evaluated(
-    kept: Checkpoint, cohort: Cohort, folds: list[Fold], methods: Sequence[Method], test_fraction: float
+    kept: Checkpoint, cohort: Cohort, folds: list[Fold], methods: Sequence[Method], scenario_name: str, test_fraction: float
 ) -> Evaluated:
     values = pd.DataFrame(
         [
@@ -160,6 +161,7 @@ def _evaluated(
         columns=["method", "split", "seed", "metric", "value"],
     )
     values.attrs["test_fraction"] = test_fraction
+    values.attrs["baseline"] = BASELINES[scenario_name]
     pairs = [(method.name, fold) for method in methods for fold in folds]
     patients = np.concatenate([fold.test for _, fold in pairs])
     sizes = [len(fold.test) for _, fold in pairs]
