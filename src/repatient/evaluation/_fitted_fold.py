@@ -173,8 +173,7 @@ class FittedFold:
         model = MILClassifier(
             **{
                 "validation_fraction": 0.0,
-                "max_epochs": 1,
-                "steps_per_epoch": self.plan.n_steps,
+                "n_steps": self.plan.n_steps,
                 "device": "cpu",
                 "progress": False,
                 "random_state": self._seed,

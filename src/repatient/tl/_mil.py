@@ -43,9 +43,9 @@ def mil(
     learning_rate: float = 1e-3,
     weight_decay: float = 1.0,
     batch_size: int = 16,
-    max_epochs: int = 50,
-    steps_per_epoch: int | None = None,
-    patience: int = 15,
+    n_steps: int = 200,
+    max_epochs: int | None = None,
+    patience: int = 10,
     validation_fraction: float = 0.2,
     class_weight: str | None = "balanced",
     n_passes: int = 50,
@@ -118,16 +118,16 @@ def mil(
         Share of the units of a patient's embedding dropped at a step, and in the passes behind the uncertainty.
     learning_rate, weight_decay, batch_size
         Of the optimiser AdamW; the batch is counted in patients.
+    n_steps
+        Gradient steps of training, each on ``batch_size`` patients (all, where there are fewer).
     max_epochs
-        Most passes over the training patients.
-    steps_per_epoch
-        Gradient steps an epoch, each of ``batch_size`` patients, whatever their number. ``None``: what one pass takes.
+        Epochs of 10 gradient steps each that training takes at most. ``None``: ``n_steps`` alone decides.
     patience
-        Epochs without a lower validation loss after which training stops.
+        Epochs, of 10 gradient steps each, without a lower validation loss after which training stops.
     validation_fraction
         Share of the donors held out for validation, in proportion to the classes, the grades, or up to five ranges of
         the values. A class of fewer than ``1 / validation_fraction`` of them can spare none; then there is no
-        validation, training takes ``max_epochs``, and a warning says so.
+        validation, training takes all ``n_steps``, and a warning says so.
     class_weight
         ``"balanced"`` weighs classes and grades inversely to their number of patients; ``None`` does not. Values are not
         weighed.
@@ -202,8 +202,8 @@ def mil(
         "learning_rate": learning_rate,
         "weight_decay": weight_decay,
         "batch_size": batch_size,
+        "n_steps": n_steps,
         "max_epochs": max_epochs,
-        "steps_per_epoch": steps_per_epoch,
         "patience": patience,
         "validation_fraction": validation_fraction,
         "class_weight": class_weight,
