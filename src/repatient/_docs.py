@@ -93,13 +93,15 @@ learning_rate, weight_decay
     Of AdamW.
 batch_size
     Bags a gradient step.
+n_steps
+    Gradient steps of training, each on ``batch_size`` bags (all, where there are fewer).
 max_epochs
-    Passes over all training bags, real and generated together; exactly as many without a validation set.
-steps_per_epoch
-    Gradient steps an epoch, each of ``batch_size`` bags (all, where there are fewer), so that methods with different
-    numbers of bags take equally many steps. None: what it takes to see every bag once.
+    Epochs of 10 gradient steps each, whatever the number of bags, that training takes at most; None for ``n_steps`` alone.
+cells_per_step
+    Cells of a bag that a gradient step sees at most, a random part of the bag; None for all of them. Validation and
+    prediction see all.
 patience
-    Epochs without a lower validation loss after which training stops.
+    Epochs (of 10 gradient steps) without a lower validation loss after which training stops.
 validation_fraction
     Share of the real bags held out, by whole groups and in proportion to the classes (grades, ranges of values); 0 for none.
 class_weight
@@ -122,7 +124,7 @@ n_features_in_
 validation_bags_
     Indices of the real bags that were held out; empty if there were none.
 n_epochs_
-    Epochs run.
+    Epochs run, of 10 gradient steps each.
 best_epoch_
     Epoch (from 1) whose weights were kept.
 early_stopped_

@@ -175,7 +175,7 @@ class ModelFolder:
             return False
 
 
-CLASSIFIER = ModelFolder("model", "repatient-mil", "model.json")
+CLASSIFIER = ModelFolder("model", "repatient-predictor", "model.json")
 ENCODER = ModelFolder("encoder", "repatient-encoder", "encoder.json")
 TRANSLATOR = ModelFolder("translator", "repatient-translator", "translator.json")
 

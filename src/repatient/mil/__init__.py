@@ -9,25 +9,42 @@ generated, and predicts the class of patients; a :class:`MILOrdinalClassifier` p
 
 from __future__ import annotations
 
+from repatient.mil._attention import Attention
 from repatient.mil._augment import Augmenter, Sampler
 from repatient.mil._bags import Bags
+from repatient.mil._cells import Cells
+from repatient.mil._centroid import Centroid
 from repatient.mil._classifier import MILClassifier
+from repatient.mil._ensemble import Ensemble
+from repatient.mil._linear import Linear
 from repatient.mil._load import load_model
 from repatient.mil._ordinal import MILOrdinalClassifier
+from repatient.mil._predictor import BasePredictor, Predictor
+from repatient.mil._registry import PREDICTORS, make_predictor, register_predictor
 from repatient.mil._regressor import MILRegressor
 from repatient.mil._uncertainty import PredictiveSD, epistemic, margin, predictive_sd, total_entropy
 
 __all__ = [
+    "PREDICTORS",
+    "Attention",
     "Augmenter",
     "Bags",
+    "BasePredictor",
+    "Cells",
+    "Centroid",
+    "Ensemble",
+    "Linear",
     "MILClassifier",
     "MILOrdinalClassifier",
     "MILRegressor",
     "PredictiveSD",
+    "Predictor",
     "Sampler",
     "epistemic",
     "load_model",
+    "make_predictor",
     "margin",
     "predictive_sd",
+    "register_predictor",
     "total_entropy",
 ]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 import torch
 
-from repatient.mil._batches import Batch, orders_of_epoch
+from repatient.mil._batches import Batch, orders_of_steps
 from repatient.mil._embedding import embedding_of
+from repatient.mil._inputs import check_drawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,10 +96,10 @@ class Augmented:
     ----------
     sampler
         The sampler, bound to the training bags.
-    X
-        The array that it was bound over.
+    bound
+        The bags that it was bound to.
     places
-        Where each row of ``X`` stands among the standardised cells; -1 for rows that training must not see.
+        Where each row of their ``X`` stands among the standardised cells; -1 for rows that training must not see.
     cells
         The standardised cells, of validation bags too.
     standardize
@@ -112,13 +113,18 @@ class Augmented:
     """
 
     sampler: Sampler
-    X: NDArray[Any]
+    bound: Bags
     places: NDArray[np.int64]
     cells: NDArray[np.float32]
     standardize: Callable[[NDArray[Any]], NDArray[np.float32]]
     rng: np.random.Generator
     real: LabelledBags
     class_weights: NDArray[np.float32]
+
+    @property
+    def real_bags(self) -> Bags:
+        """The real training bags."""
+        return self.real.bags
 
     @classmethod
     def of(
@@ -136,21 +142,21 @@ class Augmented:
         places = np.full(len(bags.X), -1)
         places[bags.rows] = real.bags.rows
         weights = (weights_of_classes(shares) if balanced else np.ones(len(shares))).astype(np.float32)
-        return cls(sampler, bags.X, places, real.cells, standardize, rng, real, weights)
+        return cls(sampler, bags, places, real.cells, standardize, rng, real, weights)
 
     def batches(
         self,
         network: GatedAttentionNetwork,
         embed: Embedding,
         batch_size: int,
-        n_steps: int | None,
+        n_steps: int,
         generator: torch.Generator,
     ) -> Iterator[Batch]:
-        """The batches of one epoch, each made when the step before it is done."""
+        """The batches of some steps, each made when the step before it is done."""
         device = network.head.weight.device
-        for chosen in orders_of_epoch(len(self.real.bags), batch_size, n_steps, generator):
+        for chosen in orders_of_steps(len(self.real.bags), batch_size, n_steps, generator):
             bags, targets = self.sampler(chosen, self.rng, partial(self._score, network))
-            self._check(bags, targets)
+            check_drawn(bags, targets, self.bound, len(self.class_weights))
             rows, own = self._read(bags)
             yield Batch(
                 embed=embed if own is None else embedding_of(network, torch.from_numpy(own).to(device)),
@@ -158,20 +164,14 @@ class Augmented:
                 indptr=bags.indptr,
                 targets=torch.from_numpy(targets.astype(np.float32, copy=False)).to(device),
                 weights=torch.from_numpy(targets.astype(np.float32) @ self.class_weights).to(device),
+                n_codes=len(self.class_weights),
             )
 
     def _read(self, bags: Bags) -> tuple[NDArray[np.int64], NDArray[np.float32] | None]:
         """Rows of the standardised cells, or rows and cells of bags that have an array of their own."""
-        if bags.X is not self.X:
+        if bags.X is not self.bound.X:
             return bags.rows, self.standardize(bags.X)
-        rows = self.places[bags.rows]
-        if len(rows) and rows.min() < 0:
-            msg = (
-                f"augment: the sampler gave {np.count_nonzero(rows < 0)} rows of X that are in no training bag, the "
-                f"first is row {bags.rows[rows < 0][0]}; it may use rows of the bags that it was bound to only."
-            )
-            raise ValueError(msg)
-        return rows, None
+        return self.places[bags.rows], None
 
     @torch.no_grad()
     def _score(self, network: GatedAttentionNetwork, bags: Bags) -> NDArray[np.float32]:
@@ -181,18 +181,6 @@ class Augmented:
         parts = np.split(rows, range(CELLS_SCORED_AT_ONCE, len(rows), CELLS_SCORED_AT_ONCE))
         scores = [network.encode(torch.from_numpy(cells[part]).to(device))[1].cpu().numpy() for part in parts]
         return np.concatenate(scores)
-
-    def _check(self, bags: Bags, targets: NDArray[np.float32]) -> None:
-        wanted = (len(bags), len(self.class_weights))
-        if targets.shape != wanted or len(bags) == 0 or np.any(bags.sizes == 0):
-            msg = (
-                f"augment: the sampler must give bags, none of them empty, with targets (bags, classes) {wanted}; "
-                f"found targets {targets.shape} and {np.count_nonzero(bags.sizes == 0)} empty bags."
-            )
-            raise ValueError(msg)
-        if bags.X.shape[1] != self.X.shape[1]:
-            msg = f"augment: the sampler gave bags of {bags.X.shape[1]} features, X has {self.X.shape[1]}."
-            raise ValueError(msg)
 
 
 def weights_of_classes(shares: NDArray[np.float64]) -> NDArray[np.float64]:

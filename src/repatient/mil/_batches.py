@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -34,6 +34,8 @@ class Batch:
         Class codes (bags,), or probabilities of the classes (bags, classes).
     weights
         Weight of each bag in the loss, (bags,).
+    n_codes
+        Number of classes, grades or values.
     """
 
     embed: Embedding
@@ -41,9 +43,34 @@ class Batch:
     indptr: NDArray[np.int64]
     targets: Tensor
     weights: Tensor
+    n_codes: int
+
+    def thinned(self, most: int | None, generator: torch.Generator) -> Batch:
+        """The same batch with a random part of each bag that has more than ``most`` cells.
+
+        Such a bag is cut into as many pieces of equal size, of each of which one random cell is taken.
+        """
+        sizes = np.diff(self.indptr)
+        if most is None or sizes.max() <= most:
+            return self
+        kept = np.minimum(sizes, most)
+        indptr = np.concatenate([[0], np.cumsum(kept)])
+        place = np.arange(indptr[-1]) - np.repeat(indptr[:-1], kept)
+        drawn = torch.rand(int(indptr[-1]), generator=generator, dtype=torch.float64).numpy()
+        inside = np.where(np.repeat(sizes > most, kept), drawn, 0.0)
+        step = np.repeat(sizes / kept, kept)
+        rows = self.rows[np.repeat(self.indptr[:-1], kept) + ((place + inside) * step).astype(np.int64)]
+        return replace(self, rows=rows, indptr=indptr)
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
+
+    def mass(self) -> NDArray[np.float64]:
+        """Weight of each code in the loss, (codes,)."""
+        weights, targets = self.weights.cpu().numpy().astype(np.float64), self.targets.cpu().numpy()
+        if targets.ndim == 2:
+            return weights @ targets
+        return np.bincount(targets, weights, minlength=self.n_codes)
 
     def embeddings(self, some: slice = slice(None)) -> Tensor:
         """Embeddings of the bags, or of some consecutive ones, (bags, hidden)."""
@@ -59,15 +86,19 @@ class Training(Protocol):
     def cells(self) -> NDArray[np.float32]:
         """Standardised cells of all bags, of validation too."""
 
+    @property
+    def real_bags(self) -> Bags:
+        """The bags over these cells that embeddings are standardised by."""
+
     def batches(
         self,
         network: GatedAttentionNetwork,
         embed: Embedding,
         batch_size: int,
-        n_steps: int | None,
+        n_steps: int,
         generator: torch.Generator,
     ) -> Iterator[Batch]:
-        """The batches of one epoch, each made when the step before it is done."""
+        """The batches of some steps, each made when the step before it is done."""
 
 
 @dataclass(frozen=True)
@@ -77,53 +108,50 @@ class LabelledBags:
     bags: Bags
     y: NDArray[np.int64]
     weights: NDArray[np.float32]
+    n_codes: int
 
     @classmethod
     def of(cls, bags: Bags, y: NDArray[np.int64], *, n_classes: int, balanced: bool) -> Self:
         """With ``balanced`` a bag weighs inversely to the number of bags of its class; the mean weight is 1."""
         counts = np.bincount(y, minlength=n_classes)
         weights = len(y) / (np.count_nonzero(counts) * counts[y]) if balanced else np.ones(len(y))
-        return cls(bags, y, weights.astype(np.float32))
+        return cls(bags, y, weights.astype(np.float32), n_classes)
 
     @property
     def cells(self) -> NDArray[np.float32]:
         """Standardised cells of all bags."""
         return self.bags.X
 
+    @property
+    def real_bags(self) -> Bags:
+        """All of them."""
+        return self.bags
+
     def batch(self, chosen: NDArray[np.int64], embed: Embedding, device: torch.device) -> Batch:
         """Some of the bags."""
         bags = self.bags.take(chosen)
         y, weights = torch.from_numpy(self.y[chosen]).to(device), torch.from_numpy(self.weights[chosen]).to(device)
-        return Batch(embed, bags.rows, bags.indptr, y, weights)
+        return Batch(embed, bags.rows, bags.indptr, y, weights, self.n_codes)
 
     def batches(
         self,
         network: GatedAttentionNetwork,
         embed: Embedding,
         batch_size: int,
-        n_steps: int | None,
+        n_steps: int,
         generator: torch.Generator,
     ) -> Iterator[Batch]:
-        """The batches of one epoch."""
-        for chosen in orders_of_epoch(len(self.bags), batch_size, n_steps, generator):
+        """The batches of some steps."""
+        for chosen in orders_of_steps(len(self.bags), batch_size, n_steps, generator):
             yield self.batch(chosen, embed, network.head.weight.device)
 
 
-def orders_of_epoch(
-    n_bags: int, batch_size: int, n_steps: int | None, generator: torch.Generator
+def orders_of_steps(
+    n_bags: int, batch_size: int, n_steps: int, generator: torch.Generator
 ) -> Iterator[NDArray[np.int64]]:
-    """Which bags each step of an epoch takes: all of them once in random order, or what ``n_steps`` steps need.
-
-    With ``n_steps``, a step takes ``batch_size`` bags (all, if there are fewer) and an order that is used up is
-    followed by another one.
-    """
-    if n_steps is None:
-        order = torch.randperm(n_bags, generator=generator).numpy()
-        # Batches of nearly equal size: a last batch of one bag would make a full step on one patient.
-        bounds = np.linspace(0, n_bags, -(-n_bags // batch_size) + 1).round().astype(int)
-    else:
-        bounds = min(batch_size, n_bags) * np.arange(n_steps + 1)
-        n_orders = -(-int(bounds[-1]) // n_bags)
-        order = torch.cat([torch.randperm(n_bags, generator=generator) for _ in range(n_orders)]).numpy()
+    """Which bags each step takes: ``batch_size`` of a random order (all, if there are fewer), then of another one."""
+    bounds = min(batch_size, n_bags) * np.arange(n_steps + 1)
+    n_orders = -(-int(bounds[-1]) // n_bags)
+    order = torch.cat([torch.randperm(n_bags, generator=generator) for _ in range(n_orders)]).numpy()
     for start, stop in pairwise(bounds.tolist()):
         yield order[start:stop]

@@ -50,6 +50,7 @@ class MILClassifier(ClassifierMixin, BagModel):
     """
 
     outcome: ClassVar[str] = "class"
+    kind: ClassVar[str] = "network of classes"
 
     def fit(
         self,
@@ -101,11 +102,12 @@ class MILClassifier(ClassifierMixin, BagModel):
             If the loss does not stay finite.
         """
         _inputs.check_parameters(self.get_params())
-        _inputs.check_augmenter(augment, generated)
-        cohort = _inputs.read_cohort(bags, y, groups, generated, generated_y, source_groups, classes)
+        _inputs.check_augmenter(augment, generated, self.outcome)
+        cohort = _inputs.read_outcome(self.outcome, bags, y, groups, generated, generated_y, source_groups, classes)
         self.classes_ = cohort.classes
         balanced = self.class_weight == "balanced"
-        return self._fit(cohort, Strata(cohort.y, cohort.classes), augment, balanced=balanced)
+        strata = Strata(cohort.y, cohort.classes, "grade" if self.outcome == "ordinal" else "class")
+        return self._fit(cohort, strata, augment, balanced=balanced)
 
     def predict(self, bags: Bags) -> NDArray[Any]:
         """Most probable label of each bag, shape (B,)."""
@@ -138,6 +140,13 @@ class MILClassifier(ClassifierMixin, BagModel):
 
     def _probabilities(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
         return softmax(outputs / self.temperature_, axis=-1)
+
+    def link(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Probabilities (..., classes) of scores (..., K)."""
+        return softmax(scores, axis=-1)
+
+    def _as_scores(self, outputs: Any) -> Any:
+        return outputs / self.temperature_
 
     def _outcome_to_train(self, cohort: Cohort, held_out: NDArray[np.int64]) -> Outcome:
         del cohort, held_out

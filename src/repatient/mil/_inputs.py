@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from numbers import Integral
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
+from repatient._checks import check_integer, check_number, check_option
 from repatient._device import find_device
 from repatient._files._scratch import blocks, filled, is_in_file
 from repatient.mil._bags import Bags, used_rows
@@ -135,14 +135,117 @@ def read_cohort(
     return Cohort(real, codes[: len(real)], donors, drawn, codes[len(real) :], sources, names)
 
 
-def check_augmenter(augment: Any, generated: Any) -> None:
-    """Raise on something that cannot augment, or beside generated bags."""
-    if augment is not None and not callable(getattr(augment, "bind", None)):
-        msg = f"augment must have a method bind, as the classes of repatient.mixing do, found {augment!r}."
-        raise TypeError(msg)
-    if augment is not None and generated is not None:
-        msg = "augment makes its bags from the real ones alone; give either augment or generated."
+def read_outcome(
+    outcome: str,
+    bags: Any,
+    y: ArrayLike,
+    groups: ArrayLike | None,
+    generated: Any,
+    generated_y: ArrayLike | None,
+    source_groups: ArrayLike | None,
+    classes: ArrayLike | None = None,
+) -> Cohort:
+    """Check all that ``fit`` is given, for any outcome; every value is a class of its own."""
+    if outcome == "class":
+        return read_cohort(bags, y, groups, generated, generated_y, source_groups, classes)
+    if outcome == "continuous":
+        if classes is not None:
+            msg = f"`classes` is for classes and grades, and values have none, found {classes!r}."
+            raise ValueError(msg)
+        drawn = None if generated_y is None else check_values(generated_y, "generated_y")
+        return read_cohort(bags, check_values(y, "y"), groups, generated, drawn, source_groups)
+    grades = read_grades(classes, y, generated_y)
+    codes = codes_of(y, grades, "y")
+    drawn = None if generated_y is None else codes_of(generated_y, grades, "generated_y")
+    cohort = read_cohort(bags, codes, groups, generated, drawn, source_groups, np.arange(len(grades)))
+    # Augmenters know recipes of grades by their names.
+    return replace(cohort, classes=grades)
+
+
+def read_grades(classes: ArrayLike | None, *labels: ArrayLike | None) -> NDArray[Any]:
+    """All grades in their order."""
+    if classes is not None:
+        grades = check_labels(classes, np.size(classes), "classes")
+        if len(np.unique(grades)) != len(grades):
+            msg = f"`classes` holds all grades, each once and the lowest first, not {classes}."
+            raise ValueError(msg)
+        return grades
+    checked = [check_labels(some, np.size(some), "y") for some in labels if some is not None]
+    found = np.unique(np.concatenate(checked))
+    if found.dtype.kind not in "biuf":
+        msg = (
+            f"`classes` gives the order of the grades, the lowest first, as names have none of their own; found the "
+            f"labels {found}."
+        )
         raise ValueError(msg)
+    return found
+
+
+def codes_of(labels: ArrayLike, grades: NDArray[Any], name: str) -> NDArray[np.int64]:
+    """Place of each label among the grades."""
+    values = check_labels(labels, np.size(labels), name)
+    unknown = ~np.isin(values, grades)
+    if unknown.any():
+        found = np.unique(values[unknown]).tolist()
+        msg = f"`{name}` has labels that are not among the grades {grades.tolist()}: {found}."
+        raise ValueError(msg)
+    order = np.argsort(grades, kind="stable")
+    return order[np.searchsorted(grades[order], values)]
+
+
+def check_values(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    """Finite numbers, for ``y`` more than one."""
+    array = np.asarray(values)
+    try:
+        numbers = array.astype(np.float64) if array.dtype.kind in "iufO" else None
+    except (TypeError, ValueError):
+        numbers = None
+    if numbers is None or not np.isfinite(numbers).all():
+        wrong = [v for v in array.ravel().tolist() if not isinstance(v, int | float) or not np.isfinite(v)]
+        msg = f"`{name}` is of finite numbers, found {array.dtype} with {', '.join(repr(v) for v in wrong[:3])}."
+        raise ValueError(msg)
+    if name == "y" and len(numbers) and np.ptp(numbers) == 0.0:
+        msg = f"`y`: all bags have the value {numbers.flat[0]:g}; there is nothing to learn."
+        raise ValueError(msg)
+    return numbers
+
+
+def check_augmenter(augment: Any, generated: Any, outcome: str) -> None:
+    """Raise on something that cannot augment, or beside generated bags, or that needs classes where there are none."""
+    if augment is None:
+        return
+    if not callable(getattr(augment, "bind", None)):
+        msg = f"`augment` has a method bind, as the classes of repatient.mixing do; found {augment!r}."
+        raise TypeError(msg)
+    if generated is not None:
+        msg = "`augment` makes its bags from the real ones alone; give either `augment` or `generated`."
+        raise ValueError(msg)
+    if outcome == "continuous" and getattr(augment, "needs_classes", False):
+        msg = f"`augment`: {augment!r} mixes bags of one class, and values have none; PseMix, for one, mixes values."
+        raise ValueError(msg)
+
+
+def check_drawn(bags: Bags, targets: NDArray[np.floating], bound: Bags, n_classes: int) -> None:
+    """Raise on bags of a sampler that break its contract."""
+    if targets.shape != (len(bags), n_classes) or len(bags) == 0 or np.any(bags.sizes == 0):
+        msg = (
+            f"`augment`: the sampler gives bags, none of them empty, with targets (bags, classes) "
+            f"{(len(bags), n_classes)}; found targets {targets.shape} and {np.count_nonzero(bags.sizes == 0)} empty bags."
+        )
+        raise ValueError(msg)
+    if bags.X.shape[1] != bound.X.shape[1]:
+        msg = f"`augment`: the sampler gave bags of {bags.X.shape[1]} features, X has {bound.X.shape[1]}."
+        raise ValueError(msg)
+    if bags.X is bound.X:
+        known = np.zeros(len(bound.X), dtype=bool)
+        known[bound.rows] = True
+        foreign = bags.rows[~known[bags.rows]]
+        if len(foreign):
+            msg = (
+                f"`augment`: the sampler gave {len(foreign)} rows of X that are in no training bag, the first is row "
+                f"{foreign[0]}; it may use rows of the bags that it was bound to only."
+            )
+            raise ValueError(msg)
 
 
 def _encode_labels(labels: NDArray[Any], classes: ArrayLike | None) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -157,29 +260,24 @@ def _encode_labels(labels: NDArray[Any], classes: ArrayLike | None) -> tuple[NDA
 
 
 def check_parameters(parameters: dict[str, Any]) -> None:
-    """Raise on a parameter of the classifier that is out of its range."""
+    """Raise on a parameter of the network that is out of its range."""
     find_device(parameters["device"])
-    for name in ("hidden", "attention_hidden", "n_layers", "batch_size", "max_epochs", "patience", "n_passes"):
-        check_count(name, parameters[name])
-    if parameters["steps_per_epoch"] is not None:
-        check_count("steps_per_epoch", parameters["steps_per_epoch"])
-    for name, below in (("dropout", 1.0), ("validation_fraction", 1.0), ("weight_decay", np.inf)):
-        if not 0.0 <= parameters[name] < below:
-            msg = f"{name} must be at least 0 and less than {below}, found {parameters[name]!r}."
-            raise ValueError(msg)
-    if not 0.0 < parameters["learning_rate"] < np.inf:
-        msg = f"learning_rate must be positive, found {parameters['learning_rate']!r}."
-        raise ValueError(msg)
-    if parameters["class_weight"] not in (None, "balanced"):
-        msg = f"class_weight must be 'balanced' or None, found {parameters['class_weight']!r}."
-        raise ValueError(msg)
+    for name in ("hidden", "attention_hidden", "n_layers", "batch_size", "n_steps", "patience", "n_passes"):
+        check_integer(parameters[name], name)
+    for name in ("max_epochs", "cells_per_step"):
+        if parameters[name] is not None:
+            check_integer(parameters[name], name)
+    for name in ("dropout", "validation_fraction"):
+        check_number(parameters[name], name, minimum=0.0, below=1.0)
+    check_number(parameters["weight_decay"], "weight_decay", minimum=0.0)
+    check_number(parameters["learning_rate"], "learning_rate", above=0.0)
+    check_class_weight(parameters["class_weight"])
 
 
-def check_count(name: str, value: Any) -> None:
-    """Raise unless the value is a whole number from 1."""
-    if not isinstance(value, Integral) or value < 1:
-        msg = f"{name} must be an integer of at least 1, found {value!r}."
-        raise ValueError(msg)
+def check_class_weight(value: Any) -> None:
+    """Raise unless classes are weighted in a way that is known."""
+    if value is not None:
+        check_option(value, "class_weight", ["balanced"])
 
 
 def check_labels(values: ArrayLike, n: int, name: str) -> NDArray[Any]:

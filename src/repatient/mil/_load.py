@@ -1,41 +1,35 @@
-"""Models of any outcome from a folder."""
+"""Predictors of any kind from a folder."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from repatient.mil import _persistence
-from repatient.mil._classifier import MILClassifier
-from repatient.mil._ordinal import MILOrdinalClassifier
-from repatient.mil._regressor import MILRegressor
+from repatient.mil._persistence import load
 
 if TYPE_CHECKING:
     from os import PathLike
 
-    from repatient.mil._model import BagModel
 
-
-def load_model(folder: str | PathLike[str], *, device: str = "auto") -> MILClassifier | MILRegressor:
-    """Read a model of any outcome that its ``save`` wrote to a folder, onto a device.
+def load_model(folder: str | PathLike[str], *, device: str = "auto") -> Any:
+    """Read a predictor of any kind and outcome that its ``save`` wrote to a folder.
 
     Parameters
     ----------
     folder
         Folder of the model.
     device
-        Name of a torch device, or ``"auto"``.
+        Name of a torch device for networks, or ``"auto"``.
 
     Returns
     -------
-    A :class:`MILClassifier`, :class:`MILOrdinalClassifier` or :class:`MILRegressor`, as it was saved.
+    The predictor, see :class:`Predictor`, as it was saved.
 
     Raises
     ------
     FileNotFoundError
         If the folder or one of its files is missing.
     ValueError
-        If what is there is no model, of a newer format, of an outcome that this version does not know, or damaged, or
-        torch does not have the device.
+        If what is there is no model, of another format, of a kind that is not known, or damaged, or torch does not have
+        the device.
     """
-    kinds: list[type[BagModel]] = [MILClassifier, MILOrdinalClassifier, MILRegressor]
-    return _persistence.load(kinds, folder, device)
+    return load(folder, device)

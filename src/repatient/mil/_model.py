@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
+import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from repatient._checks import check_integer
 from repatient._device import find_device
-from repatient.mil import _inputs, _persistence
+from repatient._files._model_folder import with_nan, without_nan
+from repatient._files._scratch import blocks
+from repatient.mil import _inputs
 from repatient.mil._augment import Augmented
 from repatient.mil._missing import shift_missing
 from repatient.mil._network import GatedAttentionNetwork, torch_generator
 from repatient.mil._outcomes import ClassOutcome
-from repatient.mil._pooling import embed_bags, predict_logits, predict_logits_of_passes
+from repatient.mil._persistence import KINDS, load, save
+from repatient.mil._pooling import embed_bags, encode_entries, predict_logits, predict_logits_of_passes
 from repatient.mil._preparation import hold_out, prepare
-from repatient.mil._train import Plan, fit_temperature, single_thread, train
+from repatient.mil._train import UNLEARNT, Plan, fit_temperature, single_thread, train
 
 if TYPE_CHECKING:
     from os import PathLike
 
-    import torch
     from numpy.typing import NDArray
 
     from repatient.mil._augment import Augmenter
@@ -34,6 +39,9 @@ if TYPE_CHECKING:
     from repatient.mil._split import Strata
 
 BAGS_FOR_TEMPERATURE = 10
+# Places between the mean embedding and that of a bag at which the head's slope is taken.
+N_PLACES = 32
+FITTED = ("n_epochs_", "best_epoch_", "early_stopped_", "temperature_", "n_features_in_")
 
 
 class BagModel(BaseEstimator, ABC):
@@ -43,6 +51,11 @@ class BagModel(BaseEstimator, ABC):
     """
 
     outcome: ClassVar[str]
+    kind: ClassVar[str]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        KINDS[cls.kind] = cls
 
     def __init__(
         self,
@@ -54,9 +67,10 @@ class BagModel(BaseEstimator, ABC):
         learning_rate: float = 1e-3,
         weight_decay: float = 1.0,
         batch_size: int = 16,
-        max_epochs: int = 50,
-        steps_per_epoch: int | None = None,
-        patience: int = 15,
+        n_steps: int = 200,
+        max_epochs: int | None = None,
+        cells_per_step: int | None = None,
+        patience: int = 10,
         validation_fraction: float = 0.2,
         class_weight: Literal["balanced"] | None = "balanced",
         standardize: bool = True,
@@ -72,8 +86,9 @@ class BagModel(BaseEstimator, ABC):
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.batch_size = batch_size
+        self.n_steps = n_steps
         self.max_epochs = max_epochs
-        self.steps_per_epoch = steps_per_epoch
+        self.cells_per_step = cells_per_step
         self.patience = patience
         self.validation_fraction = validation_fraction
         self.class_weight = class_weight
@@ -86,6 +101,47 @@ class BagModel(BaseEstimator, ABC):
     def attention(self, bags: Bags) -> NDArray[np.float32]:
         """Share of each entry of ``bags.rows`` in the attention of its bag, shape (m,), sum 1 in every bag."""
         return self._embed(bags)[1]
+
+    def contributions(self, bags: Bags) -> NDArray[np.float64]:
+        """What each entry of ``bags.rows`` contributes to each score of its bag.
+
+        The pooled embedding of a bag is a sum over its cells, and the head is followed on the straight way from the mean
+        embedding of the training bags, which has the score ``intercept_``, to that of the bag.
+
+        Returns
+        -------
+        Shape (m, K): a column a class, or a single one for the grade or the value. Those of a bag sum with
+        ``intercept_`` to its :meth:`decision_function`.
+
+        References
+        ----------
+        Sundararajan, Taly and Yan (2017), Axiomatic Attribution for Deep Networks.
+        """
+        embeddings, attention = self._embed(bags)
+        with single_thread():
+            slopes = self._slopes(embeddings)
+            hidden = encode_entries(self._network, bags, self._standardize)
+        bag = np.repeat(np.arange(len(bags)), bags.sizes)
+        result = np.empty((len(bag), slopes.shape[1]))
+        centre = self._network.centre.cpu().numpy()
+        for part in blocks(len(bag)):
+            result[part] = np.einsum("mh,mkh->mk", hidden[part] - centre, slopes[bag[part]])
+        result *= attention[:, None]
+        # What a sum over few places leaves of the way goes evenly to all cells.
+        rest = (
+            self._as_scores(self._outputs(bags)) - self.intercept_ - np.add.reduceat(result, bags.indptr[:-1], axis=0)
+        )
+        return result + (rest / bags.sizes[:, None])[bag]
+
+    def decision_function(self, bags: Bags) -> NDArray[np.float64]:
+        """Scores (B, K), which contributions and ``intercept_`` sum to: logits of classes at ``temperature_``."""
+        return self._as_scores(self._outputs(bags))
+
+    @property
+    def intercept_(self) -> NDArray[np.float64]:
+        """Scores of a bag with the mean embedding of the training bags, (K,)."""
+        check_is_fitted(self)
+        return self._as_scores(predict_logits(self._network, self._network.centre.cpu().numpy()[None]))[0]
 
     def save(self, folder: str | PathLike[str]) -> None:
         """Write the fitted model to a folder of ``model.json`` and ``weights.npz``, without pickle.
@@ -101,7 +157,7 @@ class BagModel(BaseEstimator, ABC):
             If the folder exists and holds no model.
         """
         check_is_fitted(self)
-        _persistence.save(self, folder)
+        save(self, folder)
 
     @classmethod
     def load(cls, folder: str | PathLike[str], *, device: str = "auto") -> Self:
@@ -112,9 +168,28 @@ class BagModel(BaseEstimator, ABC):
         FileNotFoundError
             If the folder or one of its files is missing.
         ValueError
-            If what is there is no model, of a newer format, or damaged, or torch does not have the device.
+            If what is there is no model of this kind, of another format, or damaged, or torch does not have the device.
         """
-        return _persistence.load([cls], folder, device)
+        return load(folder, device, cls)
+
+    def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """What a file has to hold beside the parameters: a description for JSON, and arrays."""
+        arrays = {f"network.{name}": tensor.cpu().numpy() for name, tensor in self._network.state_dict().items()}
+        arrays |= {"mean": self._mean, "scale": self._scale, "validation_bags": self.validation_bags_}
+        fitted = {name: getattr(self, name) for name in FITTED} | {"history": without_nan(self.history_)}
+        return {**self._targets(), "fitted": fitted}, arrays
+
+    def restore(self, content: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        """The inverse of :meth:`state`, for a model with the parameters that were saved."""
+        self._read_targets(content)
+        self.history_ = with_nan(content["fitted"]["history"])
+        for name in FITTED:
+            setattr(self, name, content["fitted"][name])
+        self.validation_bags_, self._mean, self._scale = (arrays[k] for k in ("validation_bags", "mean", "scale"))
+        self._network = self._build_network(self._outcome_to_load(), torch.Generator())
+        weights = {name: torch.from_numpy(arrays[f"network.{name}"]) for name in self._network.state_dict()}
+        # Torch itself compares the shapes with those that the parameters ask for.
+        self._network.load_state_dict(weights)
 
     @abstractmethod
     def _outcome_to_train(self, cohort: Cohort, held_out: NDArray[np.int64]) -> Outcome:
@@ -123,6 +198,10 @@ class BagModel(BaseEstimator, ABC):
     @abstractmethod
     def _outcome_to_load(self) -> Outcome:
         """The same for weights that come from a file."""
+
+    @abstractmethod
+    def _as_scores(self, outputs: Any) -> Any:
+        """Scores (B, K), one of each class or one for a grade or a value, from outputs of the network (or tensors)."""
 
     @abstractmethod
     def _targets(self) -> dict[str, Any]:
@@ -135,7 +214,7 @@ class BagModel(BaseEstimator, ABC):
     def _fit(self, cohort: Cohort, strata: Strata, augment: Augmenter | None, *, balanced: bool) -> Self:
         """Train on a cohort that was checked, and hold out a share of each stratum."""
         rng = np.random.default_rng(self.random_state)
-        held_out = hold_out(strata, cohort.groups, self.validation_fraction, self.max_epochs, rng)
+        held_out = hold_out(strata, cohort.groups, self.validation_fraction, self.n_steps, rng)
         outcome = self._outcome_to_train(cohort, held_out)
         self.n_features_in_ = cohort.real.X.shape[1]
         self._mean, self._scale = _inputs.fit_scaler(cohort.training_real(held_out), standardize=self.standardize)
@@ -162,6 +241,28 @@ class BagModel(BaseEstimator, ABC):
                 self.temperature_ = fit_temperature(outcome, outputs, validation.y)
         self.history_, self.best_epoch_, self.early_stopped_ = record.history, record.best_epoch, record.early_stopped
         self.n_epochs_ = len(record.history["epoch"])
+        loss = record.history["train_loss"][record.best_epoch - 1]
+        if loss > record.guessing - UNLEARNT * abs(record.guessing):
+            msg = (
+                f"Training ended near guessing: its loss is {loss:.3f}, that of the same prediction for everybody "
+                f"{record.guessing:.3f}. More gradient steps (n_steps={self.n_steps}), a lower dropout or less weight "
+                "decay may help; or there is nothing to be learnt from these bags."
+            )
+            warnings.warn(msg, UserWarning, stacklevel=4)
+
+    def _slopes(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Mean slope of each score between the mean training embedding and that of each bag, (B, K, hidden)."""
+        network = self._network
+        places, weights = np.polynomial.legendre.leggauss(N_PLACES)
+        centre = network.centre
+        end = torch.from_numpy(embeddings).to(centre.device)
+        total = 0.0
+        for place, weight in zip((places + 1) / 2, weights / 2, strict=True):
+            way = (centre + float(place) * (end - centre)).requires_grad_()
+            scores = self._as_scores(network.classify(way))
+            slopes = [torch.autograd.grad(column.sum(), way, retain_graph=True)[0] for column in scores.T]
+            total = total + float(weight) * torch.stack(slopes, dim=1)
+        return total.cpu().numpy().astype(np.float64)
 
     def _build_network(self, outcome: Outcome, generator: torch.Generator) -> GatedAttentionNetwork:
         shape = {name: getattr(self, name) for name in ("hidden", "attention_hidden", "n_layers", "dropout")}
@@ -190,7 +291,7 @@ class BagModel(BaseEstimator, ABC):
         """Outputs of Monte-Carlo dropout passes, (passes, bags, outputs); cells are encoded once for all of them."""
         embeddings, _ = self._embed(bags)
         n_passes = self.n_passes if n_passes is None else n_passes
-        _inputs.check_count("n_passes", n_passes)
+        check_integer(n_passes, "n_passes")
         generator = torch_generator(np.random.default_rng(self.random_state if random_state is None else random_state))
         masks = self._network.draw_masks(n_passes, generator)
         with single_thread():

@@ -71,6 +71,11 @@ class GatedAttentionNetwork(nn.Module):
         self.head = _linear(hidden, hidden, generator)
         self.classifier = _linear(hidden, n_outputs, generator)
         self.outcome = ClassOutcome(n_outputs) if outcome is None else outcome
+        # Pooled embeddings are standardised over the training bags: the mean of many cells hardly varies between patients.
+        self.centre: Tensor
+        self.inverse: Tensor
+        self.register_buffer("centre", torch.zeros(hidden, dtype=torch.float32))
+        self.register_buffer("inverse", torch.ones(hidden, dtype=torch.float32))
 
     def encode(self, instances: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings (n, hidden) and attention scores before the softmax (n,) of instances (n, d)."""
@@ -85,9 +90,13 @@ class GatedAttentionNetwork(nn.Module):
 
     def classify(self, embeddings: Tensor, masks: Masks | None = None) -> Tensor:
         """Outputs, such as logits (..., classes), of bag embeddings (..., hidden), without the units that ``masks`` drops."""
+        return self.read((embeddings - self.centre) * self.inverse, masks)
+
+    def read(self, standardized: Tensor, masks: Masks | None = None) -> Tensor:
+        """Outputs of bag embeddings that are standardised already."""
         if masks is None:
-            return self.outcome(self.classifier(torch.relu(self.head(embeddings))))
-        return self.outcome(self.classifier(torch.relu(self.head(embeddings * masks[0])) * masks[1]))
+            return self.outcome(self.classifier(torch.relu(self.head(standardized))))
+        return self.outcome(self.classifier(torch.relu(self.head(standardized * masks[0])) * masks[1]))
 
     def embed(self, instances: Tensor, sizes: Tensor) -> Tensor:
         """Embeddings (B, hidden) of bags whose instances stand one bag after the other, ``sizes`` (B,) in each."""
@@ -103,9 +112,20 @@ class GatedAttentionNetwork(nn.Module):
             return None
         keep = 1.0 - self.dropout
         # Drawn on the CPU wherever the network is, so that a seed means the same everywhere.
-        drawn = torch.rand((2, n, self.head.in_features), generator=generator) < keep
+        drawn = torch.rand((2, n, self.head.in_features), generator=generator, dtype=torch.float32) < keep
         first, second = drawn.to(device=self.head.weight.device, dtype=torch.float32) / keep
         return first, second
+
+
+# Of an embedding's spread over the training bags: a feature that varies less is left as small as it is.
+LEAST_SPREAD = 1e-3
+
+
+def spread_of(embeddings: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean, and inverse standard deviation, of embeddings over bags, (hidden,) each."""
+    centre = embeddings.mean(dim=0)
+    variance = (embeddings - centre).square().mean(dim=0)
+    return centre, (variance + LEAST_SPREAD**2).rsqrt()
 
 
 def pool_segments(embeddings: Tensor, scores: Tensor, sizes: Tensor) -> Tensor:
@@ -126,7 +146,8 @@ def per_half(gates_bias: Tensor, value: float, gate: float) -> Tensor:
 
 def _linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
     """Linear layer with torch's usual initial weights, without its global random state."""
-    layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
+    # Single precision whatever torch's default is elsewhere in the session.
+    layer = nn.utils.skip_init(nn.Linear, n_in, n_out, dtype=torch.float32)
     bound = n_in**-0.5
     with torch.no_grad():
         layer.weight.uniform_(-bound, bound, generator=generator)

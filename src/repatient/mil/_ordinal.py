@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 
 from repatient._docs import shared_docs
-from repatient.mil import _inputs
 from repatient.mil._classifier import MILClassifier
 from repatient.mil._outcomes import OrdinalOutcome, probabilities_of_grades
-from repatient.mil._split import Strata
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -59,6 +56,7 @@ class MILOrdinalClassifier(MILClassifier):
     """
 
     outcome: ClassVar[str] = "ordinal"
+    kind: ClassVar[str] = "network of grades"
 
     def fit(
         self,
@@ -95,18 +93,16 @@ class MILOrdinalClassifier(MILClassifier):
         FloatingPointError
             If the loss does not stay finite.
         """
-        _inputs.check_parameters(self.get_params())
-        _inputs.check_augmenter(augment, generated)
-        grades = _read_grades(classes, y, generated_y)
-        codes = _codes(y, grades, "y")
-        generated_codes = None if generated_y is None else _codes(generated_y, grades, "generated_y")
-        numbers = np.arange(len(grades))
-        cohort = _inputs.read_cohort(bags, codes, groups, generated, generated_codes, source_groups, numbers)
-        # Augmenters know recipes of grades by their names.
-        cohort = replace(cohort, classes=grades)
-        self.classes_ = grades
-        balanced = self.class_weight == "balanced"
-        return self._fit(cohort, Strata(cohort.y, grades, "grade"), augment, balanced=balanced)
+        return super().fit(
+            bags,
+            y,
+            groups=groups,
+            generated=generated,
+            generated_y=generated_y,
+            source_groups=source_groups,
+            augment=augment,
+            classes=classes,
+        )
 
     def expected_grade(self, bags: Bags) -> NDArray[np.float64]:
         """Mean of the probabilities over the grades, which count from 0 for the lowest, shape (B,)."""
@@ -121,6 +117,15 @@ class MILOrdinalClassifier(MILClassifier):
     def _probabilities(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
         return probabilities_of_grades(outputs / self.temperature_)
 
+    def link(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Probabilities (..., classes) of scores (..., K)."""
+        lifted = (self.thresholds_ - self.thresholds_[0]) / self.temperature_
+        return probabilities_of_grades(lifted - scores)
+
+    def _as_scores(self, outputs: Any) -> Any:
+        # The lowest threshold is at 0.
+        return -outputs[..., :1] / self.temperature_
+
     def _outcome_to_train(self, cohort: Cohort, held_out: NDArray[np.int64]) -> Outcome:
         counts = np.ones(len(cohort.classes))
         if self.class_weight is None:
@@ -131,35 +136,3 @@ class MILOrdinalClassifier(MILClassifier):
 
     def _outcome_to_load(self) -> Outcome:
         return OrdinalOutcome(np.full(len(self.classes_), 1 / len(self.classes_)))
-
-
-def _read_grades(classes: ArrayLike | None, *labels: ArrayLike | None) -> NDArray[Any]:
-    """All grades in their order."""
-    if classes is not None:
-        grades = _inputs.check_labels(classes, np.size(classes), "classes")
-        if len(np.unique(grades)) != len(grades):
-            msg = f"classes must be all grades, each once and the lowest first, found {classes}."
-            raise ValueError(msg)
-        return grades
-    checked = [_inputs.check_labels(some, np.size(some), "y") for some in labels if some is not None]
-    found = np.unique(np.concatenate(checked))
-    if found.dtype.kind not in "biuf":
-        msg = (
-            f"classes must give the order of the grades, the lowest first, as names have none of their own; found the "
-            f"labels {found}."
-        )
-        raise ValueError(msg)
-    return found
-
-
-def _codes(labels: ArrayLike, grades: NDArray[Any], name: str) -> NDArray[np.int64]:
-    """Place of each label among the grades."""
-    values = _inputs.check_labels(labels, np.size(labels), name)
-    unknown = ~np.isin(values, grades)
-    if unknown.any():
-        msg = (
-            f"{name} has labels that are not among the grades {grades.tolist()}: {np.unique(values[unknown]).tolist()}."
-        )
-        raise ValueError(msg)
-    order = np.argsort(grades, kind="stable")
-    return order[np.searchsorted(grades[order], values)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
-from scipy.special import expit, log_softmax
+from scipy.special import entr, expit, log_softmax
 from torch import nn
 from torch.nn import functional as F
 
@@ -39,6 +39,9 @@ class Outcome(Protocol):
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Loss of each bag, (bags,), before weights."""
 
+    def loss_of_guessing(self, mass: NDArray[np.float64]) -> float:
+        """Least mean loss of the same prediction for all bags, given how much weight each code has."""
+
     def score(self, outputs: NDArray[np.float64], y: NDArray[np.int64]) -> float:
         """What the history says of validation bags beside the loss."""
 
@@ -60,6 +63,9 @@ class ClassOutcome(nn.Module):
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(outputs, targets, reduction="none")
+
+    def loss_of_guessing(self, mass: NDArray[np.float64]) -> float:
+        return float(entr(mass / mass.sum()).sum())
 
     def score(self, outputs: NDArray[np.float64], y: NDArray[np.int64]) -> float:
         """Mean over the classes of the share of their bags that is predicted right."""
@@ -98,7 +104,7 @@ class OrdinalOutcome(nn.Module):
         self.register_buffer("start", torch.from_numpy(start.astype(np.float32)))
         # How far the first threshold has moved, and the logarithms of what the others' distances have grown by: weight
         # decay leads back to the start.
-        self.moved = nn.Parameter(torch.zeros(len(start)))
+        self.moved = nn.Parameter(torch.zeros(len(start), dtype=torch.float32))
 
     def thresholds(self) -> Tensor:
         """Rising thresholds of the score, (grades - 1,)."""
@@ -113,6 +119,9 @@ class OrdinalOutcome(nn.Module):
         if targets.ndim == 1:
             return F.nll_loss(logarithms, targets, reduction="none")
         return -(targets * logarithms).sum(dim=1)
+
+    def loss_of_guessing(self, mass: NDArray[np.float64]) -> float:
+        return float(entr(mass / mass.sum()).sum())
 
     def score(self, outputs: NDArray[np.float64], y: NDArray[np.int64]) -> float:
         """Mean distance from the most probable grade to the right one, in grades."""
@@ -174,6 +183,11 @@ class ContinuousOutcome(nn.Module):
         values = self.values[targets] if targets.ndim == 1 else targets @ self.values
         mean, log_variance = outputs.unbind(dim=1)
         return 0.5 * (log_variance + (values - mean) ** 2 * torch.exp(-log_variance) + np.log(2 * np.pi))
+
+    def loss_of_guessing(self, mass: NDArray[np.float64]) -> float:
+        values, shares = self.values.cpu().numpy().astype(np.float64), mass / mass.sum()
+        variance = shares @ (values - shares @ values) ** 2
+        return float(0.5 * np.log(2 * np.pi * np.e * variance))
 
     def score(self, outputs: NDArray[np.float64], y: NDArray[np.int64]) -> float:
         """Mean distance from the predicted mean to the value, in units of the target."""

@@ -1,68 +1,96 @@
-"""Models in a folder, without pickle."""
+"""Predictors in a folder, without pickle; a predictor may hold others."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import torch
+from sklearn.base import BaseEstimator
 
+from repatient._checks import listed
 from repatient._device import find_device
 from repatient._files._model_folder import CLASSIFIER as FOLDER
-from repatient._files._model_folder import UNFITTING, with_nan, without_nan
+from repatient._files._model_folder import UNFITTING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
     from os import PathLike
 
-    from repatient.mil._model import BagModel
+    from numpy.typing import NDArray
 
-Model = TypeVar("Model", bound="BagModel")
-FITTED = ("n_epochs_", "best_epoch_", "early_stopped_", "temperature_", "n_features_in_")
+    Arrays = dict[str, NDArray[Any]]
+
+# Kinds of predictors by the name that a saved model carries.
+KINDS: dict[str, type[Any]] = {}
+_NESTED = "predictor"
 
 
-def save(model: BagModel, folder: str | PathLike[str]) -> None:
-    """Write a fitted model, over an earlier one if that is what the folder holds."""
+def save(model: Any, folder: str | PathLike[str]) -> None:
+    """Write a fitted predictor, over an earlier one if that is what the folder holds."""
     FOLDER.check_target(folder)
-    arrays = {f"network.{name}": tensor.cpu().numpy() for name, tensor in model._network.state_dict().items()}
-    arrays |= {"mean": model._mean, "scale": model._scale, "validation_bags": model.validation_bags_}
-    content = {
-        "outcome": model.outcome,
-        "params": model.get_params(),
-        **model._targets(),
-        "fitted": {name: getattr(model, name) for name in FITTED} | {"history": without_nan(model.history_)},
-    }
-    FOLDER.write(folder, content, arrays)
+    FOLDER.write(folder, *packed(model))
 
 
-def load(kinds: Sequence[type[Model]], folder: str | PathLike[str], device: str) -> Model:
-    """Read a model of one of some kinds and check that all of it is there."""
+def load(folder: str | PathLike[str], device: str, wanted: type[Any] | None = None) -> Any:
+    """Read a predictor, of a kind if one is wanted, and check that all of it is there."""
     find_device(device)
     description, arrays = FOLDER.read(folder)
-    cls = _kind(kinds, description.get("outcome", "class"), folder)
+    kind = description.get("kind")
+    found = KINDS.get(kind) if isinstance(kind, str) else None
+    if found is None or not issubclass(found, wanted or object):
+        of = listed(name for name, cls in KINDS.items() if issubclass(cls, wanted or object))
+        msg = (
+            f"{folder} holds a predictor of kind {kind!r}, not of {of}. `repatient.mil.load_model` reads all kinds; one "
+            "that another package defines has to be imported before."
+        )
+        raise ValueError(msg)
     try:
-        model = cls(**{**description["params"], "device": device})
-        model._read_targets(description)
-        fitted = description["fitted"]
-        model.history_ = with_nan(fitted["history"])
-        for name in FITTED:
-            setattr(model, name, fitted[name])
-        model.validation_bags_, model._mean, model._scale = (arrays[k] for k in ("validation_bags", "mean", "scale"))
-        model._network = model._build_network(model._outcome_to_load(), torch.Generator())
-        weights = {name: torch.from_numpy(arrays[f"network.{name}"]) for name in model._network.state_dict()}
-        # Torch itself compares the shapes with those that the parameters ask for.
-        model._network.load_state_dict(weights)
+        return unpacked(description, arrays, device)
     except UNFITTING as error:
         raise FOLDER.incomplete(folder, error) from error
+
+
+def packed(model: Any) -> tuple[dict[str, Any], Arrays]:
+    """Description and arrays of a fitted predictor."""
+    content, arrays = model.state()
+    return _described(model) | content, arrays
+
+
+def unpacked(content: Mapping[str, Any], arrays: Arrays, device: str) -> Any:
+    """The inverse of :func:`packed`."""
+    model = _built(content, device)
+    model.restore(content, arrays)
     return model
 
 
-def _kind(kinds: Sequence[type[Model]], outcome: object, folder: str | PathLike[str]) -> type[Model]:
-    """The kind of model that predicts such an outcome."""
-    for kind in kinds:
-        if kind.outcome == outcome:
-            return kind
-    msg = (
-        f"{folder} holds a model of outcome {outcome!r}, not {' or '.join(repr(kind.outcome) for kind in kinds)}; "
-        "`repatient.mil.load_model` reads models of all outcomes that this version knows."
-    )
-    raise ValueError(msg)
+def above(arrays: Arrays, prefix: str) -> Arrays:
+    """The same arrays with a prefix before their names."""
+    return {f"{prefix}{name}": array for name, array in arrays.items()}
+
+
+def under(arrays: Arrays, prefix: str) -> Arrays:
+    """Arrays whose name begins with a prefix, without it."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _described(model: Any) -> dict[str, Any]:
+    """Kind and parameters of a predictor, fitted or not."""
+    params = {name: _plain(value) for name, value in model.get_params(deep=False).items()}
+    return {"kind": model.kind, "params": params}
+
+
+def _plain(value: Any) -> Any:
+    """A parameter, in which there may be predictors, for JSON."""
+    if isinstance(value, BaseEstimator):
+        return {_NESTED: _described(value)}
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def _built(content: Mapping[str, Any], device: str) -> Any:
+    params = {name: _unplain(value, device) for name, value in content["params"].items()}
+    return KINDS[content["kind"]](**params | ({"device": device} if "device" in params else {}))
+
+
+def _unplain(value: Any, device: str) -> Any:
+    if isinstance(value, dict):
+        return _built(value[_NESTED], device)
+    return [_unplain(part, device) for part in value] if isinstance(value, list) else value

@@ -71,6 +71,14 @@ def embed_bags(
     return np.concatenate(embeddings), np.concatenate(attention)
 
 
+def encode_entries(
+    network: GatedAttentionNetwork, bags: Bags, standardize: Callable[[NDArray[Any]], NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """Embedding of the cell of each entry of ``bags.rows``, (m, hidden)."""
+    used, place = used_rows(bags)
+    return _encode(network, bags.X, used, standardize, CHUNK_ON_CPU)[0][place[bags.rows]]
+
+
 def _groups_of_bags(indptr: NDArray[np.int64], max_rows: int) -> Iterator[NDArray[np.int64]]:
     """Bounds of the bags in groups of consecutive ones, at most so many rows together or a single bag."""
     first = 0

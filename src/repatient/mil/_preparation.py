@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def hold_out(
-    strata: Strata, groups: NDArray[Any], fraction: float, max_epochs: int, rng: np.random.Generator
+    strata: Strata, groups: NDArray[Any], fraction: float, n_steps: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
     """Indices of the validation bags; a warning where they were wanted and cannot be had."""
     if fraction == 0.0:
@@ -33,7 +33,7 @@ def hold_out(
     held_out = validation_split(strata.codes, groups, fraction, rng, len(strata.names))
     if len(held_out) == 0:
         # Three levels up is the call of the model's fit.
-        warnings.warn(no_validation_message(strata, fraction, max_epochs), UserWarning, stacklevel=4)
+        warnings.warn(no_validation_message(strata, fraction, n_steps), UserWarning, stacklevel=4)
     return held_out
 
 

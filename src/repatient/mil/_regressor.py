@@ -54,6 +54,7 @@ class MILRegressor(RegressorMixin, BagModel):
     """
 
     outcome: ClassVar[str] = "continuous"
+    kind: ClassVar[str] = "network of values"
 
     def fit(
         self,
@@ -65,6 +66,7 @@ class MILRegressor(RegressorMixin, BagModel):
         generated_y: ArrayLike | None = None,
         source_groups: ArrayLike | None = None,
         augment: Augmenter | None = None,
+        classes: None = None,
     ) -> Self:
         """Train on real and, if given, generated bags.
 
@@ -77,6 +79,8 @@ class MILRegressor(RegressorMixin, BagModel):
         augment
             What makes the bags of every step. Every value counts as a class of its own, and a bag that is of several in
             some proportion has their mean as its value. Not those that need several bags of a class.
+        classes
+            Values have none.
 
         Returns
         -------
@@ -91,16 +95,11 @@ class MILRegressor(RegressorMixin, BagModel):
             If the loss does not stay finite.
         """
         _inputs.check_parameters(self.get_params())
-        _inputs.check_augmenter(augment, generated)
-        if getattr(augment, "needs_classes", False):
-            msg = f"augment: {augment!r} mixes bags of one class, and values have none; PseMix, for one, mixes values."
-            raise ValueError(msg)
-        values = _check_values(y, "y")
-        drawn = None if generated_y is None else _check_values(generated_y, "generated_y")
-        cohort = _inputs.read_cohort(bags, values, groups, generated, drawn, source_groups)
+        _inputs.check_augmenter(augment, generated, self.outcome)
+        cohort = _inputs.read_outcome(self.outcome, bags, y, groups, generated, generated_y, source_groups, classes)
         strata = Strata(np.zeros_like(cohort.y), ["all"])
         if self.validation_fraction > 0.0:
-            strata = ranges_of_values(values, cohort.groups, self.validation_fraction)
+            strata = ranges_of_values(cohort.classes[cohort.y], cohort.groups, self.validation_fraction)
         return self._fit(cohort, strata, augment, balanced=False)
 
     def predict(self, bags: Bags, *, return_std: bool = False) -> Any:
@@ -119,6 +118,16 @@ class MILRegressor(RegressorMixin, BagModel):
         """
         mean, sd = self._in_unit(self._outputs(bags))
         return (mean, sd) if return_std else mean
+
+    def predict_proba(self, bags: Bags) -> NDArray[np.float64]:
+        """The values, as :meth:`predict`: every predictor has this method."""
+        return self.predict(bags)
+
+    def predict_proba_mc(
+        self, bags: Bags, *, n_passes: int | None = None, random_state: int | None = None
+    ) -> NDArray[np.float64]:
+        """Means of Monte-Carlo dropout passes, (passes, B), as the first of :meth:`predict_mc`."""
+        return self.predict_mc(bags, n_passes=n_passes, random_state=random_state)[0]
 
     def predict_mc(
         self, bags: Bags, *, n_passes: int | None = None, random_state: int | None = None
@@ -140,6 +149,13 @@ class MILRegressor(RegressorMixin, BagModel):
         """
         return self._in_unit(self._outputs_of_passes(bags, n_passes, random_state))
 
+    def link(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values (...) of scores (..., K)."""
+        return scores[..., 0]
+
+    def _as_scores(self, outputs: Any) -> Any:
+        return self.target_mean_ + self.target_scale_ * outputs[..., :1]
+
     def _in_unit(self, outputs: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         mean = self.target_mean_ + self.target_scale_ * outputs[..., 0]
         return mean, self.target_scale_ * self.temperature_ * np.exp(0.5 * outputs[..., 1])
@@ -160,24 +176,3 @@ class MILRegressor(RegressorMixin, BagModel):
 
     def _read_targets(self, content: dict[str, Any]) -> None:
         self.target_mean_, self.target_scale_ = (float(content["target"][name]) for name in ("mean", "scale"))
-
-
-def _check_values(values: ArrayLike, name: str) -> NDArray[np.float64]:
-    array = np.asarray(values)
-    try:
-        numbers = array.astype(np.float64) if array.dtype.kind in "iufO" else None
-    except (TypeError, ValueError):
-        numbers = None
-    if numbers is None or not np.isfinite(numbers).all():
-        msg = f"{name} must be finite numbers, found {array.dtype} with {_examples(array)}."
-        raise ValueError(msg)
-    if name == "y" and len(numbers) and np.ptp(numbers) == 0.0:
-        msg = f"y: all bags have the value {numbers.flat[0]:g}; there is nothing to learn."
-        raise ValueError(msg)
-    return numbers
-
-
-def _examples(array: NDArray[Any]) -> str:
-    """Some entries that are no finite numbers."""
-    wrong = [value for value in array.ravel().tolist() if not isinstance(value, int | float) or not np.isfinite(value)]
-    return ", ".join(repr(value) for value in wrong[:3])

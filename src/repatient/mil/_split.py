@@ -106,12 +106,12 @@ def _choose_groups(counts: NDArray[np.int64], fraction: float, order: NDArray[np
     return held_out
 
 
-def no_validation_message(strata: Strata, fraction: float, max_epochs: int) -> str:
+def no_validation_message(strata: Strata, fraction: float, n_steps: int) -> str:
     """Why there is no validation set, and what happens instead."""
     counts = np.bincount(strata.codes, minlength=len(strata.names))
     found = ", ".join(f"{label}: {n}" for label, n in zip(strata.names, counts, strict=True))
     return (
         f"No validation set: every {strata.what} needs real bags of at least {groups_needed(fraction)} groups that can "
-        f"be held out without emptying a {strata.what} (bags found: {found}). Training runs for max_epochs={max_epochs} "
-        "epochs without early stopping."
+        f"be held out without emptying a {strata.what} (bags found: {found}). Training takes n_steps={n_steps} "
+        "gradient steps without early stopping."
     )

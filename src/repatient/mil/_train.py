@@ -13,12 +13,14 @@ from scipy.optimize import minimize_scalar
 from repatient._progress import progress_bar
 from repatient.mil._adamw import FlatAdamW
 from repatient.mil._embedding import embedding_of
+from repatient.mil._network import spread_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
+    from repatient.mil._bags import Bags
     from repatient.mil._batches import Batch, LabelledBags, Training
     from repatient.mil._embedding import Embedding
     from repatient.mil._network import GatedAttentionNetwork
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
 TEMPERATURE_BOUNDS = (0.25, 4.0)
 PRIOR_SD = 0.5
 BAGS_AT_A_TIME = 16
+# Gradient steps of an epoch, whatever the number of bags.
+EPOCH = 10
+# Share of the loss of guessing by which training has to fall below it, or nothing was learnt.
+UNLEARNT = 0.05
 
 
 @dataclass(frozen=True)
@@ -36,18 +42,26 @@ class Plan:
     learning_rate: float
     weight_decay: float
     batch_size: int
-    steps_per_epoch: int | None
-    max_epochs: int
+    cells_per_step: int | None
+    n_steps: int
+    max_epochs: int | None
     patience: int
     progress: bool | None
+
+    @property
+    def steps(self) -> list[int]:
+        """Gradient steps of each epoch."""
+        n = self.n_steps if self.max_epochs is None else min(self.n_steps, EPOCH * self.max_epochs)
+        return [min(EPOCH, n - done) for done in range(0, n, EPOCH)]
 
 
 @dataclass
 class Record:
-    """What happened in each epoch, and which epoch was kept."""
+    """What happened in each epoch, which epoch was kept, and what loss guessing would have had in it."""
 
     history: dict[str, list[float]]
     best_epoch: int = 0
+    guessing: float = np.nan
     early_stopped: bool = False
 
     @classmethod
@@ -83,18 +97,21 @@ def train(
     embed = embedding_of(network, torch.from_numpy(training.cells).to(device))
     optimiser = FlatAdamW(network, learning_rate=plan.learning_rate, weight_decay=plan.weight_decay)
     record, best_loss, best_weights = Record.of(network.outcome), np.inf, None
-    with progress_bar(desc="training", total=plan.max_epochs, enabled=plan.progress, unit="epoch") as bar:
-        for epoch in range(1, plan.max_epochs + 1):
-            batches = training.batches(network, embed, plan.batch_size, plan.steps_per_epoch, generator)
-            loss = _train_epoch(network, optimiser, batches, generator)
-            validation_loss, score = (np.nan, np.nan) if validation is None else evaluate(network, embed, validation)
+    with progress_bar(desc="training", total=len(plan.steps), enabled=plan.progress, unit="epoch") as bar:
+        for epoch, n_steps in enumerate(plan.steps, start=1):
+            batches = training.batches(network, embed, plan.batch_size, n_steps, generator)
+            loss, guessing = _train_epoch(network, optimiser, batches, plan.cells_per_step, generator)
             if not np.isfinite(loss):
                 msg = f"The loss became {loss} in epoch {epoch}; a lower learning_rate than {plan.learning_rate} helps."
                 raise FloatingPointError(msg)
+            last = validation is None and epoch == len(plan.steps)
+            if validation is not None or last:
+                settle(network, training.real_bags, embed)
+            validation_loss, score = (np.nan, np.nan) if validation is None else evaluate(network, embed, validation)
             record.add(epoch, loss, validation_loss, score)
             bar.update()
             if validation is None or validation_loss < best_loss:
-                best_loss, record.best_epoch = validation_loss, epoch
+                best_loss, record.best_epoch, record.guessing = validation_loss, epoch, guessing
                 best_weights = {k: v.detach().clone() for k, v in network.state_dict().items()} if validation else None
             elif epoch - record.best_epoch >= plan.patience:
                 record.early_stopped = True
@@ -105,17 +122,37 @@ def train(
 
 
 def _train_epoch(
-    network: GatedAttentionNetwork, optimiser: FlatAdamW, batches: Iterator[Batch], generator: torch.Generator
-) -> float:
-    """One step for each batch; returns the mean loss."""
-    total, n_bags = 0.0, 0
+    network: GatedAttentionNetwork,
+    optimiser: FlatAdamW,
+    batches: Iterator[Batch],
+    cells_per_step: int | None,
+    generator: torch.Generator,
+) -> tuple[float, float]:
+    """One step for each batch; returns the mean loss, and that of guessing."""
+    total, weight, n_bags, mass = 0.0, 0.0, 0, 0.0
     for batch in batches:
         masks = network.draw_masks(len(batch), generator)
-        losses = batch.weights * network.outcome.losses(network.classify(batch.embeddings(), masks), batch.targets)
+        embeddings = batch.thinned(cells_per_step, generator).embeddings()
+        if len(batch) > 1:
+            centre, inverse = spread_of(embeddings)
+            outputs = network.read((embeddings - centre) * inverse, masks)
+        else:
+            outputs = network.classify(embeddings, masks)
+        losses = batch.weights * network.outcome.losses(outputs, batch.targets)
         optimiser.step(losses.mean())
         total += float(losses.detach().sum())
+        weight += float(batch.weights.sum())
         n_bags += len(batch)
-    return total / n_bags
+        mass = mass + batch.mass()
+    return total / n_bags, weight / n_bags * network.outcome.loss_of_guessing(mass)
+
+
+@torch.no_grad()
+def settle(network: GatedAttentionNetwork, bags: Bags, embed: Embedding) -> None:
+    """Standardise embeddings from now on as those of the training bags ask for."""
+    bounds = [bags.indptr[start : start + BAGS_AT_A_TIME + 1] for start in range(0, len(bags), BAGS_AT_A_TIME)]
+    embeddings = torch.cat([embed(bags.rows[part[0] : part[-1]], part - part[0]) for part in bounds])
+    network.centre, network.inverse = spread_of(embeddings) if len(bags) > 1 else (network.centre, network.inverse)
 
 
 @torch.no_grad()

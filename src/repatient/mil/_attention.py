@@ -1,0 +1,192 @@
+"""Gated attention as one of the predictors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from repatient._checks import check_option
+from repatient._docs import shared_docs
+from repatient.mil._classifier import MILClassifier
+from repatient.mil._ordinal import MILOrdinalClassifier
+from repatient.mil._persistence import KINDS, above, load, packed, save, under, unpacked
+from repatient.mil._regressor import MILRegressor
+from repatient.mil._training_set import OUTCOMES
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from repatient.mil._augment import Augmenter
+    from repatient.mil._bags import Bags
+
+_NETWORKS: dict[str, type[MILClassifier] | type[MILRegressor]] = {
+    "class": MILClassifier,
+    "ordinal": MILOrdinalClassifier,
+    "continuous": MILRegressor,
+}
+
+
+@shared_docs
+class Attention(BaseEstimator):
+    """Gated attention over the cells of a patient, for any outcome.
+
+    Pooled embeddings are standardised over the training bags before the head reads them, because the mean of many cells
+    hardly varies between patients.
+
+    Parameters
+    ----------
+    %(mil_parameters)s
+    outcome
+        What is predicted: ``"class"`` (:class:`MILClassifier`), ``"ordinal"`` (:class:`MILOrdinalClassifier`) or
+        ``"continuous"`` (:class:`MILRegressor`).
+
+    Attributes
+    ----------
+    network_
+        The fitted one of these three, whose attributes, such as ``history_`` and ``classes_``, are those of the predictor.
+
+    References
+    ----------
+    Ilse, Tomczak and Welling (2018), Attention-based Deep Multiple Instance Learning.
+    """
+
+    kind: ClassVar[str] = "attention"
+
+    def __init__(
+        self,
+        *,
+        hidden: int = 64,
+        attention_hidden: int = 32,
+        n_layers: int = 1,
+        dropout: float = 0.5,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 1.0,
+        batch_size: int = 16,
+        n_steps: int = 200,
+        max_epochs: int | None = None,
+        cells_per_step: int | None = None,
+        patience: int = 10,
+        validation_fraction: float = 0.2,
+        class_weight: Literal["balanced"] | None = "balanced",
+        standardize: bool = True,
+        n_passes: int = 50,
+        device: str = "auto",
+        outcome: str = "class",
+        random_state: int | None = 0,
+        progress: bool | None = None,
+    ) -> None:
+        self.hidden = hidden
+        self.attention_hidden = attention_hidden
+        self.n_layers = n_layers
+        self.dropout = dropout
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.n_steps = n_steps
+        self.max_epochs = max_epochs
+        self.cells_per_step = cells_per_step
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.class_weight = class_weight
+        self.standardize = standardize
+        self.n_passes = n_passes
+        self.device = device
+        self.outcome = outcome
+        self.random_state = random_state
+        self.progress = progress
+
+    def fit(
+        self,
+        bags: Bags,
+        y: ArrayLike,
+        *,
+        groups: ArrayLike | None = None,
+        generated: Bags | None = None,
+        generated_y: ArrayLike | None = None,
+        source_groups: ArrayLike | None = None,
+        augment: Augmenter | None = None,
+        classes: ArrayLike | None = None,
+    ) -> Self:
+        """Train, as :meth:`MILClassifier.fit`; ``augment`` makes the bags of every gradient step."""
+        check_option(self.outcome, "outcome", OUTCOMES)
+        settings = {name: value for name, value in self.get_params().items() if name != "outcome"}
+        self.network_ = _NETWORKS[self.outcome](**settings).fit(
+            bags,
+            y,
+            groups=groups,
+            generated=generated,
+            generated_y=generated_y,
+            source_groups=source_groups,
+            augment=augment,
+            classes=classes,
+        )
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        # What is learnt, and how it predicts, is the network's.
+        if name.startswith("__") or "network_" not in self.__dict__:
+            msg = f"{type(self).__name__} has no attribute {name!r} (before it is fitted)."
+            raise AttributeError(msg)
+        return getattr(self.network_, name)
+
+    def predict(self, bags: Bags) -> NDArray[Any]:
+        """Most probable class or grade, or the value, of each bag, (B,)."""
+        return self._fitted.predict(bags)
+
+    def predict_proba(self, bags: Bags) -> NDArray[np.float64]:
+        """Probabilities (B, classes) without dropout; of values, the values (B,)."""
+        return self._fitted.predict_proba(bags)
+
+    def predict_proba_mc(
+        self, bags: Bags, *, n_passes: int | None = None, random_state: int | None = None
+    ) -> NDArray[np.float64]:
+        """Those of Monte-Carlo dropout passes, (passes, B, classes) or, of values, (passes, B)."""
+        return self._fitted.predict_proba_mc(bags, n_passes=n_passes, random_state=random_state)
+
+    def decision_function(self, bags: Bags) -> NDArray[np.float64]:
+        """Scores (B, K), which contributions and ``intercept_`` sum to."""
+        return self._fitted.decision_function(bags)
+
+    def link(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Probabilities (..., classes) of scores (..., K); of values, the values (...)."""
+        return self._fitted.link(scores)
+
+    def contributions(self, bags: Bags) -> NDArray[np.float64]:
+        """What each entry of ``bags.rows`` contributes to each score of its bag, (m, K)."""
+        return self._fitted.contributions(bags)
+
+    def attention(self, bags: Bags) -> NDArray[np.float32]:
+        """Share of each entry of ``bags.rows`` in the attention of its bag, (m,)."""
+        return self._fitted.attention(bags)
+
+    def save(self, folder: str | PathLike[str]) -> None:
+        """Write the fitted predictor to a folder, without pickle; :func:`load_model` reads it."""
+        check_is_fitted(self, "network_")
+        save(self, folder)
+
+    @classmethod
+    def load(cls, folder: str | PathLike[str], *, device: str = "auto") -> Self:
+        """Read a predictor of this kind that :meth:`save` wrote; see :func:`load_model`."""
+        return load(folder, device, cls)
+
+    def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """What a file has to hold beside the parameters: a description for JSON, and arrays."""
+        content, arrays = packed(self.network_)
+        return {"network": content}, above(arrays, "network.")
+
+    def restore(self, content: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        """The inverse of :meth:`state`, for an estimator with the parameters that were saved."""
+        self.network_ = unpacked(content["network"], under(arrays, "network."), self.device)
+
+    @property
+    def _fitted(self) -> MILClassifier | MILRegressor:
+        check_is_fitted(self, "network_")
+        return self.network_
+
+
+KINDS[Attention.kind] = Attention

@@ -1,0 +1,370 @@
+"""The mean of the probabilities of unlike predictors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from scipy.optimize import minimize
+from sklearn.base import clone
+from sklearn.utils.metaestimators import available_if
+
+from repatient._checks import check_option
+from repatient.mil import _inputs
+from repatient.mil._attention import Attention
+from repatient.mil._cells import Cells
+from repatient.mil._centroid import Centroid
+from repatient.mil._linear import Linear
+from repatient.mil._outcomes import ClassOutcome
+from repatient.mil._persistence import above, packed, under, unpacked
+from repatient.mil._predictor import BasePredictor
+from repatient.mil._train import fit_temperature
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from repatient.mil._augment import Augmenter
+    from repatient.mil._bags import Bags
+    from repatient.mil._inputs import Cohort
+    from repatient.mil._predictor import Predictor
+    from repatient.mil._training_set import TrainingSet
+
+    Array = NDArray[Any]
+
+# Donors from which on the temperature and the weights are learnt, and how many donors equal weights count as.
+DONORS_FOR_TEMPERATURE, DONORS_FOR_WEIGHTS, EQUAL_WORTH = 16, 60, 100
+N_FOLDS = 3
+# A class of so few patients asks for members that hardly learn.
+RARE = 2
+N_PLACES, STEP = 16, 1e-5
+
+
+class Ensemble(BasePredictor):
+    """The mean of the probabilities of unlike predictors: ahead of the best of them, where choosing one would lose.
+
+    Parameters
+    ----------
+    members
+        Pairs of a name and an unfitted predictor. ``None`` takes those that did best together on the cohorts of the
+        project's benchmarks: kernel mean, mean, quantiles and composition into linear models, cells, and attention; and
+        strongly regularised ones where a class has one or two patients.
+    weights
+        ``"equal"``, or ``"auto"``: equal below 60 donors, and from there on drawn towards those that would have predicted
+        training donors best that were left out (stacking, never negative).
+    calibrate
+        Whether the mean gets a temperature, fitted on training donors that were left out; with fewer than 16 donors, or a
+        single donor of a class, there is none.
+    n_passes
+        Passes behind the uncertainty, divided among the members by their weights.
+    device
+        Torch device of members that are networks.
+    outcome
+        What is predicted: ``"class"``, ``"ordinal"`` or ``"continuous"``.
+    random_state
+        Seed of all members. The same seed gives the same bits.
+    progress
+        Whether members show progress bars.
+
+    Attributes
+    ----------
+    members_
+        Pairs of name and fitted predictor.
+    weights_
+        Weight of each in the mean, (members,), sum 1.
+    temperature_
+        Divisor of the logarithms of the mean probabilities.
+    reasons_
+        Why these members, weights and temperature: a sentence each.
+
+    References
+    ----------
+    Breiman (1996), Stacked Regressions. Guo et al. (2017), On Calibration of Modern Neural Networks.
+    """
+
+    kind: ClassVar[str] = "ensemble"
+    probabilities_as_scores: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        members: Sequence[tuple[str, Predictor]] | None = None,
+        *,
+        weights: str = "auto",
+        calibrate: bool = True,
+        n_passes: int = 50,
+        device: str = "auto",
+        outcome: str = "class",
+        random_state: int | None = 0,
+        progress: bool | None = None,
+    ) -> None:
+        self.members = members
+        self.weights = weights
+        self.calibrate = calibrate
+        self.n_passes = n_passes
+        self.device = device
+        self.outcome = outcome
+        self.random_state = random_state
+        self.progress = progress
+
+    def fit(
+        self,
+        bags: Bags,
+        y: ArrayLike,
+        *,
+        groups: ArrayLike | None = None,
+        generated: Bags | None = None,
+        generated_y: ArrayLike | None = None,
+        source_groups: ArrayLike | None = None,
+        augment: Augmenter | None = None,
+        classes: ArrayLike | None = None,
+    ) -> Self:
+        """Fit all members; parameters, returns and errors are those of :meth:`BasePredictor.fit`."""
+        self._check()
+        _inputs.check_augmenter(augment, generated, self.outcome)
+        cohort = _inputs.read_outcome(self.outcome, bags, y, groups, generated, generated_y, source_groups, classes)
+        self.n_features_in_ = cohort.real.X.shape[1]
+        if self.outcome != "continuous":
+            self.classes_ = cohort.classes
+        chosen, reason = self._chosen(cohort)
+        self.reasons_ = [reason]
+        more: dict[str, Any] = {"generated": generated, "generated_y": generated_y, "source_groups": source_groups}
+        fitted = [self._fit_member(member, cohort, augment=augment, **more) for _, member in chosen]
+        self.members_ = [(name, model) for (name, _), model in zip(chosen, fitted, strict=True)]
+        self.weights_, self.temperature_ = np.full(len(chosen), 1 / len(chosen)), 1.0
+        self._learn_from_left_out(chosen, cohort)
+        scores = [self._common(model, np.asarray(model.intercept_)[None])[0] for model in fitted]
+        self.intercept_ = self.weights_ @ np.stack(scores)
+        if self.outcome == "continuous":
+            self.noise_ = float(self.weights_ @ [_noise_of(model) for model in fitted])
+        return self
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        if not hasattr(self, "members_"):
+            return super().__repr__(N_CHAR_MAX)
+        parts = ", ".join(
+            f"{name} {weight:.2f}" for (name, _), weight in zip(self.members_, self.weights_, strict=True)
+        )
+        return f"Ensemble({parts})"
+
+    @available_if(lambda self: any(hasattr(model, "attention") for _, model in getattr(self, "members_", ())))
+    def attention(self, bags: Bags) -> NDArray[np.float32]:
+        """Attention of the first member that has one, (m,)."""
+        return next(model for _, model in self.members_ if hasattr(model, "attention")).attention(bags)
+
+    def _check(self) -> None:
+        super()._check()
+        check_option(self.weights, "weights", ["auto", "equal"])
+        if self.members is None:
+            return
+        pairs = all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in self.members)
+        if not self.members or not pairs or len({name for name, _ in self.members}) < len(self.members):
+            msg = f"`members` is one or more pairs of a name of its own and a predictor, not {self.members!r}."
+            raise ValueError(msg)
+        for name, member in self.members:
+            if not callable(getattr(member, "fit", None)) or not callable(getattr(member, "get_params", None)):
+                msg = f"`members`: {name!r} is no predictor (see repatient.mil.Predictor) but {member!r}."
+                raise TypeError(msg)
+
+    def _chosen(self, cohort: Cohort) -> tuple[list[tuple[str, Any]], str]:
+        """Names and unfitted members, and why these."""
+        if self.members is not None:
+            return list(self.members), f"{len(self.members)} members as configured"
+        fewest = int(np.bincount(cohort.y).min()) if self.outcome != "continuous" else len(cohort.y)
+        if fewest <= RARE:
+            return RARE_MEMBERS, f"strongly regularised members, as a class has {fewest} patients"
+        return MEMBERS, f"unlike members for {len(cohort.y)} patients"
+
+    def _fit_member(self, member: Any, cohort: Cohort, **more: Any) -> Any:
+        """A fitted copy of a member, on a cohort that was checked."""
+        shared = {name: getattr(self, name) for name in ("outcome", "random_state", "device", "progress")}
+        known = member.get_params(deep=False)
+        model = clone(member).set_params(**{name: value for name, value in shared.items() if name in known})
+        classes = None if self.outcome == "continuous" else cohort.classes
+        return model.fit(cohort.real, cohort.classes[cohort.y], groups=cohort.groups, classes=classes, **more)
+
+    def _learn_from_left_out(self, chosen: Sequence[tuple[str, Any]], cohort: Cohort) -> None:
+        """Temperature and weights from donors that members did not see."""
+        donors, first = np.unique(cohort.groups, return_inverse=True)
+        n = len(donors)
+        weigh = self.weights == "auto" and n >= DONORS_FOR_WEIGHTS and len(chosen) > 1
+        calibrate = self.calibrate and self.outcome != "continuous" and n >= DONORS_FOR_TEMPERATURE
+        folds = _folds(cohort, first, self.outcome, self.random_state) if weigh or calibrate else None
+        if folds is None:
+            self.reasons_.append(f"equal weights and no temperature for {n} donors")
+            return
+        left_out = []
+        for fold in range(N_FOLDS):
+            kept = np.flatnonzero(folds != fold)
+            rest = _inputs.Cohort(
+                cohort.real.take(kept),
+                cohort.y[kept],
+                cohort.groups[kept],
+                cohort.generated.take([]),
+                cohort.generated_y[:0],
+                None,
+                cohort.classes,
+            )
+            test = cohort.real.take(np.flatnonzero(folds == fold))
+            left_out.append(np.stack([self._fit_member(member, rest).predict_proba(test) for _, member in chosen]))
+        order = np.argsort(np.concatenate([np.flatnonzero(folds == fold) for fold in range(N_FOLDS)]), kind="stable")
+        p = np.concatenate(left_out, axis=1)[:, order]
+        if weigh:
+            learnt = _stacked(p, cohort, self.outcome)
+            self.weights_ = (n * learnt + EQUAL_WORTH * self.weights_) / (n + EQUAL_WORTH)
+            self.reasons_.append(f"weights drawn towards those of stacking by {n} donors, {EQUAL_WORTH} for equal ones")
+        else:
+            self.reasons_.append(f"equal weights for {n} donors")
+        if calibrate:
+            mean = np.log(np.maximum(np.tensordot(self.weights_, p, axes=1), 1e-12))
+            self.temperature_ = fit_temperature(ClassOutcome(len(cohort.classes)), mean, cohort.y)
+            self.reasons_.append(f"temperature {self.temperature_:.2f} from donors left out")
+
+    def _common(self, model: Any, scores: Array) -> Array:
+        """Scores of a member on the scale of the ensemble: probabilities, or the value."""
+        p = model.link(scores)
+        return p[..., None] if self.outcome == "continuous" else p
+
+    def predict_proba(self, bags: Bags) -> NDArray[np.float64]:
+        """Weighted mean of the members' probabilities (B, classes) at ``temperature_``; of values, the values (B,)."""
+        bags = self._checked(bags)
+        return self._tempered(
+            sum(w * m.predict_proba(bags) for (_, m), w in zip(self.members_, self.weights_, strict=True))
+        )
+
+    def predict_proba_mc(
+        self, bags: Bags, *, n_passes: int | None = None, random_state: int | None = None
+    ) -> NDArray[np.float64]:
+        """Passes of the members, each of as many as its weight asks for; see :meth:`BasePredictor.predict_proba_mc`."""
+        bags = self._checked(bags)
+        n = _inputs.check_integer(self.n_passes if n_passes is None else n_passes, "n_passes")
+        seed = self.random_state if random_state is None else random_state
+        member = np.searchsorted(np.cumsum(self.weights_)[:-1], (np.arange(n) + 0.5) / n, side="right")
+        counts = np.bincount(member, minlength=len(self.members_))
+        passes = [
+            model.predict_proba_mc(bags, n_passes=int(count), random_state=seed)
+            for (_, model), count in zip(self.members_, counts, strict=True)
+            if count
+        ]
+        return self._tempered(np.concatenate(passes))
+
+    def _tempered(self, p: Any) -> NDArray[np.float64]:
+        if self.outcome == "continuous" or self.temperature_ == 1.0:
+            return p
+        powers = np.maximum(p, 1e-300) ** (1 / self.temperature_)
+        return powers / powers.sum(axis=-1, keepdims=True)
+
+    def link(self, scores: Array) -> Array:
+        """Probabilities, at ``temperature_``, of mean probabilities; of values, the values."""
+        return scores[..., 0] if self.outcome == "continuous" else self._tempered(scores)
+
+    def _scores(self, bags: Bags) -> NDArray[np.float64]:
+        scores = [self._common(model, model.decision_function(bags)) for _, model in self.members_]
+        return np.tensordot(self.weights_, np.stack(scores), axes=1)
+
+    def _contributions(self, bags: Bags) -> NDArray[np.float64]:
+        bag, result = np.repeat(np.arange(len(bags)), bags.sizes), 0.0
+        for (_, model), weight in zip(self.members_, self.weights_, strict=True):
+            scores, start = model.decision_function(bags), np.asarray(model.intercept_)
+            slopes = _mean_slopes(lambda s, model=model: self._common(model, s), start, scores)
+            parts = np.einsum("mk,mkc->mc", model.contributions(bags), slopes[bag])
+            wanted = self._common(model, scores) - self._common(model, start[None])
+            # What a sum over few places leaves of the way goes evenly to all cells.
+            rest = wanted - np.add.reduceat(parts, bags.indptr[:-1], axis=0)
+            result = result + weight * (parts + (rest / bags.sizes[:, None])[bag])
+        return result
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        content: dict[str, Any] = {"temperature": self.temperature_, "reasons": self.reasons_, "members": []}
+        arrays: dict[str, NDArray[Any]] = {"weights": self.weights_}
+        for number, (name, model) in enumerate(self.members_):
+            description, parts = packed(model)
+            content["members"].append({"name": name, "model": description})
+            arrays |= above(parts, f"member {number}.")
+        if self.outcome == "continuous":
+            content["noise"] = self.noise_
+        return content, arrays
+
+    def _restore(self, content: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        self.temperature_, self.reasons_ = float(content["temperature"]), list(content["reasons"])
+        self.weights_ = arrays["weights"]
+        self.members_ = [
+            (entry["name"], unpacked(entry["model"], under(arrays, f"member {number}."), self.device))
+            for number, entry in enumerate(content["members"])
+        ]
+        if self.outcome == "continuous":
+            self.noise_ = float(content["noise"])
+
+    def _fit(self, training: TrainingSet, rng: np.random.Generator) -> None:
+        """Members learn by themselves, see ``fit``."""
+        raise NotImplementedError
+
+    def _scores_of_passes(self, bags: Bags, n_passes: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Members pass by themselves, see ``predict_proba_mc``."""
+        raise NotImplementedError
+
+
+MEMBERS: list[tuple[str, Any]] = [
+    ("kernel_mean", Linear(("kernel_mean",), C=0.01)),
+    ("mean", Linear(("mean",))),
+    ("cells", Cells()),
+    ("quantiles", Linear(("quantiles",))),
+    ("composition", Linear(("composition",))),
+    ("attention", Attention(validation_fraction=0.0, cells_per_step=256)),
+]
+RARE_MEMBERS: list[tuple[str, Any]] = [
+    ("centroid", Centroid()),
+    ("kernel_mean", Linear(("kernel_mean",), C=0.01)),
+    ("mean", Linear(("mean",), C=0.1)),
+]
+
+
+def _noise_of(model: Any) -> float:
+    return float(getattr(model, "noise_", np.nan))
+
+
+def _folds(cohort: Cohort, donors: NDArray[np.int64], outcome: str, seed: int | None) -> NDArray[np.int64] | None:
+    """Fold of each patient, whole donors, classes in proportion; None where a class would be missing from a rest."""
+    key = cohort.y if outcome != "continuous" else np.zeros_like(cohort.y)
+    rng = np.random.default_rng(seed)
+    n = int(donors.max()) + 1
+    of_donor = np.zeros(n, dtype=np.int64)
+    of_donor[donors] = key
+    order = np.lexsort((rng.random(n), of_donor))
+    fold = np.empty(n, dtype=np.int64)
+    fold[order] = np.arange(n) % N_FOLDS
+    folds = fold[donors]
+    present = np.unique(key)
+    if len(present) < (len(cohort.classes) if outcome != "continuous" else 1):
+        return None
+    enough = all(np.isin(present, key[folds != f]).all() and (folds == f).any() for f in range(N_FOLDS))
+    return folds if enough else None
+
+
+def _stacked(p: Array, cohort: Cohort, outcome: str) -> NDArray[np.float64]:
+    """Weights, none negative and of sum 1, under which left-out patients are predicted best."""
+    n_members = len(p)
+    if outcome == "continuous":
+        target = cohort.classes[cohort.y]
+        loss = lambda w: float(((w @ p - target) ** 2).mean() / target.var())
+    else:
+        right = p[:, np.arange(p.shape[1]), cohort.y]
+        weights = 1.0 / np.bincount(cohort.y)[cohort.y]
+        loss = lambda w: float(-(weights @ np.log(np.maximum(w @ right, 1e-12))) / weights.sum())
+    start = np.full(n_members, 1 / n_members)
+    sum_to_one = {"type": "eq", "fun": lambda w: w.sum() - 1}
+    found = minimize(loss, start, method="SLSQP", bounds=[(0, 1)] * n_members, constraints=[sum_to_one]).x
+    return np.maximum(found, 0) / np.maximum(found, 0).sum()
+
+
+def _mean_slopes(function: Any, start: Array, end: Array) -> NDArray[np.float64]:
+    """Mean slope (B, K, outputs) of a function of scores on the straight way from ``start`` (K,) to ``end`` (B, K)."""
+    places, weights = np.polynomial.legendre.leggauss(N_PLACES)
+    total = 0.0
+    for place, weight in zip((places + 1) / 2, weights / 2, strict=True):
+        way = start + place * (end - start)
+        steps = STEP * np.eye(end.shape[1])
+        total = total + weight * np.stack(
+            [(function(way + step) - function(way - step)) / (2 * STEP) for step in steps], axis=1
+        )
+    return total

@@ -1,0 +1,324 @@
+"""What a linear predictor sees of a patient: numbers computed from its cells in large matrix products.
+
+A kind of features is a class with ``fit``, ``transform`` and ``attribute``. All of them read cells that are standardised
+by the training cells; ``attribute`` divides a weighted sum of the features among the entries of each bag, exactly.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from scipy import sparse
+from sklearn.decomposition import PCA
+
+from repatient._files._scratch import blocks
+from repatient.mil._bags import Bags, used_rows
+from repatient.mil._inputs import apply_scaler
+from repatient.mixture import Components, GaussianMixture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+# Cells that a bandwidth or a mixture is learnt from, and pairs of them behind the median distance.
+MOST_CELLS, N_PAIRS = 20_000, 4_000
+QUANTILES = np.arange(1, 10) / 10
+# Entries of padded bags that are sorted at a time.
+SORTED_AT_ONCE = 2**16
+
+
+class CellReader:
+    """Standardised cells of bags, block by block.
+
+    Parameters
+    ----------
+    bags
+        The bags.
+    mean, scale
+        Of each feature over the training cells.
+    """
+
+    def __init__(self, bags: Bags, mean: NDArray[np.float64], scale: NDArray[np.float64]) -> None:
+        self.bags, self.mean, self.scale = bags, mean, scale
+
+    def read(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Standardised values of some rows of ``X``, (rows, d)."""
+        X, first = self.bags.X, rows[0] if len(rows) else 0
+        in_order = len(rows) > 0 and rows[-1] - first == len(rows) - 1 and bool(np.all(rows[1:] - rows[:-1] == 1))
+        return apply_scaler(X[first : first + len(rows)] if in_order else X[rows], self.mean, self.scale, clip=True)
+
+    def mean_of(self, values: Callable[[NDArray[np.float32]], Array], width: int) -> NDArray[np.float64]:
+        """Mean over the cells of each bag of what ``values`` makes of cells, (B, width)."""
+        bags, total = self.bags, np.zeros((len(self.bags), width))
+        for part in blocks(len(bags.rows)):
+            n = part.stop - part.start
+            indptr = np.clip(bags.indptr - part.start, 0, n)
+            touched = np.flatnonzero(np.diff(indptr))
+            first, last = touched[0], touched[-1] + 1
+            shape = (last - first, n)
+            members = sparse.csr_array((np.ones(n, np.float32), np.arange(n), indptr[first : last + 1]), shape=shape)
+            total[first:last] += members @ values(self.read(bags.rows[part]))
+        return total / bags.sizes[:, None]
+
+    def each(self, values: Callable[[NDArray[np.float32]], Array], width: int) -> NDArray[np.float64]:
+        """What ``values`` makes of every entry of ``bags.rows``, (m, width)."""
+        result = np.empty((len(self.bags.rows), width))
+        for part in blocks(len(result)):
+            result[part] = values(self.read(self.bags.rows[part]))
+        return result
+
+    def bag_of_entries(self) -> NDArray[np.int64]:
+        """Bag of each entry."""
+        return np.repeat(np.arange(len(self.bags)), self.bags.sizes)
+
+    def sample(self, rng: np.random.Generator, most: int = MOST_CELLS) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Random cells, as many of every bag as it has up to an equal share of ``most``, and the bag of each."""
+        sizes = self.bags.sizes
+        kept, bag = np.minimum(sizes, max(1, most // len(sizes))), self.bag_of_entries()
+        order = np.lexsort((rng.random(len(bag)), bag))
+        place = np.arange(len(bag)) - np.repeat(self.bags.indptr[:-1], sizes)
+        chosen = np.sort(order[place < np.repeat(kept, sizes)])
+        return self.read(self.bags.rows[chosen]), bag[chosen]
+
+    def padded(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]]:
+        """Bags of like sizes together: their numbers, their sizes, and cells (bags, d, most cells), infinity beyond."""
+        sizes, order = self.bags.sizes, np.argsort(self.bags.sizes, kind="stable")
+        first = 0
+        while first < len(order):
+            last = first + 1
+            while last < len(order) and sizes[order[last]] * (last + 1 - first) <= SORTED_AT_ONCE:
+                last += 1
+            some = order[first:last]
+            bags = self.bags.take(some)
+            values = np.full((len(some), self.bags.X.shape[1], sizes[some[-1]]), np.inf, dtype=np.float32)
+            bag = np.repeat(np.arange(len(some)), bags.sizes)
+            values[bag, :, np.arange(len(bag)) - np.repeat(bags.indptr[:-1], bags.sizes)] = self.read(bags.rows)
+            yield some, sizes[some], values
+            first = last
+
+
+class PatientFeatures(ABC):
+    """A kind of features of a patient; what is fitted stands in ``arrays``."""
+
+    name: ClassVar[str]
+
+    def __init__(self, arrays: Mapping[str, Array] | None = None) -> None:
+        self.arrays: dict[str, Array] = dict(arrays or {})
+
+    def fit(self, cells: CellReader, rng: np.random.Generator, settings: Mapping[str, Any]) -> Self:
+        """Learn from training cells what the features need."""
+        del cells, rng, settings
+        return self
+
+    @abstractmethod
+    def transform(self, cells: CellReader) -> NDArray[np.float64]:
+        """Features of each bag, (B, p)."""
+
+    @abstractmethod
+    def attribute(self, cells: CellReader, weights: Array, centre: Array) -> NDArray[np.float64]:
+        """Share of each entry in ``(features - centre) @ weights`` of its bag, (m, outcomes)."""
+
+
+class Mean(PatientFeatures):
+    """Mean cell."""
+
+    name = "mean"
+
+    def transform(self, cells: CellReader) -> NDArray[np.float64]:
+        return cells.mean_of(lambda x: x, cells.bags.X.shape[1])
+
+    def attribute(self, cells: CellReader, weights: Array, centre: Array) -> NDArray[np.float64]:
+        shares = cells.each(lambda x: (x - centre) @ weights, weights.shape[1])
+        return shares / np.repeat(cells.bags.sizes, cells.bags.sizes)[:, None]
+
+
+class Moments(PatientFeatures):
+    """Mean and standard deviation of each feature."""
+
+    name = "moments"
+
+    def transform(self, cells: CellReader) -> NDArray[np.float64]:
+        d = cells.bags.X.shape[1]
+        both = cells.mean_of(lambda x: np.concatenate([x, x * x], axis=1), 2 * d)
+        mean = both[:, :d]
+        return np.concatenate([mean, np.sqrt(np.maximum(both[:, d:] - mean**2, 0.0))], axis=1)
+
+    def attribute(self, cells: CellReader, weights: Array, centre: Array) -> NDArray[np.float64]:
+        # sd = mean of (x - m)² / sd: each cell has its part of the mean.
+        d, sizes = cells.bags.X.shape[1], cells.bags.sizes
+        features = self.transform(cells)
+        bag = cells.bag_of_entries()
+        result = np.empty((len(bag), weights.shape[1]))
+        for part in blocks(len(bag)):
+            x, own = cells.read(cells.bags.rows[part]).astype(np.float64), features[bag[part]]
+            mean, sd = own[:, :d], own[:, d:]
+            parts = np.divide((x - mean) ** 2, sd, out=np.zeros_like(x), where=sd > 0) - centre[d:]
+            result[part] = (x - centre[:d]) @ weights[:d] + parts @ weights[d:]
+        return result / sizes[bag][:, None]
+
+
+class Extremes(PatientFeatures):
+    """Lowest and highest value of each feature."""
+
+    name = "extremes"
+
+    def transform(self, cells: CellReader) -> NDArray[np.float64]:
+        d = cells.bags.X.shape[1]
+        result = np.empty((len(cells.bags), 2 * d))
+        for some, sizes, values in cells.padded():
+            result[some, :d] = values.min(axis=2)
+            inside = np.arange(values.shape[2]) < sizes[:, None]
+            result[some, d:] = np.where(inside[:, None], values, -np.inf).max(axis=2)
+        return result
+
+    def attribute(self, cells: CellReader, weights: Array, centre: Array) -> NDArray[np.float64]:
+        d = cells.bags.X.shape[1]
+        features, bag = self.transform(cells), cells.bag_of_entries()
+        x = cells.each(lambda x: x, d)
+        has = np.concatenate([x == features[bag, :d], x == features[bag, d:]], axis=1).astype(np.float64)
+        return _divide(has, bag, features - centre, weights)
+
+
+class Quantiles(PatientFeatures):
+    """Nine quantiles of each feature, .1 to .9."""
+
+    name = "quantiles"
+
+    def transform(self, cells: CellReader) -> NDArray[np.float64]:
+        result = np.empty((len(cells.bags), len(QUANTILES), cells.bags.X.shape[1]))
+        for some, sizes, values in cells.padded():
+            values.sort(axis=2)
+            place = QUANTILES * (sizes[:, None] - 1)
+            below = np.floor(place).astype(np.int64)
+            above = np.minimum(below + 1, sizes[:, None] - 1)
+            low, high = (np.take_along_axis(values, at[:, None], axis=2).astype(np.float64) for at in (below, above))
+            result[some] = (low + (place - below)[:, None] * (high - low)).transpose(0, 2, 1)
+        return result.reshape(len(result), -1)
+
+    def attribute(self, cells: CellReader, weights: Array, centre: Array) -> NDArray[np.float64]:
+        """A quantile belongs to the cells whose rank is near it."""
+        d, bag = cells.bags.X.shape[1], cells.bag_of_entries()
+        difference = self.transform(cells) - centre
+        result = np.zeros((len(bag), weights.shape[1]))
+        last = np.maximum(cells.bags.sizes[bag] - 1, 1)
+        for j in range(d):
+            x = cells.each(lambda x, j=j: x[:, [j]], 1)[:, 0]
+            order = np.lexsort((x, bag))
+            rank = np.empty(len(bag))
+            rank[order] = np.arange(len(bag)) - np.repeat(cells.bags.indptr[:-1], cells.bags.sizes)
+            near = np.abs(rank[:, None] / last[:, None] - QUANTILES) <= np.maximum(0.05, 0.5 / last + 1e-9)[:, None]
+            # A single cell has all quantiles.
+            near |= (cells.bags.sizes[bag] == 1)[:, None]
+            result += _divide(near.astype(np.float64), bag, difference[:, j::d], weights[j::d])
+        return result
+
+
+class Composition(PatientFeatures):
+    """Square roots of the shares of a mixture's components, fitted on training cells."""
+
+    name = "composition"
+
+    def fit(self, cells: CellReader, rng: np.random.Generator, settings: Mapping[str, Any]) -> Self:
+        seed = int(rng.integers(2**31))
+        fitted = Components.fit(cells.sample(rng)[0], settings["n_components"], random_state=seed)
+        self.arrays = components_arrays(fitted)
+        return self
+
+    def transform(self, cells: CellReader) -> NDArray[np.float64]:
+        counts = self.counts(cells)
+        return np.sqrt(counts / counts.sum(axis=1, keepdims=True))
+
+    def counts(self, cells: CellReader) -> NDArray[np.float64]:
+        """Cells of each bag in each component, (B, components)."""
+        k = len(self.arrays["weights"])
+        codes = cells.bag_of_entries() * k + self.components(cells)
+        return np.bincount(codes, minlength=len(cells.bags) * k).reshape(-1, k).astype(np.float64)
+
+    def components(self, cells: CellReader) -> NDArray[np.int64]:
+        """Component of each entry, (m,); a cell in several bags is assigned once."""
+        used, place = used_rows(cells.bags)
+        fitted = components_of(self.arrays)
+        parts = [fitted.assign(cells.read(used[part])) for part in blocks(len(used))]
+        return np.concatenate(parts)[place[cells.bags.rows]]
+
+    def attribute(self, cells: CellReader, weights: Array, centre: Array) -> NDArray[np.float64]:
+        component, bag = self.components(cells), cells.bag_of_entries()
+        has = (component[:, None] == np.arange(len(centre))).astype(np.float64)
+        return _divide(has, bag, self.transform(cells) - centre, weights)
+
+
+class KernelMean(PatientFeatures):
+    """Kernel mean embedding: the mean of random Fourier features of a Gaussian kernel (Rahimi and Recht 2007)."""
+
+    name = "kernel_mean"
+
+    def fit(self, cells: CellReader, rng: np.random.Generator, settings: Mapping[str, Any]) -> Self:
+        sample, _ = cells.sample(rng)
+        first, second = rng.integers(len(sample), size=(2, N_PAIRS))
+        distances = np.linalg.norm(sample[first].astype(np.float64) - sample[second], axis=1)
+        apart = distances[distances > 0]
+        width = settings["bandwidth"] * (float(np.median(apart)) if len(apart) else 1.0)
+        n = settings["n_frequencies"]
+        self.arrays = {
+            "frequencies": (rng.normal(size=(sample.shape[1], n)) / width).astype(np.float32),
+            "phases": rng.uniform(0, 2 * np.pi, n).astype(np.float32),
+        }
+        return self
+
+    def transform(self, cells: CellReader) -> NDArray[np.float64]:
+        return cells.mean_of(self._waves, len(self.arrays["phases"]))
+
+    def attribute(self, cells: CellReader, weights: Array, centre: Array) -> NDArray[np.float64]:
+        shares = cells.each(lambda x: (self._waves(x) - centre) @ weights, weights.shape[1])
+        return shares / np.repeat(cells.bags.sizes, cells.bags.sizes)[:, None]
+
+    def _waves(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        waves = x @ self.arrays["frequencies"]
+        waves += self.arrays["phases"]
+        np.cos(waves, out=waves)
+        waves *= np.float32((2 / waves.shape[1]) ** 0.5)
+        return waves
+
+
+FEATURES: dict[str, type[PatientFeatures]] = {
+    kind.name: kind for kind in (Mean, Moments, Extremes, Quantiles, Composition, KernelMean)
+}
+
+
+def _divide(has: NDArray[np.float64], bag: NDArray[np.int64], difference: Array, weights: Array) -> NDArray[np.float64]:
+    """Divide each feature's part of the score equally among the entries that have it; among all, if none has."""
+    n_bags = len(difference)
+    members = sparse.csr_array((np.ones(len(bag)), (bag, np.arange(len(bag)))), shape=(n_bags, len(bag)))
+    having = members @ has
+    sizes = np.asarray(members.sum(axis=1)).ravel()
+    nobody = having == 0
+    per_entry = np.where(nobody, 0.0, difference / np.where(nobody, 1.0, having))
+    shared = (np.where(nobody, difference, 0.0) @ weights) / sizes[:, None]
+    return (has * per_entry[bag]) @ weights + shared[bag]
+
+
+def components_arrays(fitted: Components) -> dict[str, Array]:
+    """What a mixture of components is rebuilt of."""
+    mixture, rotation = fitted.mixture, fitted.rotation
+    arrays = {"weights": mixture.weights_, "means": mixture.means_, "covariances": mixture.covariances_}
+    return arrays if rotation is None else arrays | {"axes": rotation.components_, "centre": rotation.mean_}
+
+
+def components_of(arrays: Mapping[str, Array]) -> Components:
+    """The inverse of :func:`components_arrays`."""
+    kind = "full" if arrays["covariances"].ndim == 3 else "diag"
+    mixture = GaussianMixture.from_parameters(
+        arrays["weights"], arrays["means"], arrays["covariances"], covariance_type=kind
+    )
+    rotation = None
+    if "axes" in arrays:
+        rotation = PCA(len(arrays["axes"]))
+        rotation.components_, rotation.mean_ = arrays["axes"], arrays["centre"]
+        rotation.explained_variance_ = np.ones(len(arrays["axes"]))
+        rotation.n_features_in_ = arrays["axes"].shape[1]
+    return Components(mixture, rotation)

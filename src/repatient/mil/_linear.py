@@ -1,0 +1,195 @@
+"""Linear models of what is computed of a patient's cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from repatient._checks import check_integer, check_number, check_option, listed
+from repatient.mil import _inputs
+from repatient.mil._features import FEATURES, CellReader, PatientFeatures
+from repatient.mil._heads import Head, fit_head
+from repatient.mil._persistence import under
+from repatient.mil._predictor import BasePredictor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from repatient.mil._bags import Bags
+    from repatient.mil._training_set import TrainingSet
+
+# Relative to the feature: a smaller spread is rounding.
+SMALLEST_SPREAD = 1e-6
+
+
+class FeaturePredictor(BasePredictor):
+    """Scores that are linear in features of a patient.
+
+    Needs the parameters ``standardize``, ``bandwidth``, ``n_frequencies`` and ``n_components``.
+    """
+
+    standardize: bool
+    _kinds: list[PatientFeatures]
+    _widths: list[int]
+    _centre: NDArray[np.float64]
+    _inverse: NDArray[np.float64]
+    _head: Head
+
+    def _feature_names(self) -> Sequence[str]:
+        raise NotImplementedError
+
+    def _learn_features(self, training: TrainingSet, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Fit the features to the real bags and compute those of all bags, (bags, p)."""
+        self._mean, self._scale = _inputs.fit_scaler(training.real, standardize=self.standardize)
+        settings = {name: getattr(self, name) for name in ("bandwidth", "n_frequencies", "n_components")}
+        real = self._read(training.real)
+        self._kinds = [FEATURES[name]().fit(real, rng, settings) for name in self._feature_names()]
+        features = [[kind.transform(self._read(part)) for kind in self._kinds] for part in training.parts]
+        self._widths = [some.shape[1] for some in features[0]]
+        return np.concatenate([np.concatenate(some, axis=1) for some in features])
+
+    def _read(self, bags: Bags) -> CellReader:
+        return CellReader(bags, self._mean, self._scale)
+
+    def _features(self, bags: Bags) -> NDArray[np.float64]:
+        cells = self._read(bags)
+        return np.concatenate([kind.transform(cells) for kind in self._kinds], axis=1)
+
+    def _standardized(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (features - self._centre) * self._inverse
+
+    def _scores(self, bags: Bags) -> NDArray[np.float64]:
+        return self._head.scores(self._standardized(self._features(bags)))
+
+    def _scores_of_passes(self, bags: Bags, n_passes: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        return self._head.scores_of_passes(self._standardized(self._features(bags)), n_passes, rng)
+
+    def _contributions(self, bags: Bags) -> NDArray[np.float64]:
+        weights, cells, first = self._head.arrays["coef"] * self._inverse[:, None], self._read(bags), 0
+        result = np.zeros((len(bags.rows), weights.shape[1]))
+        for kind, width in zip(self._kinds, self._widths, strict=True):
+            part = slice(first, first + width)
+            result += kind.attribute(cells, weights[part], self._centre[part])
+            first += width
+        return result
+
+    def _set_head(self, head: Head) -> None:
+        self._head = head
+        self.intercept_ = np.asarray(head.arrays["intercept"])
+        if "thresholds" in head.arrays:
+            self.thresholds_ = head.arrays["thresholds"]
+        if "noise" in head.arrays:
+            self.noise_ = float(head.arrays["noise"])
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        arrays = {f"head.{name}": np.asarray(array) for name, array in self._head.arrays.items()}
+        arrays |= {"mean": self._mean, "scale": self._scale, "centre": self._centre, "inverse": self._inverse}
+        for kind in self._kinds:
+            arrays |= {f"features.{kind.name}.{name}": array for name, array in kind.arrays.items()}
+        return {"widths": self._widths}, arrays
+
+    def _restore(self, content: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        self._mean, self._scale, self._centre, self._inverse = (
+            arrays[name] for name in ("mean", "scale", "centre", "inverse")
+        )
+        self._kinds = [FEATURES[name](under(arrays, f"features.{name}.")) for name in self._feature_names()]
+        self._widths = [int(width) for width in content["widths"]]
+        self._set_head(Head(self.outcome, under(arrays, "head.")))
+
+
+class Linear(FeaturePredictor):
+    """L2 logistic, cumulative logit or ridge regression of features of a patient.
+
+    Features are computed of cells that are standardised by the training cells, and are standardised themselves over the
+    real training patients.
+
+    Parameters
+    ----------
+    features
+        One or several of ``"mean"`` (the mean cell), ``"moments"`` (mean and standard deviation), ``"extremes"`` (lowest
+        and highest value of each feature), ``"quantiles"`` (.1 to .9 of each feature), ``"composition"`` (square roots of
+        the shares of the components of a mixture of the training cells) and ``"kernel_mean"`` (the mean of random Fourier
+        features of a Gaussian kernel).
+    C
+        Inverse strength of the L2 penalty, as in scikit-learn: the weights of all bags sum to the number of real bags.
+        Values find the strength by leaving patients out.
+    bandwidth
+        Width of the kernel of ``"kernel_mean"``, in medians of the distance between two training cells.
+    n_frequencies
+        Random Fourier features of ``"kernel_mean"``.
+    n_components
+        Components of the mixture of ``"composition"``; fewer where cells are few.
+    class_weight
+        ``"balanced"`` gives all classes or grades the same weight; values have none.
+    standardize
+        Whether cells are standardised.
+    n_passes
+        Models drawn from the posterior behind the uncertainty (Laplace's approximation in the directions in which the
+        training patients vary).
+    outcome
+        What is predicted: ``"class"``, ``"ordinal"`` or ``"continuous"``.
+    random_state
+        Seed. The same seed gives the same bits.
+
+    References
+    ----------
+    Muandet et al. (2017), Kernel Mean Embedding of Distributions. Rahimi and Recht (2007), Random Features for Large-Scale
+    Kernel Machines. McCullagh (1980), Regression Models for Ordinal Data.
+    """
+
+    kind: ClassVar[str] = "linear"
+
+    def __init__(
+        self,
+        features: str | Sequence[str] = ("mean",),
+        *,
+        C: float = 1.0,
+        bandwidth: float = 0.5,
+        n_frequencies: int = 500,
+        n_components: int = 20,
+        class_weight: str | None = "balanced",
+        standardize: bool = True,
+        n_passes: int = 50,
+        outcome: str = "class",
+        random_state: int | None = 0,
+    ) -> None:
+        self.features = features
+        self.C = C
+        self.bandwidth = bandwidth
+        self.n_frequencies = n_frequencies
+        self.n_components = n_components
+        self.class_weight = class_weight
+        self.standardize = standardize
+        self.n_passes = n_passes
+        self.outcome = outcome
+        self.random_state = random_state
+
+    def _feature_names(self) -> Sequence[str]:
+        return [self.features] if isinstance(self.features, str) else list(self.features)
+
+    def _check(self) -> None:
+        super()._check()
+        names = self._feature_names()
+        if not names or len(set(names)) < len(names):
+            msg = f"`features` is one or several of {listed(FEATURES)}, each once, not {self.features!r}."
+            raise ValueError(msg)
+        for name in names:
+            check_option(name, "features", FEATURES)
+        for argument in ("C", "bandwidth"):
+            check_number(getattr(self, argument), argument, above=0.0)
+        check_integer(self.n_frequencies, "n_frequencies")
+        check_integer(self.n_components, "n_components", minimum=2)
+        _inputs.check_class_weight(self.class_weight)
+
+    def _fit(self, training: TrainingSet, rng: np.random.Generator) -> None:
+        features = self._learn_features(training, rng)
+        real = features[: len(training.real)]
+        self._centre, spread = real.mean(axis=0), real.std(axis=0)
+        varies = spread > SMALLEST_SPREAD * (np.abs(self._centre) + SMALLEST_SPREAD)
+        self._inverse = np.divide(1.0, spread, out=np.zeros_like(spread), where=varies)
+        mass = training.mass(balanced=self.class_weight == "balanced")
+        values = training.classes if self.outcome == "continuous" else np.arange(len(training.classes))
+        self._set_head(fit_head(self.outcome, self._standardized(features), mass, values, C=self.C))

@@ -1,0 +1,120 @@
+"""Predictors by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sklearn.base import clone
+
+from repatient._checks import check_key, check_option
+from repatient.mil._attention import Attention
+from repatient.mil._cells import Cells
+from repatient.mil._centroid import Centroid
+from repatient.mil._ensemble import Ensemble
+from repatient.mil._linear import Linear
+from repatient.mil._training_set import OUTCOMES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from repatient.mil._predictor import Predictor
+
+PREDICTORS: dict[str, Callable[..., Predictor]] = {}
+
+
+def register_predictor(name: str, factory: Callable[..., Predictor]) -> None:
+    """Offer a predictor under a name, wherever a name of a predictor is taken.
+
+    Parameters
+    ----------
+    name
+        A new name, without ``"+"`` and ``"/"``.
+    factory
+        Makes an unfitted :class:`Predictor`, given ``outcome`` and ``random_state`` (and, where it has such parameters,
+        ``device`` and ``progress``) and settings of its own, all by keyword.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the name is no name or is taken, or the factory cannot be called.
+    """
+    check_key(name, "name")
+    if "+" in name or name in PREDICTORS:
+        msg = f"`name` is a new name without '+', not {name!r}; taken are {list(PREDICTORS)}."
+        raise ValueError(msg)
+    if not callable(factory):
+        msg = f"`factory` makes a predictor when it is called, found {factory!r}."
+        raise TypeError(msg)
+    PREDICTORS[name] = factory
+
+
+def make_predictor(
+    model: str | Predictor,
+    *,
+    outcome: str = "class",
+    random_state: int | None = 0,
+    device: str = "auto",
+    progress: bool | None = None,
+    **settings: Any,
+) -> Any:
+    """An unfitted predictor from its name, or from one that is configured.
+
+    Parameters
+    ----------
+    model
+        A name in :data:`PREDICTORS`, or an unfitted predictor, of which a copy is made.
+    outcome
+        What is to be predicted: ``"class"``, ``"ordinal"`` or ``"continuous"``.
+    random_state
+        Seed.
+    device, progress
+        Torch device of networks, and whether a progress bar is shown; predictors without a network have neither.
+    settings
+        Parameters of the predictor.
+
+    Returns
+    -------
+    The predictor. What a configured one says of seed, device and progress is replaced, its other parameters are kept.
+
+    Raises
+    ------
+    TypeError
+        If ``model`` is neither a name nor a predictor.
+    ValueError
+        If the name, the outcome or a setting is not known.
+    """
+    check_option(outcome, "outcome", OUTCOMES)
+    if isinstance(model, str):
+        check_option(model, "model", PREDICTORS)
+        made = PREDICTORS[model]()
+    elif callable(getattr(model, "fit", None)) and callable(getattr(model, "get_params", None)):
+        made = clone(model)
+    else:
+        msg = f"`model` is one of {list(PREDICTORS)} or a predictor (see repatient.mil.Predictor), not {model!r}."
+        raise TypeError(msg)
+    known = made.get_params(deep=False)
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        msg = f"`{unknown[0]}` is no parameter of {type(made).__name__}, which has {sorted(known)}."
+        raise ValueError(msg)
+    shared = {"outcome": outcome, "random_state": random_state, "device": device, "progress": progress}
+    return made.set_params(**{name: value for name, value in shared.items() if name in known}, **settings)
+
+
+def _linear(**fixed: Any) -> Callable[..., Predictor]:
+    return lambda **settings: Linear(**fixed | settings)
+
+
+for _name, _factory in {
+    "mean": _linear(features=("mean",)),
+    "kernel_mean": _linear(features=("kernel_mean",), C=0.01),
+    "quantiles": _linear(features=("quantiles",)),
+    "moments": _linear(features=("moments",)),
+    "extremes": _linear(features=("extremes",)),
+    "composition": _linear(features=("composition",)),
+    "cells": Cells,
+    "centroid": Centroid,
+    "attention": Attention,
+    "auto": Ensemble,
+}.items():
+    register_predictor(_name, _factory)
