@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from repatient.mixture._blocks import FLOAT32_DISTANCE, score_blocks
 from repatient.mixture._chunks import fold
+from repatient.mixture._prior import Prior, Strength
 from repatient.mixture._statistics import Coefficients, Sums
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _MAX_RIDGE_RAISES = 6
 _MAX_RESEEDS = 3
+_NO_PRIOR = Strength(0.0)
 
 
 class SingularCovarianceError(ValueError):
@@ -37,39 +39,64 @@ class SingularCovarianceError(ValueError):
         )
 
 
+class RegCovar(NamedTuple):
+    """Regularisation: a share of the variance of each feature, or of one ``common`` variance."""
+
+    share: float
+    common: bool = False
+
+
 @dataclass(frozen=True)
 class Settings:
     """Regularisation of the covariances, when EM stops, and what becomes of its last pass.
 
-    With ``refine`` it is repeated in double precision; with ``settle`` parameters that it has found to have converged
+    A prior of ``strength`` 0 rows is none. With ``refine`` it is repeated in double precision; with ``settle`` parameters that it has found to have converged
     stay as they are and do not move once more.
     """
 
-    reg_covar: float
+    reg_covar: RegCovar
     tol: float
     max_iter: int
     refine: bool = False
     settle: bool = False
+    strength: Strength = field(default_factory=Strength)
 
 
 @dataclass(frozen=True)
 class Sample:
     """Rows, the whitening that they are seen through, their second moments in the whitened space, and where to compute.
 
-    ``device`` is the name of a device of torch; None computes with numpy. ``extremes`` (2, d) are the least and largest
-    values of the rows.
+    ``units`` are the covariances of independent features, in the whitened space, that regularisation is measured in: of
+    the spread of each feature, and of one spread for all. ``device`` is the name of a device of torch; None computes with numpy. ``extremes`` (2, d) are the least and
+    largest values of the rows.
     """
 
     rows: Any
     whitening: Whitening
     scatter: NDArray[np.float64]
+    units: tuple[NDArray[np.float64], NDArray[np.float64]]
     device: str | None
     extremes: NDArray[np.float64] | None
 
     @classmethod
-    def of(cls, rows: Any, whitening: Whitening, moments: Moments, device: str | None = None) -> Sample:
+    def of(
+        cls, rows: Any, whitening: Whitening, moments: Moments, units: tuple[NDArray[np.float64], NDArray[np.float64]], device: str | None = None
+    ) -> Sample:
         """The rows, whose moments these are."""
-        return cls(rows, whitening, whitening.covariance(moments), device, moments.extremes)
+        return cls(rows, whitening, whitening.covariance(moments), units, device, moments.extremes)
+
+    def part(self, rows: Any, moments: Moments) -> Sample:
+        """Some of the rows, whose moments these are."""
+        return self.of(rows, self.whitening, moments, self.units, self.device)
+
+    def ridge(self, reg_covar: RegCovar) -> NDArray[np.float64]:
+        """What regularisation adds to covariances in the whitened space."""
+        return reg_covar.share * self.units[reg_covar.common]
+
+    @property
+    def prior(self) -> Prior:
+        """What covariances in the whitened space are shrunk by."""
+        return Prior(None if self.whitening.diagonal else self.whitening.scaling()[1])
 
     def is_near(self, whitening: Whitening) -> bool:
         """Whether all rows are known to be finite and, seen through ``whitening``, near enough for single precision."""
@@ -86,10 +113,11 @@ class Expectation:
 
 @dataclass
 class EMTrace:
-    """The course of one run of EM; ``log_likelihood`` is that of the parameters, where a pass has told it."""
+    """The trace of one run of EM; ``log_likelihood`` is that of the parameters, where a pass has told it."""
 
     parameters: Parameters
-    reg_covar: float
+    reg_covar: RegCovar
+    strength: Strength = field(default_factory=Strength)
     log_likelihoods: list[float] = field(default_factory=list)
     log_likelihood: float | None = None
     converged: bool = False
@@ -150,19 +178,27 @@ def _add(
 
 
 def maximisation(
-    sample: Sample, feature_map: FeatureMap, sums: Sums, previous: Parameters, reg_covar: float
-) -> tuple[Parameters, float]:
-    """Next parameters, and the regularisation that they needed to be positive definite."""
-    metric = sample.whitening.metric
+    sample: Sample,
+    feature_map: FeatureMap,
+    sums: Sums,
+    previous: Parameters,
+    reg_covar: RegCovar,
+    strength: Strength = _NO_PRIOR,
+) -> tuple[Parameters, RegCovar, Strength]:
+    """Next parameters, the regularisation that they needed to be positive definite, and the strength of the prior."""
+    counts = np.where(sums.alive, sums.counts, 0)
     for power in range(_MAX_RIDGE_RAISES + 1):
-        raised = reg_covar * 10.0**power
-        parameters = feature_map.parameters(sums, previous, sample.scatter, raised * metric)
+        raised = reg_covar._replace(share=reg_covar.share * 10.0**power)
+        parameters = feature_map.parameters(sums, previous, sample.scatter, sample.ridge(raised))
         try:
+            found = strength
+            if strength.rows != 0:
+                parameters, found = sample.prior.posterior(parameters, counts, strength)
             feature_map.coefficients(parameters)
         except np.linalg.LinAlgError:
             continue
-        return parameters, raised
-    raise SingularCovarianceError(raised)
+        return parameters, raised, found
+    raise SingularCovarianceError(raised.share)
 
 
 def run_em(
@@ -173,39 +209,42 @@ def run_em(
     progress: Any = None,
 ) -> EMTrace:
     """Alternate both steps until a pass gains less than the tolerance in mean log-likelihood."""
-    course = EMTrace(parameters, settings.reg_covar)
+    trace = EMTrace(parameters, settings.reg_covar, settings.strength)
     reseeds = np.zeros(len(parameters.weights), dtype=int)
     just_reseeded = False
     for iteration in range(1, settings.max_iter + 1):
         try:
-            coefficients = feature_map.coefficients(course.parameters)
+            coefficients = feature_map.coefficients(trace.parameters)
         except np.linalg.LinAlgError as error:
-            raise SingularCovarianceError(course.reg_covar) from error
+            raise SingularCovarianceError(trace.reg_covar.share) from error
         expected = expectation(sample, feature_map, coefficients)
-        gain = expected.log_likelihood - course.log_likelihoods[-1] if course.log_likelihoods else np.inf
-        course.converged = gain < settings.tol and not just_reseeded
-        last = course.converged or iteration == settings.max_iter
+        gain = expected.log_likelihood - trace.log_likelihoods[-1] if trace.log_likelihoods else np.inf
+        # With a prior the likelihood may fall towards what is likelier elsewhere.
+        trace.converged = abs(gain) < settings.tol and not just_reseeded
+        last = trace.converged or iteration == settings.max_iter
         if last and settings.refine:
             expected = expectation(sample, feature_map, coefficients, double=True)
-        course.log_likelihoods.append(expected.log_likelihood)
+        trace.log_likelihoods.append(expected.log_likelihood)
         if progress is not None:
             progress.update()
         # Two gains are what the remaining one is estimated from.
-        if course.converged and settings.settle and len(course.log_likelihoods) > 2:
-            course.log_likelihood = expected.log_likelihood
+        if trace.converged and settings.settle and len(trace.log_likelihoods) > 2:
+            trace.log_likelihood = expected.log_likelihood
             break
-        course.parameters, course.reg_covar = maximisation(
-            sample, feature_map, expected.sums, course.parameters, course.reg_covar
+        # The strength of the prior settles long before the components do: it is estimated in passes 1, 2, 4, 8, …
+        strength = trace.strength if iteration & (iteration - 1) else settings.strength
+        trace.parameters, trace.reg_covar, trace.strength = maximisation(
+            sample, feature_map, expected.sums, trace.parameters, trace.reg_covar, strength
         )
         if last:
             break
         empty = np.flatnonzero(~expected.sums.alive & (reseeds < _MAX_RESEEDS))
         just_reseeded = bool(empty.size)
         if just_reseeded:
-            course.parameters = _reseed(sample, feature_map, coefficients, course, empty)
+            trace.parameters = _reseed(sample, feature_map, coefficients, trace, empty)
             reseeds[empty] += 1
-    course.n_reseeded = int(reseeds.sum())
-    return course
+    trace.n_reseeded = int(reseeds.sum())
+    return trace
 
 
 def remaining_gain(log_likelihoods: NDArray[np.float64]) -> float:
@@ -259,13 +298,13 @@ def _least_likely(one: NDArray[np.float64], other: NDArray[np.float64], n_wanted
 
 
 def _reseed(
-    sample: Sample, feature_map: FeatureMap, coefficients: Coefficients, course: EMTrace, empty: NDArray[np.intp]
+    sample: Sample, feature_map: FeatureMap, coefficients: Coefficients, trace: EMTrace, empty: NDArray[np.intp]
 ) -> Parameters:
     """Empty components moved to the least likely rows, with the covariance of all rows and an average weight."""
-    parameters = course.parameters
+    parameters = trace.parameters
     weights, means, covariances = parameters.weights.copy(), parameters.means.copy(), parameters.covariances.copy()
     weights[empty] = 1 / len(weights)
     means[empty] = _worst_rows(sample, feature_map, coefficients, len(empty))
     if parameters.covariance_type != "tied":
-        covariances[empty] = sample.scatter + course.reg_covar * sample.whitening.metric
+        covariances[empty] = sample.scatter + sample.ridge(trace.reg_covar)
     return replace(parameters, weights=weights / weights.sum(), means=means, covariances=covariances)

@@ -16,7 +16,7 @@ from repatient.mixture._em import Sample, Settings, SingularCovarianceError, run
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from repatient.mixture._em import EMTrace
+    from repatient.mixture._em import EMTrace, RegCovar
     from repatient.mixture._features import FeatureMap
     from repatient.mixture._parameters import Parameters
 
@@ -66,6 +66,7 @@ def exchange_components(part: Sample, feature_map: FeatureMap, start: Parameters
     brief = replace(settings, max_iter=_TRIAL_PASSES, refine=False)
     z = np.ascontiguousarray(part.whitening.columns(np.asarray(part.rows, dtype=np.float64)).T)
     best = run_em(part, feature_map, start, brief)
+    brief = replace(brief, strength=best.strength)
     for _ in range(len(start.weights)):
         better = _after_exchange(part, z, feature_map, best, brief)
         if better is None:
@@ -96,13 +97,13 @@ def _after_exchange(
 
 
 def _splits(
-    part: Sample, z: Float, feature_map: FeatureMap, parameters: Parameters, reg_covar: float
+    part: Sample, z: Float, feature_map: FeatureMap, parameters: Parameters, reg_covar: RegCovar
 ) -> dict[int, _Split]:
     """The components that have rows enough for two, each as two."""
     coefficients = feature_map.coefficients(parameters)
     blocks = score_blocks(part.rows, part.whitening, feature_map, coefficients, device=part.device)
     labels = np.concatenate([scores.labels() for scores in blocks])
-    ridge, covariance_type = reg_covar * part.whitening.metric, parameters.covariance_type
+    ridge, covariance_type = part.ridge(reg_covar), parameters.covariance_type
     splits = (
         _split(z[labels == k], feature_map.min_rows, covariance_type, ridge) for k in range(len(parameters.weights))
     )

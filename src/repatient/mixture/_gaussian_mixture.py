@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,11 +14,12 @@ from repatient._progress import progress_bar
 from repatient.mixture._chunks import as_rows, compute_dtype, read_small
 from repatient.mixture._density import MixtureDensity
 from repatient.mixture._devices import torch_device
-from repatient.mixture._em import EMTrace, Sample, Settings, remaining_gain, run_em
+from repatient.mixture._em import EMTrace, RegCovar, Sample, Settings, remaining_gain, run_em
 from repatient.mixture._features import FEATURE_MAPS
 from repatient.mixture._parameters import Parameters, check_covariance_type, check_size, checked_parameters
+from repatient.mixture._prior import Strength
 from repatient.mixture._seeding import seed_parameters
-from repatient.mixture._whitening import Whitening, moments_of_rows
+from repatient.mixture._whitening import Whitening, moments_of_rows, robust_moments, spreads
 
 if TYPE_CHECKING:
     from typing import Self
@@ -114,6 +116,7 @@ class GaussianMixture(MixtureDensity):
         covariance_type: str = "full",
         tol: float = 1e-4,
         reg_covar: float = 1e-6,
+        prior: float | str = "auto",
         max_iter: int = 200,
         n_init: int = 4,
         init_max_samples: int = 20_000,
@@ -128,6 +131,7 @@ class GaussianMixture(MixtureDensity):
         self.covariance_type = covariance_type
         self.tol = tol
         self.reg_covar = reg_covar
+        self.prior = prior
         self.max_iter = max_iter
         self.n_init = n_init
         self.init_max_samples = init_max_samples
@@ -211,18 +215,20 @@ class GaussianMixture(MixtureDensity):
         # No more than the starts would read anyway.
         rows = read_small(rows, max(self.init_max_samples, self.n_components))
         with threadpool_limits(limits=1):
-            course, whitening = self._run(rows)
-            self._store(whitening.unwhiten(course.parameters).ordered())
-            told = course.log_likelihood
+            trace, whitening = self._run(rows)
+            self._store(whitening.unwhiten(trace.parameters).ordered())
+            told = trace.log_likelihood
             self.log_likelihood_ = self.score(rows) if told is None else told
-        self.converged_ = course.converged
-        self.n_iter_ = len(course.log_likelihoods)
-        self.log_likelihoods_ = np.array(course.log_likelihoods)
+        self.converged_ = trace.converged
+        self.n_iter_ = len(trace.log_likelihoods)
+        self.log_likelihoods_ = np.array(trace.log_likelihoods)
         after = [] if told is not None else [self.log_likelihood_]
         self.gap_ = remaining_gain(np.append(self.log_likelihoods_, after))
-        self.n_reseeded_ = course.n_reseeded
-        self.reg_covar_ = course.reg_covar
-        if not course.converged:
+        self.n_reseeded_ = trace.n_reseeded
+        self.reg_covar_ = trace.reg_covar.share
+        self.R_=trace.reg_covar
+        self.strength_ = trace.strength
+        if not trace.converged:
             msg = (
                 f"EM did not converge in max_iter={self.max_iter} passes (tol={self.tol:g}): raise max_iter or tol, "
                 "or use fewer components."
@@ -238,27 +244,38 @@ class GaussianMixture(MixtureDensity):
         """Start, then iterate over all rows."""
         moments = moments_of_rows(rows)
         diagonal = self.covariance_type == "diag"
-        whitening = Whitening.from_moments(moments, diagonal=diagonal, reg_covar=self.reg_covar)
+        usual = robust_moments(rows, moments)
+        own = spreads(usual)
+        whitening = Whitening.from_moments(usual, diagonal=diagonal, ridge=self.reg_covar * own**2)
         in_single, rounded = compute_dtype(rows) == np.float32, whitening.rounded()
         if in_single:
             whitening = rounded
-        sample = Sample.of(rows, whitening, moments, torch_device(self.device))
+        units = (whitening.of_spreads(own), whitening.of_spreads(np.full_like(own, np.sqrt(np.mean(own**2)))))
+        sample = Sample.of(rows, whitening, moments, units, torch_device(self.device))
         feature_map = FEATURE_MAPS[self.covariance_type](rows.shape[1])
         many = rows.shape[0] >= _ROWS_AVERAGED * self.n_components
         settings = Settings(
-            self.reg_covar, self.tol, self.max_iter, in_single and not many, many and rounded.suits_float32
+            RegCovar(float(self.reg_covar)),
+            self.tol,
+            self.max_iter,
+            in_single and not many,
+            many and rounded.suits_float32,
+            Strength(None if self.prior == "auto" else float(self.prior)),
         )
         with progress_bar(desc="EM passes", total=self.max_iter, enabled=self.progress) as bar:
-            start = self._given_start(sample) or seed_parameters(
-                sample,
-                feature_map,
-                self.n_components,
-                self.covariance_type,
-                np.random.default_rng(self.random_state),
-                n_init=self.n_init,
-                max_samples=self.init_max_samples,
-                settings=settings,
-            )
+            start = self._given_start(sample)
+            if start is None:
+                start, reg_covar = seed_parameters(
+                    sample,
+                    feature_map,
+                    self.n_components,
+                    self.covariance_type,
+                    np.random.default_rng(self.random_state),
+                    n_init=self.n_init,
+                    max_samples=self.init_max_samples,
+                    settings=settings,
+                )
+                settings = replace(settings, reg_covar=reg_covar)
             return run_em(sample, feature_map, start, settings, bar), whitening
 
     def _given_start(self, sample: Sample) -> Parameters | None:

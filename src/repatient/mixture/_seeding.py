@@ -11,7 +11,7 @@ from sklearn.metrics import euclidean_distances
 
 from repatient.mixture._chunks import take_rows
 from repatient.mixture._clusters import parameters_of_clusters
-from repatient.mixture._em import Sample, Settings, run_em
+from repatient.mixture._em import RegCovar, Sample, Settings, expectation, maximisation, run_em
 from repatient.mixture._exchange import exchange_components
 from repatient.mixture._whitening import moments_of_rows
 
@@ -28,6 +28,9 @@ _ROWS_TO_START = 3
 # How many times as large the second subsample is, which takes over passes in which EM adapts to more rows, and its limit.
 _GROWTH, _MOST_VALUES = 4, 4_000_000
 _LOOSER = 10
+# Regularisations that held-out rows choose from, and the log-likelihood (nats) that is not worth a larger one.
+_SHARES, _NEARLY = (1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1), 0.03
+_FOLDS, _BLOCKS, _FOLD_PASSES, _FEW_ROWS = 3, 48, 3, 5_000
 
 
 def seed_parameters(
@@ -40,11 +43,12 @@ def seed_parameters(
     n_init: int,
     max_samples: int,
     settings: Settings,
-) -> Parameters:
+) -> tuple[Parameters, RegCovar]:
     """Start ``n_init`` times from k-means, run EM briefly, and go on from the most likely run.
 
     With more than ``max_samples`` rows that happens on a part of a subsample; what it leaves to be wished for is made
-    good on the whole subsample, and on a larger one, where passes are still cheap.
+    good on the whole subsample, and on a larger one, where passes are still cheap. Returned is the regularisation, too:
+    with a prior, it is the one that held-out rows ask for.
     """
     part = _subsample(sample, max(max_samples, n_components), rng)
     first = part
@@ -55,8 +59,10 @@ def seed_parameters(
         for index in range(n_init if n_components > 1 else 1)
     ]
     best = _most_likely(first, feature_map, starts, settings)
+    if settings.strength.rows is None:
+        settings = replace(settings, reg_covar=_held_out_reg_covar(part, feature_map, best, settings, rng))
     if part is sample:
-        return best
+        return best, settings.reg_covar
     best = exchange_components(part, feature_map, best, settings)
     # More rows will move the optimum by more than the last passes here would.
     loose = replace(settings, tol=_LOOSER * settings.tol, refine=False)
@@ -64,7 +70,37 @@ def seed_parameters(
     larger = min(_GROWTH * max_samples, _MOST_VALUES // feature_map.n_dims)
     if max_samples < larger <= sample.rows.shape[0] // 2:
         best = run_em(_subsample(sample, larger, rng), feature_map, best, loose).parameters
-    return best
+    return best, settings.reg_covar
+
+
+def _held_out_reg_covar(
+    part: Sample, feature_map: FeatureMap, start: Parameters, settings: Settings, rng: np.random.Generator
+) -> RegCovar:
+    """The regularisation that explains rows outside a fold best; the given one where it does almost as well.
+
+    What a handful of rows have in common by chance (a feature that is zero in all of them) is no property of a component.
+    Rows are held out in blocks of neighbours, which mostly come from the same patient.
+    """
+    n_rows, rows = part.rows.shape[0], np.asarray(part.rows)
+    n_blocks = min(n_rows, _BLOCKS)
+    fold = (rng.permutation(n_blocks) % _FOLDS)[np.arange(n_rows) * n_blocks // n_rows]
+    least = settings.reg_covar
+    larger = [share for share in _SHARES if share > least.share]
+    candidates = [least, *(RegCovar(share, common) for common in (False, True) for share in larger)]
+    scores = np.zeros(len(candidates))
+    brief = replace(settings, max_iter=_FOLD_PASSES, refine=False)
+    for index in range(_FOLDS if n_rows <= _FEW_ROWS else 1):
+        train, test = (
+            part.part(some, moments_of_rows(some, may_be_constant=True))
+            for some in (rows[fold != index], rows[fold == index])
+        )
+        run = run_em(train, feature_map, start, brief)
+        sums = expectation(train, feature_map, feature_map.coefficients(run.parameters)).sums
+        for row, reg_covar in enumerate(candidates):
+            parameters = maximisation(train, feature_map, sums, run.parameters, reg_covar, settings.strength)[0]
+            scores[row] += expectation(test, feature_map, feature_map.coefficients(parameters)).log_likelihood
+    print(np.round(scores,3))
+    return candidates[0 if scores[0] >= scores.max() - _NEARLY else int(scores.argmax())]
 
 
 def _most_likely(part: Sample, feature_map: FeatureMap, starts: list[Parameters], settings: Settings) -> Parameters:
@@ -84,7 +120,7 @@ def _subsample(sample: Sample, max_samples: int, rng: np.random.Generator) -> Sa
         return sample
     index = np.sort(rng.choice(n_rows, size=max_samples, replace=False))
     rows = take_rows(sample.rows, index)
-    return Sample.of(rows, sample.whitening, moments_of_rows(rows, may_be_constant=True), sample.device)
+    return sample.part(rows, moments_of_rows(rows, may_be_constant=True))
 
 
 def _kmeans_start(
@@ -94,7 +130,7 @@ def _kmeans_start(
     covariance_type: str,
     index: int,
     rng: np.random.Generator,
-    reg_covar: float,
+    reg_covar: RegCovar,
 ) -> Parameters:
     """Parameters of k-means clusters, found in the input space by even starts, in the whitened one by odd starts.
 
@@ -105,7 +141,7 @@ def _kmeans_start(
     points: Any = z if index % 2 else np.asarray(part.rows, dtype=np.float64)
     kmeans = KMeans(n_components, n_init=1, max_iter=_KMEANS_PASSES, random_state=int(rng.integers(2**31)))
     labels = _without_slivers(points, kmeans.fit_predict(points), kmeans.cluster_centers_, feature_map.min_rows)
-    return parameters_of_clusters(z, labels, n_components, covariance_type, reg_covar * part.whitening.metric)
+    return parameters_of_clusters(z, labels, n_components, covariance_type, part.ridge(reg_covar))
 
 
 def _without_slivers(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repatient.mixture._chunks import block_length, fold, iter_blocks
+from repatient.mixture._chunks import block_length, fold, iter_blocks, take_rows
 from repatient.mixture._parameters import Parameters
 
 if TYPE_CHECKING:
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 _EIGENVALUE_FLOOR = 1e-10
 # A spread below this share of the mean is rounding, not variation.
 _CONSTANT_TOLERANCE = 1e-12
+# Standard deviations beyond which a row is far, and shares of what a single row could reach: from 25 such rows on they
+# are no exceptions.
+_FAR, _SHARE, _SHARE_OF_FEW = 8.0, 0.2, 0.7
+_FEWEST_ROWS, _MOST_ROWS, _ROWS_A_FAR_ONE = 20, 10_000, 500
 # Sums of absolute terms (for features one standard deviation from the mean) up to which float32 whitens well enough,
 # and how far (in standard deviations) rounding to float32 may move the map.
 _FLOAT32_AMPLIFICATION, _FLOAT32_MOVE = 50.0, 1e-2
@@ -50,6 +54,39 @@ def moments_of_rows(rows: Any, *, may_be_constant: bool = False) -> Moments:
     covariance[constant] = 0.0
     covariance[:, constant] = 0.0
     return Moments(mean, covariance, extremes)
+
+
+def spreads(moments: Moments) -> Float:
+    """Standard deviation of each feature, by which regularisation is measured; constant ones get the others' mean."""
+    variances = np.diag(moments.covariance)
+    varies = variances > 0
+    return np.sqrt(np.where(varies, variances, variances[varies].mean() if varies.any() else 1.0))
+
+
+def robust_moments(rows: Any, moments: Moments) -> Moments:
+    """The moments, but where values lie far beyond all others those without what the few of them contribute.
+
+    Units that a single row decides would leave single precision and the regularisation blind to everything else. Then
+    every feature of some evenly spaced rows is cut off beyond the values that one in 500 rows exceeds.
+    """
+    n_rows, spread = rows.shape[0], np.sqrt(np.diag(moments.covariance))
+    if moments.extremes is None or n_rows < _FEWEST_ROWS:
+        return moments
+    furthest = np.maximum(moments.extremes[1] - moments.mean, moments.mean - moments.extremes[0])
+    alone = np.sqrt(n_rows)
+    if not (furthest > min(max(_FAR, _SHARE * alone), _SHARE_OF_FEW * alone) * spread).any():
+        return moments
+    some = np.unique(np.linspace(0, n_rows - 1, min(n_rows, _MOST_ROWS)).astype(np.intp))
+    values = np.asarray(take_rows(rows, some), dtype=np.float64)
+    cut = max(1, len(values) // _ROWS_A_FAR_ONE)
+    low, high = np.partition(values, [cut, -1 - cut], axis=0)[[cut, -1 - cut]]
+    plain = low == high
+    values = np.clip(values, low, high)
+    covariance = np.atleast_2d(np.cov(values.T, ddof=0))
+    covariance[plain], covariance[:, plain] = 0.0, 0.0
+    covariance[plain, plain] = np.diag(moments.covariance)[plain]
+    mean = np.where(plain, moments.mean, values.mean(axis=0))
+    return Moments(mean, covariance, moments.extremes)
 
 
 def _running_moments(rows: Any) -> RunningMoments:
@@ -102,10 +139,11 @@ class Whitening:
     suits_float32: bool = False
 
     @classmethod
-    def from_moments(cls, moments: Moments, *, diagonal: bool, reg_covar: float = 0.0) -> Whitening:
-        """Whitening of a distribution; ``reg_covar`` joins its variances, as it will join those of the components."""
-        n_dims = len(moments.mean)
-        covariance = moments.covariance + reg_covar * np.eye(n_dims)
+    def from_moments(
+        cls, moments: Moments, *, diagonal: bool, ridge: NDArray[np.float64] | float = 0.0
+    ) -> Whitening:
+        """Whitening of a distribution; ``ridge`` joins its variances, as it will join those of the components."""
+        covariance = moments.covariance + np.diag(np.broadcast_to(ridge, len(moments.mean)))
         scale = np.sqrt(np.diag(covariance))
         scale[scale == 0] = 1.0
         if diagonal:
@@ -152,10 +190,10 @@ class Whitening:
             return float(np.log(self.forward).sum())
         return float(np.linalg.slogdet(self.forward)[1])
 
-    @property
-    def metric(self) -> NDArray[np.float64]:
-        """The identity covariance of the input space, seen from the whitened space."""
-        return self.forward**2 if self.diagonal else self.forward.T @ self.forward
+    def of_spreads(self, spreads: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The covariance of independent features with these standard deviations, seen from the whitened space."""
+        scaled = (spreads * self.forward.T).T
+        return scaled**2 if self.diagonal else scaled.T @ scaled
 
     def reach(self, extremes: NDArray[np.float64]) -> float:
         """No whitened value of rows with these extremes (2, d) is larger in size."""

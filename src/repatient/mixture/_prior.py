@@ -1,0 +1,146 @@
+"""What a covariance is taken to be before its rows are seen, learnt from all components together (empirical Bayes).
+
+A covariance is shrunk, as so many further rows would shrink it, towards what the components have in common: either their
+mean correlations between its own variances (the separation of Barnard, McCulloch & Meng, 2000), or their mean covariance.
+Target and number of rows are those of the greatest evidence under inverse Wishart distributions, where Fraley & Raftery
+(2007) fix them beforehand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy.special import multigammaln
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from repatient.mixture._parameters import Parameters
+
+    Float = NDArray[np.float64]
+
+_STRENGTHS = np.geomspace(1e-3, 1e5, 65)
+_SMALLEST_SPREAD = 1e-6
+# Of the largest: smaller eigenvalues of a mean correlation are rounding.
+_EIGENVALUE_FLOOR = 1e-12
+_TINY = np.finfo(np.float64).tiny
+
+
+class Strength(NamedTuple):
+    """How many rows the prior is worth (None: to be estimated), and whether its target is the mean covariance."""
+
+    rows: float | None = None
+    shared: bool = False
+
+
+@dataclass(frozen=True)
+class Prior:
+    """The prior, for covariances in a space z = u @ ``turn`` of features u in comparable units (None: u itself)."""
+
+    turn: Float | None
+
+    def posterior(self, parameters: Parameters, counts: Float, strength: Strength) -> tuple[Parameters, Strength]:
+        """The mixture with covariances a posteriori, those of components without rows as they were, and the strength."""
+        kind, alive = parameters.covariance_type, counts > 0
+        covariances, sizes = parameters.covariances, counts[alive]
+        if kind == "tied":
+            return replace(parameters, covariances=self._turned(_shrunk(self._back(covariances), sizes.sum()))), strength
+        posterior = covariances.copy()
+        if kind == "diag":
+            posterior[alive] = _shrunk_variances(covariances[alive], sizes, strength.rows)
+        else:
+            matrices, strength = _shrunk_covariances(self._back(covariances[alive]), sizes, strength)
+            posterior[alive] = self._turned(matrices)
+        return replace(parameters, covariances=posterior), strength
+
+    def _back(self, covariances: Float) -> Float:
+        """From the space of z to that of u."""
+        if self.turn is None:
+            return covariances
+        inverse = np.linalg.inv(self.turn)
+        return inverse.T @ covariances @ inverse
+
+    def _turned(self, covariances: Float) -> Float:
+        """From the space of u to that of z, exactly symmetric."""
+        if self.turn is not None:
+            covariances = self.turn.T @ covariances @ self.turn
+        return (covariances + np.swapaxes(covariances, -1, -2)) / 2
+
+
+def _shrunk_variances(variances: Float, counts: Float, rows: float | None) -> Float:
+    """Variances (K, d), their logarithms shrunk towards the means over components (Smyth, 2004).
+
+    The spread between components beyond that of chance is found by moments (DerSimonian & Laird, 1986).
+    """
+    noise, weights = 2 / np.maximum(counts, 1)[:, None], (counts / counts.sum())[:, None]
+    logs = np.log(np.maximum(variances, _TINY))
+    means = (weights * logs).sum(axis=0)
+    if rows is None:
+        free = weights * (1 - weights)
+        excess = (weights * np.square(logs - means)).mean(axis=1).sum() - (free * noise).sum()
+        share = noise / (noise + max(excess / max(free.sum(), _TINY), _SMALLEST_SPREAD))
+    else:
+        share = rows / (counts[:, None] + rows)
+    return np.exp(logs + share * (means - logs))
+
+
+def _shrunk_covariances(covariances: Float, counts: Float, strength: Strength) -> tuple[Float, Strength]:
+    """Covariances (K, d, d) shrunk towards the likelier target, and the strength where it was to be estimated."""
+    weights, sizes = counts / counts.sum(), counts[:, None, None]
+    scales = np.sqrt(_shrunk_variances(np.diagonal(covariances, axis1=1, axis2=2), counts, strength.rows))
+    outer = scales[:, :, None] * scales[:, None, :]
+    common = {
+        False: _shrunk(np.tensordot(weights, covariances / outer, axes=1), counts.sum()),
+        True: _shrunk(np.tensordot(weights, covariances, axes=1), counts.sum()),
+    }
+    if strength.rows is None:
+        found = {
+            shared: _most_likely_rows(covariances if shared else covariances / outer, common[shared], counts)
+            for shared in common
+        }
+        log_volumes = -counts @ np.log(scales).sum(axis=1)
+        shared = found[True][1] > found[False][1] + log_volumes
+        strength = Strength(found[shared][0], shared)
+    target = common[True] if strength.shared else common[False] * outer
+    return (sizes * covariances + strength.rows * target) / (sizes + strength.rows), strength
+
+
+def _shrunk(covariance: Float, n_rows: float) -> Float:
+    """A covariance (d, d) of so many rows, shrunk towards its own variances by as many as are likeliest."""
+    variances = np.diag(np.maximum(np.diag(covariance), _TINY))
+    rows = _most_likely_rows(covariance[None], variances, np.array([n_rows]))[0]
+    return (n_rows * covariance + rows * variances) / (n_rows + rows)
+
+
+def _most_likely_rows(covariances: Float, target: Float, counts: Float) -> tuple[float, float]:
+    """Rows that the target is worth at the greatest evidence, and its logarithm up to what does not depend on it.
+
+    Scatter matrices are Wishart, and the covariances that they are drawn with inverse Wishart around the target.
+    """
+    n_dims, sizes = len(target), counts[:, None]
+    scale = np.sqrt(np.diag(target))
+    values, vectors = np.linalg.eigh(target / np.outer(scale, scale))
+    values = np.maximum(values, _EIGENVALUE_FLOOR * values[-1])
+    inverse_root = vectors / np.sqrt(values) / scale[:, None]
+    eigenvalues = np.maximum(np.linalg.eigvalsh(inverse_root.T @ covariances @ inverse_root), 0)
+    scatter = sizes * eigenvalues
+    log_volumes = np.stack([np.log(rows + scatter).sum(axis=1) for rows in _STRENGTHS])
+    rows = _STRENGTHS[:, None]
+    half = (rows + n_dims + 1) / 2
+    gains = multigammaln(half + counts / 2, n_dims) - multigammaln(half, n_dims) + half * n_dims * np.log(rows)
+    evidence = (gains - (half + counts / 2) * log_volumes).sum(axis=1)
+    at = int(evidence.argmax())
+    log_volume = np.log(values).sum() + 2 * np.log(scale).sum()
+    return float(_STRENGTHS[at] * _peak(evidence, at)), float(evidence[at] - counts.sum() / 2 * log_volume)
+
+
+def _peak(values: Float, at: int) -> float:
+    """Factor from the grid's best strength to the vertex of the parabola through it and its neighbours."""
+    if not 0 < at < len(values) - 1:
+        return 1.0
+    before, best, after = values[at - 1 : at + 2]
+    curvature = before - 2 * best + after
+    shift = 0.5 * (before - after) / curvature if curvature < 0 else 0.0
+    return float((_STRENGTHS[1] / _STRENGTHS[0]) ** shift)
