@@ -135,7 +135,7 @@ def test_join_and_take():
 
 def test_errors():
     counts, labels = cohort(3, 20)
-    with pytest.raises(ValueError, match="Unknown kind .* 'gamma'.*'empirical'"):
+    with pytest.raises(ValueError, match="`kind`.*'gamma'"):
         fit_recipes(counts, labels, kind="gamma")
     with pytest.raises(ValueError, match="shrinkage"):
         fit_recipes(counts, labels, shrinkage=-1)

@@ -105,8 +105,8 @@ def test_same_seed_same_bits():
     ("kwargs", "match"),
     [
         ({"n_subtypes": 2, "kind": "mean"}, "only recipes of kind 'dirichlet_multinomial'"),
-        ({"n_subtypes": 0}, "1 or more, or 'auto'"),
-        ({"n_subtypes": "many"}, "1 or more, or 'auto'"),
+        ({"n_subtypes": 0}, "`n_subtypes`"),
+        ({"n_subtypes": "many"}, "`n_subtypes`"),
     ],
 )
 def test_errors(kwargs, match):

@@ -52,7 +52,7 @@ def test_subtypes_may_be_edited(subtyped):
         rp.tl.generate(subtyped, 3)
     entry["subtype_weight"][:2] = 0.5
     entry["subtype_concentration"][1] = 0
-    with pytest.raises(ValueError, match="concentration is not above 0"):
+    with pytest.raises(ValueError, match="subtype_concentration"):
         rp.tl.generate(subtyped, 3)
 
 

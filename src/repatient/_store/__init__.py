@@ -4,6 +4,7 @@ from repatient._store import _keys as keys
 from repatient._store._cohort import (
     Cohort,
     embedding_of_mixture,
+    has_embedding,
     held_out_quantiles,
     moments_entry,
     read_cohort,
@@ -35,7 +36,14 @@ from repatient._store._outcomes import (
 )
 from repatient._store._params import record, storable_mask
 from repatient._store._patients import Patients, patients_frame, read_patients
-from repatient._store._recipes import read_recipes_entry, recipes_entry
+from repatient._store._recipes import (
+    offsets_entry,
+    read_offsets,
+    read_recipes_entry,
+    read_reference_recipes,
+    recipe_parts,
+    recipes_entry,
+)
 from repatient._store._validate import (
     check_data,
     obs_column,
@@ -56,6 +64,7 @@ __all__ = [
     "fingerprint",
     "gaussian_entry",
     "has_own_units",
+    "has_embedding",
     "held_out_quantiles",
     "in_memory",
     "is_continuous",
@@ -64,6 +73,7 @@ __all__ = [
     "moments_entry",
     "obs_column",
     "of_one_class",
+    "offsets_entry",
     "patients_frame",
     "read_classed_patients",
     "read_cohort",
@@ -75,10 +85,13 @@ __all__ = [
     "read_grades",
     "read_mask",
     "read_moments",
+    "read_offsets",
     "read_patients",
     "read_recipes_entry",
+    "read_reference_recipes",
     "read_spread",
     "read_valued_patients",
+    "recipe_parts",
     "recipes_entry",
     "record",
     "spread_entry",

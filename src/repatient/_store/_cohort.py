@@ -103,6 +103,15 @@ def embedding_of_mixture(entry: dict[str, Any]) -> str:
     return str(entry.get("reference", {}).get("use_rep", entry["params"]["use_rep"]))
 
 
+def has_embedding(data: AnnData | MuData, use_rep: str) -> bool:
+    """Whether the embedding that cells were assigned in is still there."""
+    try:
+        read_embedding(data, use_rep, lazy=True)
+    except KeyError:
+        return False
+    return True
+
+
 def held_out_quantiles(
     embedding: Any, patients: NDArray[np.int64], mixture: Any, random_state: int = 0
 ) -> dict[str, NDArray[np.float64]] | None:

@@ -12,7 +12,7 @@ from repatient._docs import shared_docs
 from repatient.pl._axes import axes_or_new, check_axes, legend_beside, open_frame, verbatim
 from repatient.pl._colours import class_colours
 from repatient.pl._values import draw_scale, scale_of
-from repatient.recipe._ordination import ordinate
+from repatient.recipe import ordinate
 
 if TYPE_CHECKING:
     from anndata import AnnData

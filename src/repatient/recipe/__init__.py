@@ -48,27 +48,52 @@ approximation, is summed over a grid and gives the prior of :math:`\log s_k`; th
 over a grid of its own. With two unknowns a component there is no need of a sampler, whose convergence would have to be
 judged.
 
+*Offsets* are where the cells of a class lie inside a component, over donors; the difference of two classes of one cohort
+is free of what the cohort does to all its cells, see :class:`Offsets`.
+
 .. data:: KINDS
 
-    Names of the families of recipes, described at :func:`repatient.tl.recipes`.
+    Families of recipes by name, described at :func:`repatient.tl.recipes`; :func:`register_kind` adds one.
 """
 
-from repatient.recipe._composition import proportions
+from repatient.recipe._composition import log_ratios, proportions, smoothed_proportions
 from repatient.recipe._contrast import Contrast, contrast
+from repatient.recipe._counterfactual import counterfactual_compositions, log_likelihood
 from repatient.recipe._covariates import Design
-from repatient.recipe._log_ratio import log_ratio_transfer
+from repatient.recipe._kinds import KINDS, Array, Kind, Learning, is_covariance, register_kind
+from repatient.recipe._offsets import Offsets, Pooled, fit_offsets, pool_offsets
+from repatient.recipe._ordination import ordinate
+from repatient.recipe._pooling import pool_recipes
 from repatient.recipe._posterior import MeanPosterior, mean_posteriors
-from repatient.recipe._recipes import KINDS, Recipes, fit_recipes
+from repatient.recipe._recipes import Recipes, fit_recipes
+from repatient.recipe._transfer import TRANSFERS, log_ratio_transfer, transferred
 
 __all__ = [
     "KINDS",
+    "TRANSFERS",
+    "Array",
     "Contrast",
     "Design",
+    "Kind",
+    "Learning",
     "MeanPosterior",
+    "Offsets",
+    "Pooled",
     "Recipes",
     "contrast",
+    "counterfactual_compositions",
+    "fit_offsets",
     "fit_recipes",
+    "is_covariance",
+    "log_likelihood",
     "log_ratio_transfer",
+    "log_ratios",
     "mean_posteriors",
+    "ordinate",
+    "pool_offsets",
+    "pool_recipes",
     "proportions",
+    "register_kind",
+    "smoothed_proportions",
+    "transferred",
 ]

@@ -113,3 +113,14 @@ def fit_alpha(loglik: LogLikelihood, n_patients: int, pool: Pool, shrinkage: flo
     bounds = [tuple(np.log(_BOUNDS))] * len(pool.mean)
     result = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 1000})
     return np.exp(result.x)
+
+
+def sample_dirichlet(
+    mean: np.ndarray, concentration: float | np.ndarray, n_patients: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw compositions (n_patients, K); components of mean 0 have none."""
+    mean = np.asarray(mean, dtype=np.float64)
+    present = mean > 0
+    compositions = np.zeros((n_patients, len(mean)))
+    compositions[:, present] = rng.dirichlet(concentration * mean[present], size=n_patients)
+    return compositions

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repatient.recipe import _dirichlet, _dirichlet_multinomial, _empirical, _logistic_normal, _mean, _subtypes
+from repatient._checks import check_integer, check_number, check_option
 from repatient.recipe._composition import proportions
 from repatient.recipe._concentration import pool_classes
 from repatient.recipe._covariates import Design, design_of, fit_effects, moved, without_effects
+from repatient.recipe._dirichlet import Dirichlet, DirichletMultinomial
+from repatient.recipe._empirical import Empirical, Mean
+from repatient.recipe._kinds import KINDS, Kind, Learning, register_kind
+from repatient.recipe._logistic_normal import LogisticNormal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-_KINDS: dict[str, Any] = {
-    "dirichlet_multinomial": _dirichlet_multinomial,
-    "dirichlet": _dirichlet,
-    "logistic_normal": _logistic_normal,
-    "empirical": _empirical,
-    "mean": _mean,
-}
-KINDS = tuple(_KINDS)
+for _kind in (DirichletMultinomial(), Dirichlet(), LogisticNormal(), Empirical(), Mean()):
+    register_kind(_kind)
 
 
 @dataclass(frozen=True)
@@ -33,8 +30,7 @@ class Recipes:
     Parameters
     ----------
     kind
-        One of ``"dirichlet_multinomial"``, ``"dirichlet"``, ``"logistic_normal"``, ``"empirical"``,
-        ``"mean"``.
+        One of :data:`repatient.recipe.KINDS`.
     classes
         Names of the classes.
     parameters
@@ -59,6 +55,16 @@ class Recipes:
         """Mean composition of each class, (classes, K)."""
         return np.stack([parameters["mean"] for parameters in self.parameters])
 
+    @property
+    def family(self) -> Kind:
+        """How recipes of this kind are drawn from and moved."""
+        return KINDS[self.kind]
+
+    @property
+    def concentration(self) -> np.ndarray:
+        """Concentration of the Dirichlet distribution of each class's variance, (classes,); infinite without spread."""
+        return np.array([self.family.concentration(parameters) for parameters in self.parameters])
+
     def sample(
         self, name: str, n_patients: int, rng: np.random.Generator, covariates: Mapping[str, Any] | None = None
     ) -> np.ndarray:
@@ -68,8 +74,7 @@ class Recipes:
         ``None`` draws patients with the mean covariates of the class.
         """
         parameters = self.parameters[self.classes.index(name)]
-        family = _subtypes if "subtype_weight" in parameters else _KINDS[self.kind]
-        compositions = family.sample(parameters, n_patients, rng)
+        compositions = self.family.sample(parameters, n_patients, rng)
         if covariates is None or self.design is None:
             return compositions
         distance = self.design.matrix(covariates) - parameters["covariate_mean"]
@@ -78,7 +83,24 @@ class Recipes:
     def take(self, names: Sequence[str]) -> Recipes:
         """Return the recipes of some of the classes."""
         positions = [self.classes.index(name) for name in names]
-        return Recipes(self.kind, tuple(names), tuple(self.parameters[i] for i in positions), self.design)
+        return replace(self, classes=tuple(names), parameters=tuple(self.parameters[i] for i in positions))
+
+    def shifted(self, factor: np.ndarray) -> Recipes:
+        """The recipes of patients whose every composition was multiplied by ``factor`` (K,) and renormalised."""
+        return replace(self, parameters=tuple(self.family.shift(part, factor) for part in self.parameters))
+
+    def merged(self, groups: np.ndarray) -> Recipes:
+        """The recipes over fewer components, component k being part of component ``groups[k]`` of 0, 1, …"""
+        groups = np.asarray(groups)
+        member = np.eye(int(groups.max()) + 1)[groups]
+        parameters = []
+        for part in self.parameters:
+            merged = self.family.merge(part, groups)
+            if "effects" in part:
+                # The derivative of the logarithm of a sum, at the mean composition.
+                merged["effects"] = (part["effects"] * part["mean"]) @ member / (part["mean"] @ member)
+            parameters.append(merged)
+        return replace(self, parameters=tuple(parameters))
 
     def join(self, other: Recipes) -> Recipes:
         """Put the recipes of another cohort beside these: of one kind, without common classes, with the same covariates."""
@@ -138,12 +160,14 @@ def fit_recipes(
     -------
     The recipes, classes in sorted order.
     """
-    if kind not in _KINDS:
-        msg = f"Unknown kind of recipe {kind!r}; choose one of {list(KINDS)}."
+    check_option(kind, "kind", KINDS)
+    if n_subtypes != "auto":
+        check_integer(n_subtypes, "n_subtypes")
+    if n_subtypes != 1 and not KINDS[kind].has_subtypes:
+        able = [name for name, family in KINDS.items() if family.has_subtypes]
+        msg = f"`n_subtypes`: only recipes of kind {' or '.join(able)!r} have sub-types, not those of kind {kind!r}."
         raise ValueError(msg)
-    if not (np.isfinite(shrinkage) and shrinkage >= 0):
-        msg = f"`shrinkage` is a number of patients, 0 or more, not {shrinkage!r}."
-        raise ValueError(msg)
+    check_number(shrinkage, "shrinkage", minimum=0)
     counts = np.asarray(counts, dtype=np.float64)
     if (counts.sum(axis=1) == 0).any():
         msg = f"{int((counts.sum(axis=1) == 0).sum())} patients have no cell in any component."
@@ -154,28 +178,11 @@ def fit_recipes(
     if covariates is not None:
         design = design_of(covariates)
         counts, extra = _without_covariates(counts, codes, design.matrix(covariates))
-    pool = pool_classes(counts, labels)
-    fit = _fit_of(kind, n_subtypes, random_state)
-    if kind == "logistic_normal":
-        covariance = _logistic_normal.pooled_covariance(counts, labels, pool)
-        fit = partial(fit, covariance=covariance, random_state=random_state)
+    learning = Learning(counts, labels, pool_classes(counts, labels), shrinkage, random_state, n_subtypes)
     parameters = tuple(
-        fit(counts[labels == name], pool, shrinkage) | more for name, more in zip(classes, extra, strict=True)
+        KINDS[kind].fit(counts[labels == name], learning) | more for name, more in zip(classes, extra, strict=True)
     )
     return Recipes(kind, tuple(str(name) for name in classes), parameters, design)
-
-
-def _fit_of(kind: str, n_subtypes: int | str, random_state: int) -> Callable[..., dict[str, np.ndarray]]:
-    """Fit of one class from its counts, the pool and the shrinkage."""
-    if n_subtypes == 1:
-        return _KINDS[kind].fit
-    if kind != "dirichlet_multinomial":
-        msg = f"`n_subtypes`: only recipes of kind 'dirichlet_multinomial' have sub-types, not those of kind {kind!r}."
-        raise ValueError(msg)
-    if n_subtypes != "auto" and not (isinstance(n_subtypes, int) and n_subtypes >= 1):
-        msg = f"`n_subtypes` is a number of 1 or more, or 'auto', not {n_subtypes!r}."
-        raise ValueError(msg)
-    return partial(_subtypes.fit, n_subtypes=n_subtypes, random_state=random_state)
 
 
 def _without_covariates(

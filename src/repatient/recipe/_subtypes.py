@@ -13,12 +13,18 @@ import numpy as np
 from scipy.special import gammaln, logsumexp, psi
 
 from repatient.recipe._composition import proportions
-from repatient.recipe._concentration import fit_alpha, pool_classes
-from repatient.recipe._dirichlet_multinomial import sample as sample_one
+from repatient.recipe._concentration import fit_alpha, pool_classes, sample_dirichlet
+from repatient.recipe._kinds import Array
 
 if TYPE_CHECKING:
     from repatient.recipe._concentration import Pool
 
+_ROWS = "subtype_class"
+ARRAYS = {
+    "subtype_weight": Array(("*",), "proportions", _ROWS),
+    "subtype_mean": Array(("*", "K"), "proportions", _ROWS),
+    "subtype_concentration": Array(("*",), "positive", _ROWS),
+}
 _MOST_STEPS = 30
 _TOLERANCE = 1e-4
 _MOST_SUBTYPES = 4
@@ -63,9 +69,22 @@ def sample(parameters: dict[str, np.ndarray], n_patients: int, rng: np.random.Ge
     compositions = np.empty((n_patients, parameters["subtype_mean"].shape[1]))
     for s in range(len(weights)):
         of_type = subtypes == s
-        one = {"mean": parameters["subtype_mean"][s], "concentration": parameters["subtype_concentration"][s]}
-        compositions[of_type] = sample_one(one, int(of_type.sum()), rng)
+        mean, concentration = parameters["subtype_mean"][s], parameters["subtype_concentration"][s]
+        compositions[of_type] = sample_dirichlet(mean, concentration, int(of_type.sum()), rng)
     return compositions
+
+
+def of_one(parameters: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A class without sub-types as one that has a single one."""
+    if "subtype_weight" in parameters:
+        return parameters
+    rest = {name: value for name, value in parameters.items() if name != "concentration"}
+    return {
+        **rest,
+        "subtype_weight": np.ones(1),
+        "subtype_mean": parameters["mean"][None],
+        "subtype_concentration": np.atleast_1d(parameters["concentration"]),
+    }
 
 
 def _fit_mixture(counts: np.ndarray, pool: Pool, shrinkage: float, number: int, random_state: int) -> _Mixture:

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from repatient.evaluation._bag_summaries import summarise_bags
-from repatient.recipe._composition import log_ratios, smoothed_proportions
+from repatient.recipe import log_ratios, smoothed_proportions
 
 if TYPE_CHECKING:
     from repatient.evaluation._bag_summaries import BagSummaries

@@ -8,10 +8,9 @@ import pandas as pd
 from repatient import _store
 from repatient._checks import check_integer, check_key, check_option, listed
 from repatient._docs import shared_docs
-from repatient.recipe import KINDS, Recipes, fit_recipes
-from repatient.tl._recipes_values import check_outcome, read_learnt_patients, with_numbers
+from repatient.recipe import KINDS, TRANSFERS, Offsets, Recipes, fit_offsets, fit_recipes, transferred
+from repatient.tl._generate_values import VALUE
 from repatient.tl._reference import reference_entry
-from repatient.tl._transfer import check_transfer, transferred
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +77,7 @@ def recipes(
     shared_class
         That class, where both cohorts have several.
     kind
-        Family of the distribution:
+        Family of the distribution, one of :data:`repatient.recipe.KINDS`:
 
         ``"dirichlet_multinomial"``
             Mean and concentration, allowing for few cells a patient.
@@ -135,6 +134,15 @@ def recipes(
     ``covariates``, ``effects`` (classes, columns, K), ``covariate_mean``, ``covariate_low`` and ``covariate_high``
         With covariates: the columns that they make, what a unit of each adds to the logarithms of a composition, the
         values (classes, columns) at which the recipe of a class stands, and the range that was fitted on.
+    ``offsets``
+        Where the cells of each class lie inside each component, in the embedding that the cells were assigned in:
+        ``classes``, ``means`` over donors of a donor's mean cell and ``variances`` between donors (classes, K, d),
+        ``n_donors`` (those with two cells or more) and ``n_cells`` (classes, K), see
+        :class:`repatient.recipe.Offsets`. Not with ``outcome="continuous"``, nor where the embedding is no longer in
+        the object.
+    ``reference``
+        With a ``reference`` that gave a recipe: all of its recipes as they were read, and its offsets. What a cohort
+        does to all its cells cancels only between classes of one cohort.
 
     Raises
     ------
@@ -157,20 +165,20 @@ def recipes(
     check_integer(random_state, "random_state", minimum=0)
     if n_subtypes != "auto":
         n_subtypes = check_integer(n_subtypes, "n_subtypes", minimum=1)
-    check_transfer(transfer, shared_class, has_reference=reference is not None)
-    check_outcome(data, outcome, label_key, labels=labels, reference=reference)
+    _check_transfer(transfer, shared_class, has_reference=reference is not None)
+    _check_outcome(data, outcome, label_key, labels=labels, reference=reference)
     mask = _store.read_mask(data, mask_obs)
     components, n_components = _store.read_components(data, gmm_key)
     if n_components < 2:
         msg = f"`gmm_key`: the mixture {gmm_key!r} has one component; a recipe needs two or more to mix."
         raise ValueError(msg)
     mixture = _store.fingerprint(data.uns[gmm_key])
-    patients, numbers = read_learnt_patients(data, outcome, patient_key, label_key, donor_key, mask)
+    patients, numbers = _read_patients(data, outcome, patient_key, label_key, donor_key, mask)
     external = None if reference is None else _reference_recipes(reference, reference_key, mixture, kind)
     names = _check_labels(labels, patients, external)
 
     counts = _count(patients, components, n_components)
-    values = with_numbers(_store.read_covariates(data, covariates, patients), numbers, label_key)
+    values = _with_numbers(_store.read_covariates(data, covariates, patients), numbers, label_key)
     own = [name for name in names if name in patients.classes]
     parts, origin = [], dict.fromkeys(names, "reference") | dict.fromkeys(own, "cohort")
     fitted = None
@@ -188,9 +196,13 @@ def recipes(
     if fitted is not None and own:
         parts.append(fitted.take(own))
     if external is not None and (others := [name for name in names if name not in own]):
-        parts.append(transferred(external, fitted, others, transfer, shared_class))
+        parts.append(transferred(external[0], fitted, others, transfer, shared_class))
     joined = parts[0] if len(parts) == 1 else parts[0].join(parts[1])
-    entry = _store.recipes_entry(joined.take(names), [origin[name] for name in names])
+    offsets = None if numbers is not None else _offsets(data, patients, components, n_components, gmm_key)
+    entry = _store.recipes_entry(joined.take(names), [origin[name] for name in names], offsets)
+    if external is not None and "reference" in entry["origin"]:
+        theirs = _store.recipes_entry(external[0], ["reference"] * len(external[0].classes), external[1])
+        entry["reference"] = {**theirs, "params": {"kind": kind, "mixture": mixture}}
     entry["counts"] = pd.DataFrame(
         counts, index=patients.names.astype(str), columns=[str(k) for k in range(n_components)]
     )
@@ -223,7 +235,22 @@ def _count(patients: _store.Patients, components: np.ndarray, n_components: int)
     return np.bincount(cells, minlength=len(patients.names) * n_components).reshape(-1, n_components)
 
 
-def _reference_recipes(reference: Any, key: str, mixture: str, kind: str) -> Recipes:
+def _offsets(
+    data: AnnData | MuData, patients: _store.Patients, components: np.ndarray, n_components: int, gmm_key: str
+) -> Offsets | None:
+    """Where the cells of each class lie in each component, where the embedding that they were assigned in is there."""
+    use_rep = _store.embedding_of_mixture(_store.uns_entry(data, gmm_key, "gmm_key", "gmm"))
+    if not _store.has_embedding(data, use_rep):
+        return None
+    embedding, _ = _store.read_embedding(data, use_rep, lazy=True)
+    of = {name: i for i, name in enumerate(patients.classes)}
+    # The last one is of cells outside the mask, whose code is -1.
+    labels = np.array([*(-1 if label is None else of[str(label)] for label in patients.labels), -1])[patients.codes]
+    donors = np.append(np.unique(patients.donors.astype(str), return_inverse=True)[1], -1)[patients.codes]
+    return fit_offsets(embedding, components, donors, labels, patients.classes, n_components)
+
+
+def _reference_recipes(reference: Any, key: str, mixture: str, kind: str) -> tuple[Recipes, Offsets | None]:
     entry = reference_entry(reference, key, _store.keys.RECIPES)
     if entry["params"]["mixture"] != mixture:
         msg = (
@@ -238,12 +265,12 @@ def _reference_recipes(reference: Any, key: str, mixture: str, kind: str) -> Rec
     if external.kind != kind:
         msg = f"`reference`: its recipes are of kind {external.kind!r}; pass `kind={external.kind!r}` here, too."
         raise ValueError(msg)
-    return external
+    return external, _store.read_offsets(entry, external.mean.shape[1])
 
 
-def _check_labels(labels: Any, patients: _store.Patients, external: Recipes | None) -> list[str]:
+def _check_labels(labels: Any, patients: _store.Patients, external: tuple[Recipes, Offsets | None] | None) -> list[str]:
     """Names of the classes to have recipes of, every one of them to be had."""
-    elsewhere = () if external is None else external.classes
+    elsewhere = () if external is None else external[0].classes
     if labels is None:
         names = patients.classes + [name for name in elsewhere if name not in patients.classes]
     elif isinstance(labels, str):
@@ -264,3 +291,58 @@ def _check_labels(labels: Any, patients: _store.Patients, external: Recipes | No
         msg = "`label_key`: no patient has a label, so there is no recipe to learn; label some, or pass a `reference`."
         raise ValueError(msg)
     return names
+
+
+def _check_transfer(transfer: Any, shared_class: Any, *, has_reference: bool) -> None:
+    """Refuse options that do not go together."""
+    check_option(transfer, "transfer", TRANSFERS)
+    if transfer != "raw" and not has_reference:
+        msg = f"`transfer={transfer!r}` is about another cohort's recipes: pass them as `reference`."
+        raise ValueError(msg)
+    if shared_class is not None and transfer == "raw":
+        msg = "`shared_class` is for `transfer='log_ratio'`; a raw transfer takes the recipes as they are."
+        raise ValueError(msg)
+
+
+def _check_outcome(data: AnnData | MuData, outcome: Any, label_key: str, **of_classes: Any) -> None:
+    """Refuse an outcome that does not exist, grades without an order, and what values have no use for."""
+    check_option(outcome, "outcome", _store.OUTCOMES)
+    if outcome == "ordinal":
+        _store.read_grades(data, label_key)
+    given = [name for name, value in of_classes.items() if value is not None]
+    if outcome == "continuous" and given:
+        msg = (
+            f"`outcome='continuous'` learns one recipe from the patients of this cohort; {listed(given)} speak of "
+            "classes. Leave them out."
+        )
+        raise ValueError(msg)
+
+
+def _read_patients(
+    data: AnnData | MuData,
+    outcome: str,
+    patient_key: str,
+    label_key: str,
+    donor_key: str | None,
+    mask: np.ndarray | None,
+) -> tuple[_store.Patients, pd.Series | None]:
+    """Patients with their classes; values are of one class, and come beside, NaN where a patient has none."""
+    if outcome != "continuous":
+        return _store.read_patients(data, patient_key, label_key, donor_key, mask), None
+    patients = _store.read_valued_patients(data, patient_key, label_key, donor_key, mask)
+    _store.check_values(patients, label_key)
+    numbers = pd.Series(patients.labels.astype(np.float64), index=pd.Index(patients.names.astype(str), name="patient"))
+    return _store.of_one_class(patients, label_key), numbers
+
+
+def _with_numbers(covariates: pd.DataFrame | None, numbers: pd.Series | None, label_key: str) -> pd.DataFrame | None:
+    """Covariates of the patients with the value, if there is one, as the first of them."""
+    if numbers is None:
+        return covariates
+    if covariates is None:
+        return pd.DataFrame({VALUE: numbers})
+    if label_key in covariates:
+        msg = f"`covariates`: {label_key!r} is the value that the recipe goes with already; leave it out."
+        raise ValueError(msg)
+    covariates.insert(0, VALUE, numbers)
+    return covariates
