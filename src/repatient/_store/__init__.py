@@ -13,13 +13,7 @@ from repatient._store._cohort import (
 )
 from repatient._store._covariates import read_covariates
 from repatient._store._embedding import read_embedding
-from repatient._store._generated import (
-    GaussianPatients,
-    gaussian_entry,
-    is_gaussian,
-    read_gaussian,
-    read_generated,
-)
+from repatient._store._generated import Generated, read_generated, write_generated
 from repatient._store._lazy import in_memory
 from repatient._store._mixture import check_mixture, fingerprint, read_components, write_components
 from repatient._store._outcomes import (
@@ -33,7 +27,7 @@ from repatient._store._outcomes import (
     read_valued_patients,
 )
 from repatient._store._params import record, storable_mask
-from repatient._store._patients import Patients, patients_frame, read_patients
+from repatient._store._patients import Patients, is_generated, patients_frame, read_patients, real_cells
 from repatient._store._recipes import read_recipes_entry, recipes_entry
 from repatient._store._validate import (
     check_data,
@@ -45,7 +39,7 @@ from repatient._store._validate import (
 __all__ = [
     "OUTCOMES",
     "Cohort",
-    "GaussianPatients",
+    "Generated",
     "Patients",
     "check_data",
     "check_mixture",
@@ -53,11 +47,10 @@ __all__ = [
     "check_values",
     "embedding_of_mixture",
     "fingerprint",
-    "gaussian_entry",
     "held_out_quantiles",
     "in_memory",
     "is_continuous",
-    "is_gaussian",
+    "is_generated",
     "keys",
     "moments_entry",
     "obs_column",
@@ -68,7 +61,6 @@ __all__ = [
     "read_components",
     "read_covariates",
     "read_embedding",
-    "read_gaussian",
     "read_generated",
     "read_grades",
     "read_mask",
@@ -77,10 +69,12 @@ __all__ = [
     "read_recipes_entry",
     "read_spread",
     "read_valued_patients",
+    "real_cells",
     "recipes_entry",
     "record",
     "spread_entry",
     "storable_mask",
     "uns_entry",
     "write_components",
+    "write_generated",
 ]

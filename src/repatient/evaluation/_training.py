@@ -54,7 +54,7 @@ def settings_of(method: str) -> list[str]:
         return ["of"]
     if method not in ("recipe", *IN_TURN, "null", *FIXED):
         return ["align"] if method == "external" else []
-    of_fold = ["components", "n_components", "recipes"]
+    of_fold = ["components", "n_components", "recipes", "random_state", "standardize", "cache"]
     # A patient that is kept has one label.
     of_fold += ["label_mixing"] if method in FIXED else []
     own = [field.name for field in fields(mixing.RecipeMix) if field.name not in of_fold]

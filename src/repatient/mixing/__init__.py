@@ -5,7 +5,7 @@ and uses no cell of any other.
 """
 
 from repatient.mixing._alternating import Alternating
-from repatient.mixing._generator import PatientGenerator
+from repatient.mixing._generator import DrawnPatients, Gaussians, PatientGenerator, draw_by
 from repatient.mixing._insmix import InsMix
 from repatient.mixing._mixup import Mixup
 from repatient.mixing._oversampling import Oversampling
@@ -18,6 +18,8 @@ from repatient.mixing._same_class import SameClassMixing
 
 __all__ = [
     "Alternating",
+    "DrawnPatients",
+    "Gaussians",
     "InsMix",
     "Mixup",
     "Oversampling",
@@ -28,4 +30,5 @@ __all__ = [
     "RecipeMix",
     "RecipeSampler",
     "SameClassMixing",
+    "draw_by",
 ]

@@ -53,7 +53,7 @@ judged.
     Names of the families of recipes, described at :func:`repatient.tl.recipes`.
 """
 
-from repatient.recipe._composition import proportions
+from repatient.recipe._composition import log_ratios, proportions, smoothed_proportions
 from repatient.recipe._contrast import Contrast, contrast
 from repatient.recipe._covariates import Design
 from repatient.recipe._log_ratio import log_ratio_transfer
@@ -69,6 +69,8 @@ __all__ = [
     "contrast",
     "fit_recipes",
     "log_ratio_transfer",
+    "log_ratios",
     "mean_posteriors",
     "proportions",
+    "smoothed_proportions",
 ]

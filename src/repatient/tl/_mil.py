@@ -11,7 +11,6 @@ from repatient._checks import check_integer, check_key
 from repatient._docs import shared_docs
 from repatient._files._scratch import MEMORY_BUDGET
 from repatient.tl._augmenters import Augmentation, read_augmentation
-from repatient.tl._drawn_bags import embedding_with_drawn
 from repatient.tl._mil_target import read_selected, target_of
 from repatient.tl._patient_classifier import PatientClassifier
 
@@ -184,7 +183,7 @@ def mil(
     _store.check_data(data, copy=copy)
     check_key(key_added, "key_added")
     check_integer(random_state, "random_state", minimum=0)
-    mask = _store.read_mask(data, mask_obs)
+    mask = _store.real_cells(data, _store.read_mask(data, mask_obs))
     target = target_of(data, outcome, label_key)
     training = target.read(data, patient_key, donor_key, mask)
     everyone = target.read(data, patient_key)
@@ -193,7 +192,7 @@ def mil(
     classes = target.classes(training, generated, augmentation)
     use_rep = use_rep or _embedding_of_mixture(data, generated_key, gmm_key)
     embedding, use_rep = _store.read_embedding(data, use_rep, patient_key=patient_key, memory_budget=memory_budget)
-    cells, counts = (embedding, None) if generated is None else embedding_with_drawn(embedding, use_rep, generated[0])
+    cells, counts = (embedding, None) if generated is None else generated.in_embedding(embedding, use_rep)
     codes = np.append(training.codes, np.full(len(cells) - data.n_obs, -1))
 
     settings: dict[str, Any] = {
@@ -217,7 +216,7 @@ def mil(
         target.array(training.labels[labelled]),
         groups=training.donors[labelled].astype(str),
         generated=None if counts is None else Bags.from_counts(cells, counts),
-        generated_y=None if generated is None else target.array(generated[1]),
+        generated_y=None if generated is None else target.array(generated.labels),
         source_groups=_donor_of_cells(training, codes),
         augment=None if augmentation is None else augmentation.augmenter,
         **({} if classes is None else {"classes": classes}),
@@ -234,7 +233,7 @@ def mil(
         outcome=outcome,
         donor_key=donor_key,
         generated_key=generated_key,
-        n_generated=0 if generated is None else len(generated[1]),
+        n_generated=0 if generated is None else len(generated),
         augment=None if augmentation is None else augmentation.name,
         use_rep=use_rep,
         mask_obs=_store.storable_mask(mask_obs),
@@ -269,10 +268,11 @@ def _read_augmentation(
 
 
 def _embedding_of_mixture(data: AnnData | MuData, generated_key: str | None, gmm_key: str) -> str | None:
-    if generated_key is not None and _store.is_gaussian(data, generated_key):
-        return str(data.uns[generated_key]["params"]["use_rep"])
     if generated_key is not None:
-        gmm_key = data.uns[generated_key]["params"]["gmm_key"]
+        generated = _store.read_generated(data, generated_key)
+        if generated.points is not None:
+            return str(generated.params["use_rep"])
+        gmm_key = generated.params["gmm_key"]
     # Another package may keep something else under this name.
     entry = data.uns.get(gmm_key)
     params = entry.get("params") if isinstance(entry, Mapping) else None
