@@ -193,10 +193,10 @@ def test_a_recipe_that_the_pool_cannot_make_is_an_error(cohort):
     recipe = Recipes("mean", ("z",), ({"mean": np.array([0.1, 0.1, 0.1, 0.05, 0.05, 0.6])},))
     classes = np.array(["a", "b", "c", "z"])
     augment = RecipeMix(cohort.components, n_components=6, recipes=recipe)
-    with pytest.raises(ValueError, match="`pool`: 60% of the recipe of 'z' is of components without a cell"):
+    with pytest.raises(ValueError, match="`pool`: 60.0% of the recipe of 'z' is of components without a cell"):
         augment.bind(cohort.bags, cohort.y, classes, cohort.groups)
     same = RecipeMix(cohort.components, n_components=6, recipes=recipe, pool="same")
-    with pytest.raises(ValueError, match="`pool`: 100% of the recipe of 'z'"):
+    with pytest.raises(ValueError, match="`pool`: 100.0% of the recipe of 'z'"):
         same.bind(cohort.bags, cohort.y, classes, cohort.groups)
 
 

@@ -14,13 +14,7 @@ from repatient._store._cohort import (
 )
 from repatient._store._covariates import read_covariates
 from repatient._store._embedding import read_embedding
-from repatient._store._generated import (
-    GaussianPatients,
-    gaussian_entry,
-    is_gaussian,
-    read_gaussian,
-    read_generated,
-)
+from repatient._store._generated import Generated, read_generated, write_generated
 from repatient._store._keys import has_own_units
 from repatient._store._lazy import in_memory
 from repatient._store._mixture import check_mixture, fingerprint, read_components, write_components
@@ -35,7 +29,7 @@ from repatient._store._outcomes import (
     read_valued_patients,
 )
 from repatient._store._params import record, storable_mask
-from repatient._store._patients import Patients, patients_frame, read_patients
+from repatient._store._patients import Patients, is_generated, patients_frame, read_patients, real_cells
 from repatient._store._recipes import (
     offsets_entry,
     read_offsets,
@@ -54,7 +48,7 @@ from repatient._store._validate import (
 __all__ = [
     "OUTCOMES",
     "Cohort",
-    "GaussianPatients",
+    "Generated",
     "Patients",
     "check_data",
     "check_mixture",
@@ -62,13 +56,12 @@ __all__ = [
     "check_values",
     "embedding_of_mixture",
     "fingerprint",
-    "gaussian_entry",
-    "has_own_units",
     "has_embedding",
+    "has_own_units",
     "held_out_quantiles",
     "in_memory",
     "is_continuous",
-    "is_gaussian",
+    "is_generated",
     "keys",
     "moments_entry",
     "obs_column",
@@ -80,7 +73,6 @@ __all__ = [
     "read_components",
     "read_covariates",
     "read_embedding",
-    "read_gaussian",
     "read_generated",
     "read_grades",
     "read_mask",
@@ -92,10 +84,12 @@ __all__ = [
     "read_spread",
     "read_valued_patients",
     "recipe_parts",
+    "real_cells",
     "recipes_entry",
     "record",
     "spread_entry",
     "storable_mask",
     "uns_entry",
     "write_components",
+    "write_generated",
 ]

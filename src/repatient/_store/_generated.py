@@ -2,115 +2,249 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 
+from repatient._checks import listed
+from repatient._files._scratch import stacked
 from repatient._store._lazy import in_memory
 from repatient._store._mixture import check_mixture
-from repatient._store._validate import uns_entry
+from repatient._store._outcomes import check_outcome, is_continuous
+from repatient._store._validate import obs_column, uns_entry
 
 if TYPE_CHECKING:
-    import pandas as pd
     from anndata import AnnData
     from mudata import MuData
     from numpy.typing import NDArray
+
+    from repatient.mil import Bags
+    from repatient.sampling import GaussianDraw
 
 _REMEDY = "Generate them again with `rp.tl.generate`."
 
 
 @dataclass(frozen=True, eq=False)
-class GaussianPatients:
-    """Generated patients whose cells are points of the components' Gaussians.
+class Generated:
+    """Generated patients of an object, whose cells are real ones or points of Gaussians.
 
     Parameters
     ----------
-    embedding
-        Coordinates of the cells, patient after patient, (cells, d) float32.
-    indptr
-        Where each patient begins and ends, (patients + 1,).
+    key
+        Where they are stored.
+    params
+        Parameters of :func:`repatient.tl.generate`.
+    table
+        One row a patient, its cells, donors and repeated draws counted as they are in the object now.
+    counts
+        How many times each cell of the object, or each point, is in each patient, (cells, patients).
+    points
+        Coordinates of the points, patient after patient, (cells, d) float32; ``None`` where cells are real ones.
     components
-        Component that each cell was drawn from, (cells,).
-    use_rep
-        Name of the embedding of the real cells that the coordinates are of.
+        Component that each point was drawn from, (cells,); ``None`` likewise.
     """
 
-    embedding: NDArray[np.float32]
-    indptr: NDArray[np.int64]
-    components: NDArray[np.int32]
-    use_rep: str
+    key: str
+    params: dict[str, Any]
+    table: pd.DataFrame
+    counts: sp.csc_matrix
+    points: NDArray[np.float32] | None = None
+    components: NDArray[np.int32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.table)
 
     @property
-    def counts(self) -> sp.csc_matrix:
-        """Whether each point is each patient's, (cells, patients)."""
-        n_cells = len(self.embedding)
-        ones = np.ones(n_cells, dtype=np.int32)
-        return sp.csc_matrix((ones, np.arange(n_cells), self.indptr), shape=(n_cells, len(self.indptr) - 1))
+    def labels(self) -> NDArray[Any]:
+        """Class of each patient as text, or its value, (patients,)."""
+        return self.table["label"].to_numpy(dtype=np.float64 if is_continuous(self.params) else str)
 
-    def take(self, patients: NDArray[np.integer]) -> GaussianPatients:
-        """Return some of the patients, in the order of their numbers."""
-        sizes = np.diff(self.indptr)
-        kept = np.repeat(np.isin(np.arange(len(sizes)), patients), sizes)
-        indptr = np.concatenate([[0], np.cumsum(sizes[np.sort(patients)])])
-        return GaussianPatients(self.embedding[kept], indptr, self.components[kept], self.use_rep)
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Cells of each patient, (patients,)."""
+        return np.asarray(self.counts.sum(axis=0), dtype=np.int64).ravel()
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Row of the object that each cell of the patients is, patient after patient; none for points."""
+        if self.points is not None:
+            return np.zeros(0, dtype=np.int64)
+        counts = self.counts.sorted_indices()
+        return np.repeat(counts.indices, counts.data).astype(np.int64)
+
+    def take(self, patients: NDArray[np.integer]) -> Generated:
+        """Some of the patients."""
+        table = self.table.iloc[patients]
+        if self.points is None or self.components is None:
+            return replace(self, table=table, counts=self.counts[:, patients])
+        sizes, starts = self.sizes[patients], self.counts.indptr[:-1][patients]
+        indptr = np.concatenate([[0], np.cumsum(sizes)])
+        kept = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], sizes)
+        counts = _counts_of_points(indptr)
+        return replace(self, table=table, counts=counts, points=self.points[kept], components=self.components[kept])
+
+    def selected(self, option: bool | None = None) -> Generated:  # noqa: FBT001
+        """The patients that :func:`repatient.tl.select` kept; ``None``: where a selection was made; ``False``: all."""
+        if option is True and "selected" not in self.table:
+            msg = f"`selected`: no selection was made in `uns[{self.key!r}]`; make one with `rp.tl.select`."
+            raise KeyError(msg)
+        if option is False or "selected" not in self.table:
+            return self
+        kept = np.flatnonzero(self.table["selected"].to_numpy(dtype=bool))
+        if not len(kept):
+            msg = f"`generated_key`: no patient of `uns[{self.key!r}]` is selected; select again with `rp.tl.select`."
+            raise ValueError(msg)
+        return self.take(kept)
+
+    def check_outcome(self, outcome: str) -> None:
+        """Refuse patients whose labels are of another kind than those that are learnt."""
+        check_outcome(self.params, outcome, self.key)
+
+    def check_inside(self, codes: NDArray[np.integer]) -> None:
+        """Refuse real cells of patients without a code, (n_obs,), as of those outside a mask."""
+        rows = np.unique(self.counts.indices) if self.points is None else np.zeros(0, dtype=np.int64)
+        if n_outside := int((codes[rows] < 0).sum()):
+            msg = (
+                f"`generated_key`: the generated patients hold {n_outside} cells from outside `mask_obs`; using them would "
+                "leak. Generate them from the cells inside alone (`rp.tl.generate(..., mask_obs=...)`)."
+            )
+            raise ValueError(msg)
+
+    def cells(self, embedding: Any, use_rep: str) -> Any:
+        """Coordinates of what ``counts`` count, given those of the real cells; refused where points have none."""
+        if self.points is None:
+            return embedding
+        if use_rep != self.params["use_rep"]:
+            msg = (
+                f"`use_rep`: the patients of `uns[{self.key!r}]` are points of Gaussians in {self.params['use_rep']!r} and "
+                f"have no coordinates in {use_rep!r}. Use the former, or generate with `draw='cells'`."
+            )
+            raise ValueError(msg)
+        return self.points
+
+    def bags(self, embedding: Any, use_rep: str) -> Bags:
+        """The patients as bags."""
+        from repatient.mil import Bags
+
+        return Bags.from_counts(self.cells(embedding, use_rep), self.counts)
+
+    def in_embedding(self, embedding: Any, use_rep: str) -> tuple[Any, sp.csc_matrix]:
+        """Real cells with all others below, and how many times each row is in each patient."""
+        cells = self.cells(embedding, use_rep)
+        if self.points is None:
+            return embedding, self.counts
+        nothing = sp.csc_matrix((embedding.shape[0], len(self)), dtype=np.int32)
+        return stacked(embedding, cells), sp.vstack([nothing, self.counts], format="csc")
+
+    def compositions(self, components: NDArray[np.integer], n_components: int) -> NDArray[np.int64]:
+        """Cells of each patient in each component, (patients, K), given the component of each real cell."""
+        of_cells = components if self.components is None else self.components
+        one = np.ones(len(of_cells), dtype=np.int64)
+        member = sp.csr_matrix((one, (of_cells, np.arange(len(of_cells)))), shape=(n_components, len(of_cells)))
+        return np.asarray((member @ self.counts).toarray(), dtype=np.int64).T
 
 
-def gaussian_entry(embedding: NDArray[Any], indptr: NDArray[Any], components: NDArray[Any]) -> dict[str, Any]:
-    """Points as ``uns`` holds them."""
-    return {
-        "embedding": embedding.astype(np.float32, copy=False),
-        "indptr": indptr.astype(np.int64, copy=False),
-        "component": components.astype(np.int32, copy=False),
-    }
+def read_generated(data: AnnData | MuData, key: str) -> Generated:
+    """Generated patients of an object, if what is stored belongs together and to the object.
 
-
-def is_gaussian(data: AnnData | MuData, key: str) -> bool:
-    """Whether generated patients are points of Gaussians, and not counts of real cells."""
-    return "cells" in uns_entry(data, key, "generated_key", "generate")
-
-
-def read_generated(data: AnnData | MuData, key: str) -> tuple[sp.csc_matrix, pd.DataFrame]:
-    """Counts of each cell in each generated patient, and the patients' table, if both belong together.
-
-    Counts that lost their table, were cut to another width (as ``anndata.concat`` does) or were drawn from
-    a mixture that was refitted since are refused, and so are patients who were drawn as Gaussians.
+    Refused are entries that something else wrote or that were joined from others, counts that lost their table or were
+    cut to another width (as :func:`anndata.concat` does) or hold more cells than were drawn (as after joining two
+    cohorts), patients of a mixture that was refitted since, and patients all of whose cells were filtered out. Where some
+    of their cells were, the others are counted.
     """
     entry = uns_entry(data, key, "generated_key", "generate")
-    if "cells" in entry:
-        msg = (
-            f"`generated_key`: the patients of `uns[{key!r}]` were drawn as Gaussians and have no real cells to count. "
-            "Generate them with `rp.tl.generate(..., draw='cells')`."
-        )
+    params, table = entry["params"], entry["patients"]
+    if not isinstance(table, pd.DataFrame) or "label" not in table:
+        msg = f"`generated_key`: `uns[{key!r}]['patients']` is no table of patients with labels. {_REMEDY}"
         raise ValueError(msg)
+    check_mixture(data, params["mixture"], params["gmm_key"], "The generated patients", _REMEDY)
+    if "cells" in entry:
+        return _of_points(data, key, params, table, entry["cells"])
     if key not in data.obsm:
         msg = f"`generated_key`: `uns[{key!r}]` has no counts in `obsm[{key!r}]`. {_REMEDY}"
         raise KeyError(msg)
-    counts, patients = in_memory(data.obsm[key]), entry["patients"]
-    if counts.shape[1] != len(patients):
+    counts = sp.csc_matrix(in_memory(data.obsm[key]))
+    if counts.shape[1] != len(table):
         msg = (
-            f"`generated_key`: `obsm[{key!r}]` has {counts.shape[1]} columns and `uns[{key!r}]` {len(patients)} "
-            f"patients; they are of different draws. {_REMEDY}"
+            f"`generated_key`: `obsm[{key!r}]` has {counts.shape[1]} columns and `uns[{key!r}]` {len(table)} patients; they "
+            f"are of different draws. {_REMEDY}"
         )
         raise ValueError(msg)
-    check_mixture(data, entry["params"]["mixture"], entry["params"]["gmm_key"], "The generated patients", _REMEDY)
-    return sp.csc_matrix(counts), patients
+    return Generated(key, params, _counted(data, counts, table, params, key), counts)
 
 
-def read_gaussian(data: AnnData | MuData, key: str) -> tuple[GaussianPatients, pd.DataFrame]:
-    """Points of the generated patients, and the patients' table, if both belong together and to the mixture."""
-    entry = uns_entry(data, key, "generated_key", "generate")
-    cells, patients, params = entry["cells"], entry["patients"], entry["params"]
-    check_mixture(data, params["mixture"], params["gmm_key"], "The generated patients", _REMEDY)
-    embedding, indptr = np.asarray(cells["embedding"]), np.asarray(cells["indptr"])
-    components = np.asarray(cells["component"])
+def write_generated(
+    data: AnnData | MuData, key: str, table: pd.DataFrame, params: dict[str, Any], drawn: sp.csc_matrix | GaussianDraw
+) -> None:
+    """Store generated patients in place of those of an earlier call."""
+    entry: dict[str, Any] = {"patients": table, "params": params}
+    if sp.issparse(drawn):
+        data.obsm[key] = drawn
+    else:
+        entry["cells"] = {
+            "embedding": drawn.embedding.astype(np.float32, copy=False),
+            "indptr": drawn.indptr.astype(np.int64, copy=False),
+            "component": drawn.components.astype(np.int32, copy=False),
+        }
+        if key in data.obsm:
+            del data.obsm[key]
+    data.uns[key] = entry
+
+
+def _counts_of_points(indptr: NDArray[Any]) -> sp.csc_matrix:
+    n_cells = int(indptr[-1])
+    ones = np.ones(n_cells, dtype=np.int32)
+    return sp.csc_matrix((ones, np.arange(n_cells), indptr), shape=(n_cells, len(indptr) - 1))
+
+
+def _of_points(
+    data: AnnData | MuData, key: str, params: dict[str, Any], table: pd.DataFrame, cells: dict[str, Any]
+) -> Generated:
+    embedding, indptr, components = (np.asarray(cells[name]) for name in ("embedding", "indptr", "component"))
     n_dims = uns_entry(data, params["gmm_key"], "gmm_key", "gmm")["means"].shape[1]
-    fitting = embedding.shape == (len(components), n_dims) and len(indptr) == len(patients) + 1
+    fitting = embedding.shape == (len(components), n_dims) and len(indptr) == len(table) + 1
     if not fitting or indptr[-1] != len(components):
         msg = (
             f"`generated_key`: `uns[{key!r}]['cells']` has an embedding of shape {embedding.shape}, {len(components)} "
-            f"components and {len(indptr)} bounds for {len(patients)} patients in {n_dims} dimensions. {_REMEDY}"
+            f"components and {len(indptr)} bounds for {len(table)} patients in {n_dims} dimensions. {_REMEDY}"
         )
         raise ValueError(msg)
-    return GaussianPatients(embedding, indptr, components, str(params["use_rep"])), patients
+    return Generated(key, params, table, _counts_of_points(indptr), embedding, components)
+
+
+def _counted(
+    data: AnnData | MuData, counts: sp.csc_matrix, table: pd.DataFrame, params: dict[str, Any], key: str
+) -> pd.DataFrame:
+    """The table with what can be counted, where cells of the patients were filtered out; an error where it is stale."""
+    sizes = np.asarray(counts.sum(axis=0), dtype=np.int64).ravel()
+    if (sizes == 0).any():
+        msg = (
+            f"`generated_key`: {int((sizes == 0).sum())} of {len(table)} generated patients of `uns[{key!r}]` have no cell "
+            f"here: {listed(table.index[sizes == 0], 6)}. {_REMEDY}"
+        )
+        raise ValueError(msg)
+    recorded = table["n_cells"].to_numpy() if "n_cells" in table else sizes
+    if (sizes == recorded).all():
+        return table.assign(n_cells=sizes)
+    found = {"n_cells": sizes, "n_repeated": sizes - np.diff(counts.indptr)}
+    donor_key = params.get("donor_key") or params["patient_key"]
+    try:
+        donors = pd.factorize(obs_column(data, donor_key, "donor_key"))[0]
+    except KeyError:
+        pass
+    else:
+        entries = counts.tocoo()
+        n_donors = int(donors.max()) + 1
+        pairs = np.unique(entries.col.astype(np.int64) * n_donors + donors[entries.row]) // max(n_donors, 1)
+        found["n_donors"] = np.bincount(pairs, minlength=len(table))
+    more = [name for name in ("n_cells", "n_donors") if name in table and name in found]
+    if any((found[name] > table[name].to_numpy()).any() for name in more):
+        msg = (
+            f"`generated_key`: `obsm[{key!r}]` holds more cells than `uns[{key!r}]` says were drawn; the two are of "
+            f"different draws, as after joining two objects. {_REMEDY}"
+        )
+        raise ValueError(msg)
+    return table.assign(**{name: values for name, values in found.items() if name in table})

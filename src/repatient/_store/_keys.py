@@ -9,6 +9,8 @@ AUDIT = "audit"
 COMPARISON = "compare_recipes"
 SPI = "X_spi"
 VIEWS = "views"
+# Column of `obs` that tells generated cells from real ones.
+IS_GENERATED = "is_generated"
 
 DEFAULT_EMBEDDINGS = ("X_pca",)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from repatient._checks import listed
+from repatient._store._keys import IS_GENERATED
 from repatient._store._validate import obs_column
 
 if TYPE_CHECKING:
@@ -80,6 +82,28 @@ def read_patients(
             raise ValueError(msg)
         donors = np.asarray(donor_names, dtype=object)[of_patients]
     return Patients(np.asarray(names, dtype=object), codes, labels, classes, donors)
+
+
+def is_generated(data: AnnData | MuData) -> np.ndarray:
+    """Which cells are of generated patients, as :func:`repatient.get.augmented` marks them, (n_obs,)."""
+    if IS_GENERATED not in data.obs:
+        return np.zeros(data.n_obs, dtype=bool)
+    return np.asarray(obs_column(data, IS_GENERATED, IS_GENERATED).isin([True, "True"]), dtype=bool)
+
+
+def real_cells(data: AnnData | MuData, mask: np.ndarray | None, *, quiet: bool = False) -> np.ndarray | None:
+    """The cells of a mask without those of generated patients, who are no donors; a warning says what is left out."""
+    generated = is_generated(data) if mask is None else is_generated(data) & mask
+    if not generated.any():
+        return mask
+    real = ~generated if mask is None else mask & ~generated
+    what = f"{int(generated.sum())} cells of generated patients (`obs[{IS_GENERATED!r}]`)"
+    if not real.any():
+        msg = f"`mask_obs`: there are {what} and no others; generated patients are no donors, so that none is left."
+        raise ValueError(msg)
+    if not quiet:
+        warnings.warn(f"{what} are left out: generated patients are no donors.", UserWarning, stacklevel=3)
+    return real
 
 
 def _codes(column: pd.Series, inside: np.ndarray) -> tuple[np.ndarray, list[str]]:

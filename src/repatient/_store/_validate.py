@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -80,10 +81,33 @@ def read_mask(data: AnnData | MuData, mask_obs: Any, argument: str = "mask_obs")
     return values
 
 
+# What a result must have, and its parameters, to be the function's: joining objects keeps parts of it.
+_PARTS = {
+    "gmm": (("weights", "means", "covariances"), ("use_rep", "covariance_type")),
+    "recipes": (
+        ("counts", "patients", "classes", "origin", "mean"),
+        ("kind", "mixture", "gmm_key", "patient_key", "label_key"),
+    ),
+    "generate": (("patients",), ("mixture", "gmm_key", "use_rep", "patient_key", "label_key")),
+}
+
+
 def uns_entry(data: AnnData | MuData, key: Any, argument: str, written_by: str) -> dict[str, Any]:
-    """Result of an earlier function in ``uns``, in memory."""
+    """Result of an earlier function in ``uns``, in memory, if it is one."""
     check_key(key, argument)
     if key not in data.uns:
         msg = f"`{argument}`: no {key!r} in `uns`; it is written by `rp.tl.{written_by}`. There are {listed(data.uns)}."
         raise KeyError(msg)
-    return in_memory(data.uns[key])
+    entry = in_memory(data.uns[key])
+    if written_by in _PARTS:
+        parts, params = _PARTS[written_by]
+        found: Any = entry if isinstance(entry, Mapping) else {}
+        of_params: Any = found["params"] if isinstance(found.get("params"), Mapping) else {}
+        missing = [name for name in parts if name not in found] + [name for name in params if name not in of_params]
+        if missing:
+            msg = (
+                f"`{argument}`: `uns[{key!r}]` is not what `rp.tl.{written_by}` writes: it lacks {listed(missing)}. Something "
+                f"else wrote it, or objects were joined (`uns_merge`); call `rp.tl.{written_by}` again."
+            )
+            raise ValueError(msg)
+    return entry

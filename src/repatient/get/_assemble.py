@@ -11,7 +11,7 @@ from anndata import AnnData
 from repatient import _store
 from repatient._progress import progress_bar
 from repatient.get._elements import copied_elements, decoded_elements, embedding_element, is_table
-from repatient.get._materialise import kept_uns, mark_real, obs_frame, obs_of_generated
+from repatient.get._materialise import carried_uns, kept_uns, mark_real, obs_frame, obs_of_generated
 from repatient.get._rows import stack
 from repatient.get._write import Annotation, write_cells
 
@@ -50,7 +50,13 @@ def assemble_generated(
 ) -> AnnData:
     """Object of the generated cells: their latent points and, with a decoder, their expression."""
     _, obs = _tables_of_cells(data, cells, decoder)
-    return _assemble(data, obs, key, _elements(data, key, cells, decoder, 0), "generated", progress)
+    if cells.points is not None:
+        # Categories of columns that are not known name real patients.
+        empty = [name for name, column in obs.items() if column.isna().all() and hasattr(column, "cat")]
+        obs = obs.assign(**{name: obs[name].cat.remove_unused_categories() for name in empty})
+    made = _assemble(data, obs, key, _elements(data, key, cells, decoder, 0), "generated", progress)
+    made.uns = carried_uns(data.uns, cells.params["gmm_key"])
+    return made
 
 
 def assemble_both(
@@ -65,7 +71,17 @@ def assemble_both(
     real_obs, new_obs = _tables_of_cells(data, cells, decoder)
     real = _assemble(data, real_obs, key, elements, "real", progress)
     new = _assemble(data, new_obs, key, elements, "generated", progress)
-    return ad.concat([real, new], join="outer", merge="first", uns_merge="first")
+    return put_below(real, new)
+
+
+def put_below(real: AnnData, new: AnnData) -> AnnData:
+    """Objects of the same variables beneath each other; names that occur twice make no difference."""
+    names = real.var_names
+    for part in (real, new):
+        part.var_names = [str(i) for i in range(len(names))]
+    joined = ad.concat([real, new], join="outer", merge="first", uns_merge="first")
+    joined.var_names = names
+    return joined
 
 
 def write_both(

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, overload
 
-import anndata as ad
 import mudata as md
 import pandas as pd
 from anndata import AnnData
@@ -10,9 +9,9 @@ from anndata import AnnData
 from repatient import _store
 from repatient._checks import check_integer, listed
 from repatient._docs import shared_docs
-from repatient.get._assemble import assemble_both, check_single_modality, write_both
+from repatient.get._assemble import assemble_both, check_single_modality, put_below, write_both
 from repatient.get._decode import read_decoder
-from repatient.get._materialise import check_modality_keys, draws, mark_real, materialise, without_generated
+from repatient.get._materialise import agree, check_modality_keys, draws, mark_real, materialise, without_generated
 from repatient.get._write import check_target
 
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ def augmented(
     A new object, or with ``to`` the path: the real cells as they are, then those of the generated patients as by
     :func:`repatient.get.generated`; names of patients, donors and classes that are numbers are text where those of
     generated ones are. ``obs["is_generated"]`` tells them apart; ``obs["source_patient"]`` and
-    ``obs["source_cell"]`` of a real cell name itself. ``uns`` is that of ``data`` without the generated patients;
+    ``obs["source_cell"]`` of a real cell name itself; cells that were generated before stay so marked. ``uns`` is that of ``data`` without the generated patients;
     pairwise graphs (``obsp``) are left out, as the new cells are not in them.
 
     What generated cells do not have is left out for the real ones, too. Patients that were drawn as Gaussians have
@@ -164,14 +163,10 @@ def _copied(data: AnnData | MuData, cells: DrawnCells, key: str) -> AnnData | Mu
     new = materialise(data, cells, key)
     real = without_generated(data, key)
     mark_real(real.obs, cells)
-    if isinstance(data, AnnData):
-        joined = ad.concat([real, new], join="outer", merge="first", uns_merge="first")
-        joined.raw = _joined_raw(real, new)
-        return joined
-    return md.concat([real, new], join="outer", merge="first", uns_merge="first")
-
-
-def _joined_raw(real: AnnData, new: AnnData) -> AnnData | None:
-    if real.raw is None:
-        return None
-    return ad.concat([real.raw.to_adata(), new.raw.to_adata()], merge="first")
+    agree(real, cells)
+    if not isinstance(data, AnnData):
+        return md.concat([real, new], join="outer", merge="first", uns_merge="first")
+    raw = None if real.raw is None else put_below(real.raw.to_adata(), new.raw.to_adata())
+    joined = put_below(real, new)
+    joined.raw = raw
+    return joined

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -8,12 +8,11 @@ import pandas as pd
 from repatient import _store
 from repatient._checks import check_option, listed
 from repatient._docs import shared_docs
-from repatient.get._patient_table import kept_patients
+from repatient.get._patient_table import generated_before
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import scipy.sparse as sp
     from anndata import AnnData
     from mudata import MuData
 
@@ -103,20 +102,24 @@ def bags(
     if not len(known):
         msg = f"`label_key`: no patient has a label in {label_key!r}; label some, or pass `label_key=None`."
         raise ValueError(msg)
-    tables = [_store.patients_frame(patients).assign(label=patients.labels, is_generated=False).iloc[known]]
+    frame = _store.patients_frame(patients)
+    tables = [frame.assign(label=patients.labels, is_generated=generated_before(data, patients)).iloc[known]]
     generated = None
     if generated_key is not None:
         if label_key is None:
             msg = "`generated_key`: generated patients are of a class; name the `label_key` of the real ones, too."
             raise ValueError(msg)
-        entry = _store.uns_entry(data, generated_key, "generated_key", "generate")
-        _store.check_outcome(entry["params"], outcome, generated_key)
-        generated = _read_generated(data, generated_key, selected, patients.codes)
-        use_rep = _check_use_rep(generated, generated_key, use_rep)
-        tables.append(generated.table)
+        generated = _store.read_generated(data, generated_key)
+        generated.check_outcome(outcome)
+        generated = generated.selected(selected)
+        generated.check_inside(patients.codes)
+        use_rep = use_rep or str(generated.params["use_rep"])
+        table = generated.table
+        columns = {"label": table["label"], "donor": table.index.astype(str), "n_cells": table["n_cells"]}
+        tables.append(pd.DataFrame({**columns, "is_generated": True}))
     whole = pd.concat([table.astype({"label": object, "donor": object}) for table in tables]).rename_axis("patient")
     y, names = _targets(whole["label"], patients.classes, classes, outcome)
-    embedding, _ = _store.read_embedding(data, use_rep, patient_key=patient_key)
+    embedding, use_rep = _store.read_embedding(data, use_rep, patient_key=patient_key)
 
     # torch is imported when a dataset of it is made.
     from repatient.get._patient_bags import PatientBags
@@ -124,56 +127,8 @@ def bags(
 
     parts = [Bags.from_codes(embedding, patients.codes, len(patients.names)).take(known)]
     if generated is not None:
-        drawn = generated.cells
-        parts.append(
-            Bags(drawn.embedding, np.arange(len(drawn.embedding)), drawn.indptr)
-            if isinstance(drawn, _store.GaussianPatients)
-            else Bags.from_counts(embedding, drawn)
-        )
+        parts.append(generated.bags(embedding, use_rep))
     return PatientBags(parts, whole, y, names)
-
-
-class _Generated(NamedTuple):
-    """Generated patients: counts of real cells, or points of Gaussians; their table; the embedding they were drawn in."""
-
-    cells: sp.csc_matrix | _store.GaussianPatients
-    table: pd.DataFrame
-    use_rep: str
-
-
-def _read_generated(data: AnnData | MuData, key: str, selected: bool | None, codes: np.ndarray) -> _Generated:  # noqa: FBT001
-    """Read the generated patients to append, all of their cells being of patients with a code."""
-    cells: sp.csc_matrix | _store.GaussianPatients
-    if _store.is_gaussian(data, key):
-        cells, table = _store.read_gaussian(data, key)
-        kept = kept_patients(table, key, selected)
-        cells = cells.take(kept)
-    else:
-        cells, table = _store.read_generated(data, key)
-        kept = kept_patients(table, key, selected)
-        cells = cells[:, kept]
-        foreign = np.unique(cells.indices[codes[cells.indices] < 0])
-        if len(foreign):
-            msg = (
-                f"`generated_key`: the generated patients hold {len(foreign)} cells from outside `mask_obs`, so they "
-                "would leak. Generate them from these cells alone (`rp.tl.generate(..., mask_obs=...)`)."
-            )
-            raise ValueError(msg)
-    table = table.iloc[kept]
-    columns = {"label": table["label"], "donor": table.index.astype(str), "n_cells": table["n_cells"]}
-    use_rep = _store.embedding_of_mixture(data.uns[data.uns[key]["params"]["gmm_key"]])
-    return _Generated(cells, pd.DataFrame({**columns, "is_generated": True}), use_rep)
-
-
-def _check_use_rep(generated: _Generated, key: str, use_rep: str | None) -> str:
-    """Name of the embedding that holds real and generated patients."""
-    if isinstance(generated.cells, _store.GaussianPatients) and use_rep not in {None, generated.use_rep}:
-        msg = (
-            f"`use_rep`: the patients of `uns[{key!r}]` were drawn as Gaussians in {generated.use_rep!r} and have no "
-            f"coordinates in {use_rep!r}."
-        )
-        raise ValueError(msg)
-    return use_rep or generated.use_rep
 
 
 def _targets(

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
 from repatient import _store
 from repatient._docs import shared_docs
@@ -34,7 +33,8 @@ def compositions(
     Returns
     -------
     Table of counts, index ``label``, ``is_generated`` and ``patient``, one column a component. Divide by the row sums
-    for proportions. Patients without a label have a missing one.
+    for proportions. Patients without a label have a missing one. Cells are counted as they are in the object now, of the
+    patients that the recipes were learnt on (of those of the same names, where that was a mask given as an array).
 
     Raises
     ------
@@ -47,26 +47,40 @@ def compositions(
     """
     _store.check_data(data)
     entry = _store.uns_entry(data, recipes_key, "recipes_key", "recipes")
-    real = entry["counts"].set_axis(_index(entry["patients"], is_generated=False))
+    params = entry["params"]
+    _store.check_mixture(
+        data, params["mixture"], params["gmm_key"], "The recipes", "Learn them again with `rp.tl.recipes`."
+    )
+    components, n_components = _store.read_components(data, params["gmm_key"])
+    real = _real(data, entry, components, n_components)
     if generated_key is None:
         return real
-    if _store.is_gaussian(data, generated_key):
-        points, table = _store.read_gaussian(data, generated_key)
-        counts, components, n_components = points.counts, points.components, real.shape[1]
-    else:
-        counts, table = _store.read_generated(data, generated_key)
-        components, n_components = _store.read_components(data, data.uns[generated_key]["params"]["gmm_key"])
-    n_cells = len(components)
-    membership = sp.csr_matrix(
-        (np.ones(n_cells, dtype=np.int64), (components, np.arange(n_cells))), shape=(n_components, n_cells)
+    drawn = _store.read_generated(data, generated_key)
+    counts = drawn.compositions(components, n_components)
+    labels = drawn.table["label"].astype(object)
+    return pd.concat(
+        [real, pd.DataFrame(counts, index=_index(labels, drawn.table.index, is_generated=True), columns=real.columns)]
     )
-    of_generated = np.asarray((membership @ counts).todense()).T
-    generated = pd.DataFrame(of_generated, index=_index(table, is_generated=True), columns=real.columns)
-    return pd.concat([real, generated])
 
 
-def _index(table: pd.DataFrame, *, is_generated: bool) -> pd.MultiIndex:
-    labels = table["label"].astype(object)
+def _real(data: AnnData | MuData, entry: dict[str, Any], components: np.ndarray, n_components: int) -> pd.DataFrame:
+    """Cells of the patients of the object that recipes were learnt on, patients × components."""
+    params = entry["params"]
+    mask_obs = params.get("mask_obs")
+    recorded = mask_obs is None or mask_obs in data.obs
+    mask = _store.real_cells(data, _store.read_mask(data, mask_obs if recorded else None), quiet=True)
+    read = _store.read_valued_patients if _store.is_continuous(params) else _store.read_patients
+    patients = read(data, params["patient_key"], params["label_key"], params["donor_key"], mask)
+    cells = np.flatnonzero(patients.codes >= 0)
+    places = patients.codes[cells] * n_components + components[cells]
+    counts = np.bincount(places, minlength=len(patients.names) * n_components).reshape(-1, n_components)
+    columns = [str(k) for k in range(n_components)]
+    table = pd.DataFrame(counts, index=_index(patients.labels, patients.names, is_generated=False), columns=columns)
+    return table if recorded else table[np.isin(patients.names.astype(str), entry["patients"].index.astype(str))]
+
+
+def _index(labels: Any, names: Any, *, is_generated: bool) -> pd.MultiIndex:
     return pd.MultiIndex.from_arrays(
-        [labels, np.full(len(table), is_generated), table.index.astype(str)], names=["label", "is_generated", "patient"]
+        [np.asarray(labels, dtype=object), np.full(len(names), is_generated), np.asarray(names, dtype=str)],
+        names=["label", "is_generated", "patient"],
     )

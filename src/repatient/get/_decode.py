@@ -163,8 +163,8 @@ def read_decoder(
         raise ValueError(msg)
     batches = coded.batches_of(obs_frame(data), batch)
     source: NDArray[np.integer] = cells.rows
-    if cells.points is not None:
-        source = _stand_ins(data, cells.points.components, cells.params, seed)
+    if cells.components is not None:
+        source = _stand_ins(data, cells.components, cells.params, seed)
     if library_size is None:
         sizes = _library_sizes(data, coded, step)[source]
     else:
@@ -173,7 +173,7 @@ def read_decoder(
         generated = Latent(embedding[source], batches[source], sizes)
     else:
         most_common = np.bincount(batches[np.unique(source)]).argmax()
-        generated = Latent(cells.points.embedding, np.full(len(cells), most_common), sizes)
+        generated = Latent(cells.points, np.full(len(cells), most_common), sizes)
     return Decoder(
         coded,
         generated,
@@ -183,7 +183,9 @@ def read_decoder(
     )
 
 
-def _stand_ins(data: AnnData, components: NDArray[np.int32], params: dict[str, Any], seed: int) -> NDArray[np.integer]:
+def _stand_ins(
+    data: AnnData, components: NDArray[np.integer], params: dict[str, Any], seed: int
+) -> NDArray[np.integer]:
     """A random real cell of the component of each point, whatever its class, (points,)."""
     of_cells, _ = _store.read_components(data, params["gmm_key"])
     inside = np.asarray(obs_frame(data)[params["label_key"]].notna())

@@ -89,7 +89,8 @@ class CodedModel:
         was_training = self.module.training
         self.module.eval()
         found = self.module.generative(
-            z=torch.tensor(points, dtype=torch.float32),
+            # Numbers of another byte order are unknown to torch.
+            z=torch.from_numpy(np.array(points, dtype=np.float32)),
             library=torch.tensor(np.log(library_sizes)[:, None], dtype=torch.float32),
             batch_index=torch.tensor(batches[:, None]),
         )

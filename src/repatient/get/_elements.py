@@ -81,9 +81,8 @@ def embedding_element(data: AnnData, cells: DrawnCells) -> Element:
     if points is None:
         generated = partial(_taken, rows, cells.rows, rows.n_rows)
         return Element(path, rows.columns, rows.dtype, rows.is_sparse, rows.block, generated, rows.in_memory)
-    dtype = np.result_type(rows.dtype, points.embedding.dtype)
-    embedding = points.embedding
-    return Element(path, rows.columns, dtype, False, rows.block, lambda start, stop: embedding[start:stop], True)  # noqa: FBT003
+    dtype = np.result_type(rows.dtype, points.dtype)
+    return Element(path, rows.columns, dtype, False, rows.block, lambda start, stop: points[start:stop], True)  # noqa: FBT003
 
 
 def decoded_elements(data: AnnData, decoder: Decoder) -> list[Element]:

@@ -52,13 +52,15 @@ def generated(
     -------
     A new object, one row a drawn cell, with unique ``obs_names`` (``"<patient>:<number>"``). The patient and label
     columns hold the generated patient and its class; ``obs["is_generated"]`` is true, ``obs["source_patient"]`` and
-    ``obs["source_cell"]`` say which real cell a row is. ``uns`` is that of ``data`` without the generated patients.
+    ``obs["source_cell"]`` say which real cell a row is. Of ``uns`` there are the mixture, colours, and what scanpy notes
+    of genes (``"log1p"``, ``"hvg"``, ``"pca"``): nothing that names, counts or scores real patients.
 
     With ``decode``, ``X`` holds counts, float32 CSR; ``layers["normalized"]`` the expected share of each gene, float32,
     rows summing to 1; ``obsm`` the latent space. No other matrix is there: those of ``data`` are of the real cells.
 
     Points of Gaussians have ``obsm`` of their embedding (``X``, where that was the embedding) and, without a model, no
-    matrix. Their component is in ``obs``, the source is empty, and other columns are missing.
+    matrix. Their component is in ``obs``, the source is empty, and other columns are missing: no name of a real patient,
+    cell or sample is in the object.
 
     Raises
     ------

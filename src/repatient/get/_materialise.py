@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 _NAMES_OF_SCVI = ("_scvi_uuid", "_scvi_manager_uuid")
 
-IS_GENERATED, SOURCE_PATIENT, SOURCE_CELL = "is_generated", "source_patient", "source_cell"
+IS_GENERATED, SOURCE_PATIENT, SOURCE_CELL = _store.keys.IS_GENERATED, "source_patient", "source_cell"
+# What of `uns` speaks of genes, colours and components, and of no patient.
+_CARRIED = ("log1p", "hvg", "pca")
+_OF_MIXTURE = ("params", "weights", "means", "covariances", "log_likelihood", "bic", "n_iter", "converged", "reference")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,15 +35,16 @@ class DrawnCells:
         One row a cell, index the names of the cells: ``patient`` and ``label``.
     rows
         Row of the pool that each cell is; empty for points of Gaussians.
-    points
-        The points; ``None`` for cells of the pool.
+    points, components
+        Coordinates and component of each point; ``None`` for cells of the pool.
     params
         Parameters of :func:`repatient.tl.generate`.
     """
 
     table: pd.DataFrame
     rows: NDArray[np.integer]
-    points: _store.GaussianPatients | None
+    points: NDArray[np.floating] | None
+    components: NDArray[np.integer] | None
     params: dict[str, Any]
 
     def __len__(self) -> int:
@@ -49,33 +53,16 @@ class DrawnCells:
 
 def draws(data: AnnData | MuData, key: str, selected: bool | None) -> DrawnCells:  # noqa: FBT001
     """Cells of the generated patients, the selected ones where a selection was made or is asked for."""
-    points = None
-    if _store.is_gaussian(data, key):
-        points, patients = _store.read_gaussian(data, key)
-    else:
-        counts, patients = _store.read_generated(data, key)
-    if selected is True and "selected" not in patients:
-        msg = f"`selected`: no selection was made in `uns[{key!r}]`; make one with `rp.tl.select`."
-        raise KeyError(msg)
-    kept = np.arange(len(patients))
-    if selected is not False and "selected" in patients:
-        kept = np.flatnonzero(patients["selected"].to_numpy(dtype=bool))
-    rows = np.zeros(0, dtype=np.int64)
-    if points is not None:
-        points = points.take(kept)
-        per_patient = np.diff(points.indptr)
-    else:
-        counts = counts[:, kept].sorted_indices()
-        rows = np.repeat(counts.indices, counts.data)
-        per_patient = np.asarray(counts.sum(axis=0)).ravel()
-    patient = np.repeat(kept, per_patient)
-    number = np.arange(len(patient)) - np.repeat(np.cumsum(per_patient) - per_patient, per_patient)
-    names = patients.index.to_numpy(dtype=str)[patient]
+    generated = _store.read_generated(data, key).selected(selected)
+    sizes = generated.sizes
+    patient = np.repeat(np.arange(len(generated)), sizes)
+    number = np.arange(len(patient)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    names = generated.table.index.to_numpy(dtype=str)[patient]
     index = pd.Index([f"{name}:{i}" for name, i in zip(names, number, strict=True)])
-    params = _store.in_memory(data.uns[key]["params"])
-    labels = patients["label"].to_numpy(dtype=np.float64 if _store.is_continuous(params) else str)
-    table = pd.DataFrame({"patient": names, "label": labels[patient]}, index=index)
-    return DrawnCells(table, rows, points, params)
+    while index.isin(data.obs_names).any():
+        index += "_"
+    table = pd.DataFrame({"patient": names, "label": generated.labels[patient]}, index=index)
+    return DrawnCells(table, generated.rows, generated.points, generated.components, generated.params)
 
 
 def check_modality_keys(data: AnnData | MuData, params: dict[str, Any]) -> None:
@@ -90,12 +77,22 @@ def materialise(data: AnnData | MuData, cells: DrawnCells, key: str) -> AnnData 
     """Rows of ``data`` as cells of generated patients."""
     rows, names = cells.rows, cells.table.index
     if isinstance(data, AnnData):
-        new: AnnData | MuData = _take(data, rows, names, key)
+        new: AnnData | MuData = _take(data, rows, names, key, cells.params["gmm_key"])
     else:
-        new = _take_mudata(data, rows, names, key)
+        new = _take_mudata(data, rows, names, key, cells.params["gmm_key"])
     for name, values in _columns(data.obs, data.obs_names, cells).items():
         new.obs[name] = values
+    agree(new, cells)
     return new
+
+
+def agree(data: AnnData | MuData, cells: DrawnCells) -> None:
+    """Write what the whole says of patients into the modalities that say it, too."""
+    params = cells.params
+    names = [params["patient_key"], params["label_key"], params["donor_key"], IS_GENERATED, SOURCE_PATIENT, SOURCE_CELL]
+    for part in data.mod.values() if isinstance(data, MuData) else ():
+        for name in set(names) & set(part.obs) & set(data.obs):
+            part.obs[name] = data.obs[name].reindex(part.obs_names)
 
 
 def obs_frame(data: AnnData) -> pd.DataFrame:
@@ -111,7 +108,7 @@ def obs_of_generated(obs: pd.DataFrame, cells: DrawnCells, n_components: int) ->
     else:
         frame = pd.DataFrame({name: _missing(obs[name], len(names)) for name in obs}, index=names)
         frame[cells.params["gmm_key"]] = pd.Categorical.from_codes(
-            cells.points.components, [str(k) for k in range(n_components)]
+            cells.components, [str(k) for k in range(n_components)]
         )
     return frame.assign(**_columns(obs, obs.index, cells))
 
@@ -123,9 +120,18 @@ def mark_real(obs: pd.DataFrame, cells: DrawnCells) -> None:
         obs[key] = _as_text(obs[key])
     if _values_of(obs[params["label_key"]], cells.table["label"]) is None:
         obs[params["label_key"]] = _as_text(obs[params["label_key"]])
-    obs[IS_GENERATED] = False
-    obs[SOURCE_PATIENT] = pd.Categorical(obs[params["patient_key"]].astype(str))
-    obs[SOURCE_CELL] = obs.index.to_numpy(dtype=str)
+    patient, cell = obs[params["patient_key"]].astype(str).to_numpy(), obs.index.to_numpy(dtype=str)
+    earlier = np.zeros(len(obs), dtype=bool)
+    if IS_GENERATED in obs:
+        # Those that were generated before stay what they are.
+        earlier = obs[IS_GENERATED].isin([True, "True"]).to_numpy(dtype=bool)
+        patient, cell = (
+            np.where(earlier, obs[name].astype(str), own) if name in obs else own
+            for name, own in ((SOURCE_PATIENT, patient), (SOURCE_CELL, cell))
+        )
+    obs[IS_GENERATED] = earlier
+    obs[SOURCE_PATIENT] = pd.Categorical(patient)
+    obs[SOURCE_CELL] = cell
 
 
 def without_generated(data: AnnData | MuData, key: str) -> AnnData | MuData:
@@ -149,6 +155,21 @@ def kept_uns(uns: Any, key: str) -> dict[str, Any]:
         and name not in _NAMES_OF_SCVI
         and not (isinstance(value, dict) and "connectivities_key" in value)
     }
+
+
+def carried_uns(uns: Any, gmm_key: str) -> dict[str, Any]:
+    """What an object of generated cells alone carries: nothing that names, counts or scores real patients."""
+    carried: dict[str, Any] = {}
+    for name, value in uns.items():
+        if name in _CARRIED or name.endswith("_colors"):
+            carried[name] = value
+        elif name == gmm_key:
+            carried[name] = {part: value[part] for part in _OF_MIXTURE if part in value}
+        elif isinstance(value, dict) and {"params", "history", "predictions"} <= set(value):
+            # How a model was trained; its table of real patients without its rows.
+            carried[name] = {part: value[part] for part in ("params", "history")}
+            carried[name]["predictions"] = _store.in_memory(value["predictions"]).iloc[:0]
+    return {name: deepcopy(_store.in_memory(value)) for name, value in carried.items()}
 
 
 def _columns(obs: Any, obs_names: pd.Index, cells: DrawnCells) -> dict[str, Any]:
@@ -216,14 +237,14 @@ def _missing(column: pd.Series, number: int) -> Any:
     return [""] * number
 
 
-def _take(data: AnnData, rows: np.ndarray, names: pd.Index, key: str) -> AnnData:
+def _take(data: AnnData, rows: np.ndarray, names: pd.Index, key: str, gmm_key: str) -> AnnData:
     # Pairwise graphs speak of the original cells; a cell drawn twice has no place in them.
     keep = {name: value for name, value in data.obsm.items() if name != key}
     new = AnnData(
         X=None if data.X is None else data.X[rows],
         obs=data.obs.iloc[rows].set_axis(names),
         var=data.var.copy(),
-        uns=kept_uns(data.uns, key),
+        uns=carried_uns(data.uns, gmm_key),
         obsm={name: _rows_of(value, rows, names) for name, value in keep.items()},
         varm={name: value.copy() for name, value in data.varm.items()},
         # From anndata 0.13 on, `layers[None]` is X.
@@ -234,12 +255,12 @@ def _take(data: AnnData, rows: np.ndarray, names: pd.Index, key: str) -> AnnData
     return new
 
 
-def _take_mudata(data: MuData, rows: np.ndarray, names: pd.Index, key: str) -> MuData:
+def _take_mudata(data: MuData, rows: np.ndarray, names: pd.Index, key: str, gmm_key: str) -> MuData:
     modalities = {}
     for modality, part in data.mod.items():
         position = part.obs_names.get_indexer(data.obs_names)[rows]
         inside = position >= 0
-        modalities[modality] = _take(part, position[inside], names[inside], key)
+        modalities[modality] = _take(part, position[inside], names[inside], key, gmm_key)
     new = MuData(modalities)
     new = new[names].copy()
     for column in data.obs:
@@ -250,7 +271,7 @@ def _take_mudata(data: MuData, rows: np.ndarray, names: pd.Index, key: str) -> M
     for name, value in data.obsm.items():
         if name != key and name not in data.mod:
             new.obsm[name] = _rows_of(value, rows, names)
-    new.uns.update(kept_uns(data.uns, key))
+    new.uns.update(carried_uns(data.uns, gmm_key))
     return new
 
 

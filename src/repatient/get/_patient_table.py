@@ -93,14 +93,10 @@ def _plain(values: pd.Series) -> pd.Series:
     return values.astype(str).where(values.notna()).astype("category")
 
 
-def kept_patients(table: pd.DataFrame, key: str, selected: bool | None) -> np.ndarray:  # noqa: FBT001
-    """Numbers of the generated patients to append: all, or those that a selection kept."""
-    if selected is True and "selected" not in table:
-        msg = f"`selected`: no selection was made in `uns[{key!r}]`; make one with `rp.tl.select`."
-        raise KeyError(msg)
-    if selected is not False and "selected" in table:
-        return np.flatnonzero(table["selected"].to_numpy(dtype=bool))
-    return np.arange(len(table))
+def generated_before(data: AnnData | MuData, patients: _store.Patients) -> np.ndarray:
+    """Which patients of the object are generated ones, as :func:`repatient.get.augmented` marks their cells, (P,)."""
+    inside = _store.is_generated(data) & (patients.codes >= 0)
+    return np.bincount(patients.codes[inside], minlength=len(patients.names)) > 0
 
 
 def append_generated(real: pd.DataFrame, generated: pd.DataFrame, keys: Mapping[str, Any]) -> pd.DataFrame:
@@ -109,7 +105,7 @@ def append_generated(real: pd.DataFrame, generated: pd.DataFrame, keys: Mapping[
     Parameters
     ----------
     real
-        Table of the real patients.
+        Table of the patients of the object, with ``is_generated``.
     generated
         That of the generated ones, as it is stored.
     keys
@@ -118,7 +114,7 @@ def append_generated(real: pd.DataFrame, generated: pd.DataFrame, keys: Mapping[
 
     Returns
     -------
-    A table with the columns of ``real`` and ``is_generated``; what is not known of generated patients is missing.
+    A table with the columns of ``real``; what is not known of generated patients is missing.
     """
     names = generated.index.astype(str)
     if len(both := real.index.intersection(names)):
@@ -133,8 +129,8 @@ def append_generated(real: pd.DataFrame, generated: pd.DataFrame, keys: Mapping[
     for name in (keys["patient_key"], keys["donor_key"]):
         known[name] = names
     known |= {name: generated[name] for name in _covariates(keys) if name in generated}
-    columns = {name: _joined(real[name], known.get(name), len(names)) for name in real}
-    columns["is_generated"] = np.repeat([False, True], [len(real), len(names)])
+    columns = {name: _joined(real[name], known.get(name), len(names)) for name in real if name != "is_generated"}
+    columns["is_generated"] = np.append(real["is_generated"].to_numpy(dtype=bool), np.ones(len(names), dtype=bool))
     return pd.DataFrame(columns, index=real.index.append(names))
 
 

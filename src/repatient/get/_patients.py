@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import anndata as ad
 import numpy as np
@@ -10,7 +10,7 @@ from scipy.spatial.distance import pdist, squareform
 
 from repatient import _store
 from repatient._docs import shared_docs
-from repatient.get._patient_table import append_generated, constant_columns, kept_patients, read_predictions
+from repatient.get._patient_table import append_generated, constant_columns, generated_before, read_predictions
 from repatient.recipe import proportions
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def patients(
     selected: bool | None = None,
     annotation_key: str | None = None,
     mask_obs: Any = None,
+    distances: bool = False,
 ) -> AnnData:
     """Make an object with one row a patient: compositions, covariates and predictions.
 
@@ -64,6 +65,8 @@ def patients(
         Column of ``obs`` to name components by, such as the cell type: the value that most cells of each have.
     mask_obs
         Boolean column of ``obs``, or array (n_obs,): count these cells alone.
+    distances
+        Also write the distances between all pairs of patients, whose number grows with the square.
 
     Returns
     -------
@@ -81,9 +84,8 @@ def patients(
     ``obsm["X_clr"]``
         Centred log-ratios, natural logarithms, of the counts with half a cell added to each component, as zeros have no
         logarithm. Euclidean distances between them are Aitchison's.
-    ``obsm["X_clr_distances"]``
-        These distances, a frame patients × patients ("/" in a name is written "|"), with ``uns["sample_representations"]``
-        naming ``"X_clr"``: where patpy looks for them.
+    ``obsp["X_clr_distances"]``
+        With ``distances``, these, patients × patients.
     ``obsm["X_mean"]``
         Mean of the embedding over each patient's cells, (patients, d).
     ``uns["patients"]``
@@ -100,7 +102,9 @@ def patients(
     Notes
     -----
     patpy scores representations of patients: ``patpy.tl.evaluation.knn_prediction_score(p, schema)`` takes the object,
-    and ``patpy.tl.evaluate_representation`` the distances with a column of ``obs``. Its methods that start from cells
+    and ``patpy.tl.evaluate_representation`` the distances with a column of ``obs``. It looks for them in a frame:
+    ``p.obsm["X_clr_distances"] = pd.DataFrame(p.obsp["X_clr_distances"], p.obs_names, p.obs_names)``, with
+    ``p.uns["sample_representations"] = ["X_clr"]``. Its methods that start from cells
     take ``data`` itself, with ``sample_key`` the patients and ``cell_group_key`` the components (``"gmm"``).
 
     pertpy's distances compare groups of rows: of patients as
@@ -121,7 +125,7 @@ def patients(
     read = _store.read_valued_patients if _store.is_continuous(keys) else _store.read_patients
     who = read(data, keys["patient_key"], keys["label_key"], keys["donor_key"], mask)
     use_rep = use_rep or _store.embedding_of_mixture(mixture)
-    drawn = None if generated_key is None else _read_generated(data, generated_key, selected, components, use_rep)
+    drawn = None if generated_key is None else _store.read_generated(data, generated_key).selected(selected)
     obs = _table(data, who, keys, covariates, mil_key, drawn)
     annotation = None if annotation_key is None else _annotation(data, annotation_key, components, n_components)
     embedding, use_rep = _store.read_embedding(data, use_rep, patient_key=keys["patient_key"], lazy=True)
@@ -131,9 +135,9 @@ def patients(
     counts = _compositions(member, components, n_components)
     means = _means(member, embedding)
     if drawn is not None:
-        counts = np.concatenate([counts, _compositions(drawn.member, drawn.components, n_components)])
-        points = embedding if drawn.points is None else drawn.points
-        means = np.concatenate([means, _means(drawn.member, points)])
+        counts = np.concatenate([counts, drawn.compositions(components, n_components)])
+        of_drawn = sp.csc_matrix(drawn.counts.T)
+        means = np.concatenate([means, _means(of_drawn, drawn.cells(embedding, use_rep))])
     logs = np.log(counts + 0.5)
     result = ad.AnnData(
         X=proportions(counts),
@@ -144,9 +148,8 @@ def patients(
     )
     if annotation is not None:
         result.var = result.var.join(annotation)
-    names = [str(name).replace("/", "|") for name in obs.index]
-    result.obsm[_DISTANCES] = pd.DataFrame(squareform(pdist(result.obsm[_CLR])), index=obs.index, columns=names)
-    result.uns["sample_representations"] = np.array([_CLR], dtype=object)
+    if distances:
+        result.obsp[_DISTANCES] = squareform(pdist(result.obsm[_CLR]))
     result.uns["patients"] = {
         "params": _store.record(
             **{name: keys[name] for name in ("patient_key", "label_key", "donor_key", "gmm_key", "mixture")},
@@ -159,45 +162,13 @@ def patients(
     return result
 
 
-class _Drawn(NamedTuple):
-    """Generated patients: which cells or points are whose, (patients, n), their components, the points, the table."""
-
-    member: sp.csc_matrix
-    components: np.ndarray
-    points: np.ndarray | None
-    table: pd.DataFrame
-
-
-def _read_generated(
-    data: AnnData | MuData,
-    key: str,
-    selected: bool | None,  # noqa: FBT001
-    components: np.ndarray,
-    use_rep: str,
-) -> _Drawn:
-    if _store.is_gaussian(data, key):
-        points, table = _store.read_gaussian(data, key)
-        if use_rep != points.use_rep:
-            msg = (
-                f"`use_rep`: the patients of `uns[{key!r}]` were drawn as Gaussians in {points.use_rep!r} and have no "
-                f"coordinates in {use_rep!r}."
-            )
-            raise ValueError(msg)
-        kept = kept_patients(table, key, selected)
-        points = points.take(kept)
-        return _Drawn(sp.csc_matrix(points.counts.T), points.components, points.embedding, table.iloc[kept])
-    counts, table = _store.read_generated(data, key)
-    kept = kept_patients(table, key, selected)
-    return _Drawn(sp.csc_matrix(counts[:, kept].T), components, None, table.iloc[kept])
-
-
 def _table(
     data: AnnData | MuData,
     who: _store.Patients,
     keys: dict[str, Any],
     covariates: Any,
     mil_key: str | None,
-    drawn: _Drawn | None,
+    drawn: _store.Generated | None,
 ) -> pd.DataFrame:
     """``obs`` of the patients."""
     frame = _store.patients_frame(who)
@@ -214,6 +185,9 @@ def _table(
     table = pd.DataFrame({**own, **{name: column.array for name, column in known.items()}}, index=frame.index)
     if predictions is not None:
         table = table.join(predictions)
+    before = generated_before(data, who)
+    if drawn is not None or before.any():
+        table["is_generated"] = before
     if drawn is not None:
         table = append_generated(table, drawn.table, keys)
     return table.rename_axis(None)

@@ -5,7 +5,7 @@ and uses no cell of any other.
 """
 
 from repatient.mixing._alternating import Alternating
-from repatient.mixing._generator import PatientGenerator
+from repatient.mixing._generator import DrawnPatients, Gaussians, PatientGenerator, draw_by
 from repatient.mixing._insmix import InsMix
 from repatient.mixing._mixup import Mixup
 from repatient.mixing._oversampling import Oversampling
@@ -29,6 +29,8 @@ from repatient.mixing._standardized import Standardized
 
 __all__ = [
     "Alternating",
+    "DrawnPatients",
+    "Gaussians",
     "InsMix",
     "Mixup",
     "Oversampling",
@@ -48,4 +50,5 @@ __all__ = [
     "parse_augment",
     "register_augmenter",
     "unregister_augmenter",
+    "draw_by",
 ]

@@ -44,5 +44,6 @@ class _Sampler(BoundSampler):
         present = np.unique(self.y)
         # As equal as the number of bags allows, the classes that get one more being random.
         wanted = np.resize(rng.permutation(present), len(chosen))
-        drawn = bags_of_classes(wanted, self.y, rng)
+        # Bags of one class are balanced as they are.
+        drawn = chosen if len(present) == 1 else bags_of_classes(wanted, self.y, rng)
         return self.bags.take(drawn), self.targets(drawn)

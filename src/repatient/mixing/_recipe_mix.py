@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,15 +12,15 @@ from repatient._checks import check_integer, check_number, check_option
 from repatient.mixing._generator import PatientGenerator
 from repatient.mixing._recipe_sampler import RecipeSampler
 from repatient.recipe import KINDS, Recipes, fit_recipes
-from repatient.sampling import fit_donor_effects
 
 if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
     from numpy.typing import ArrayLike, NDArray
 
     from repatient.mil import Bags
 
 POOLS = ("all", "same")
-MOST_MISSING = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +34,11 @@ class RecipeMix:
     Parameters
     ----------
     components
-        Component of each row of ``X``, (n,), integers from 0.
+        Component of each row of ``X``, (n,), integers from 0. None: a mixture is fitted to the cells of the bags that
+        are bound (:class:`repatient.mixture.Components`).
     n_components
-        Number of components; None for one more than the largest of ``components``.
+        Number of components, needed where a mixture is fitted, which has fewer with few cells; None for one more than
+        the largest of ``components``.
     share
         Share of the bags of a step that are generated, every class equally often; the others are real. None: half of
         them, and all where a class has no bag, as real and generated would otherwise stand for the classes.
@@ -53,6 +56,12 @@ class RecipeMix:
     label_mixing
         Share of the generated patients whose composition lies between one of their class and one of another, at a
         uniformly drawn place that is also their label.
+    random_state
+        Seed of the mixture that is fitted.
+    standardize
+        Whether features have unit variance over the bound cells before the mixture is fitted.
+    cache
+        A dictionary through which augmenters that are bound to the same bags share the mixtures that they fit.
 
     Raises
     ------
@@ -60,11 +69,16 @@ class RecipeMix:
         If a parameter is of another type or out of its range; at binding, if ``components`` is not of the rows of
         ``X``, a class has neither bags nor a recipe, most of a recipe is of components without a cell, or the donors are
         too few.
+
+    Warns
+    -----
+    UserWarning
+        At binding, if a part of a recipe is of components without a cell.
     """
 
     needs_classes: ClassVar[bool] = True
 
-    components: ArrayLike = field(repr=False)
+    components: ArrayLike | None = field(default=None, repr=False)
     n_components: int | None = None
     share: float | None = None
     kind: str = "dirichlet_multinomial"
@@ -74,14 +88,20 @@ class RecipeMix:
     n_donors: int | None = None
     donor_effects: bool | float = False
     label_mixing: float = 0.0
+    random_state: int = 0
+    standardize: bool = True
+    cache: MutableMapping[Any, Any] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        components = np.asarray(self.components)
-        if components.ndim != 1 or components.dtype.kind not in "iu" or components.size == 0:
-            msg = f"`components` is one integer a row of X, not {components.dtype} of shape {components.shape}."
-            raise ValueError(msg)
-        if self.n_components is not None:
+        if self.components is not None:
+            components = np.asarray(self.components)
+            if components.ndim != 1 or components.dtype.kind not in "iu" or components.size == 0:
+                msg = f"`components` is one integer a row of X, not {components.dtype} of shape {components.shape}."
+                raise ValueError(msg)
+            object.__setattr__(self, "components", components)
+        if self.n_components is not None or self.components is None:
             check_integer(self.n_components, "n_components", minimum=2)
+        check_integer(self.random_state, "random_state", minimum=0)
         if self.share is not None:
             check_number(self.share, "share", minimum=0, maximum=1)
         check_option(self.kind, "kind", KINDS)
@@ -104,7 +124,6 @@ class RecipeMix:
                 "`label_mixing` needs `pool='all'`: a patient between two classes has no class to draw its cells from."
             )
             raise ValueError(msg)
-        object.__setattr__(self, "components", components)
 
     def bind(self, bags: Bags, y: NDArray[np.int64], classes: NDArray[Any], groups: NDArray[Any]) -> RecipeSampler:
         """Prepare for one training, see :class:`repatient.mil.Augmenter`."""
@@ -112,22 +131,20 @@ class RecipeMix:
         bag = np.repeat(np.arange(len(bags)), bags.sizes)
         counts = np.bincount(bag * n_components + components, minlength=len(bags) * n_components)
         counts = counts.reshape(len(bags), n_components)
-        donors = None if self.n_donors is None else np.unique(groups, return_inverse=True)[1][bag]
-        recipes = self._recipes_of_classes(counts, y, classes)
-        self._check_pool(recipes, counts, y, classes)
         generator = PatientGenerator(
-            recipes=recipes,
-            components=components,
-            donors=donors,
-            n_donors=self.n_donors,
-            labels=y[bag] if self.pool == "same" else None,
+            recipes=self._recipes_of_classes(counts, y, classes),
             sizes=bags.sizes,
+            components=components,
+            donors=np.unique(groups, return_inverse=True)[1][bag],
+            n_donors=self.n_donors,
+            labels=y[bag],
+            pools=range(len(classes)) if self.pool == "same" else None,
             label_mixing=self.label_mixing,
-            effects=(
-                fit_donor_effects(bags.X[bags.rows], components, bag, n_components) if self.donor_effects else None
-            ),
-            strength=float(self.donor_effects),
+            embedding=bags.X[bags.rows] if self.donor_effects else None,
+            patients=bag,
+            strengths=[float(self.donor_effects)] * len(classes),
         )
+        generator.check(range(len(classes)))
         share = self.share
         if share is None:
             share = 0.5 if len(np.unique(y)) == len(classes) else 1.0
@@ -135,6 +152,8 @@ class RecipeMix:
 
     def _components_of(self, bags: Bags) -> tuple[NDArray[np.int64], int]:
         """Component of each entry of the bags, and the number of components."""
+        if self.components is None:
+            return self._fitted(bags)
         of_rows = np.asarray(self.components)
         if len(of_rows) != len(bags.X):
             msg = f"`components` has {len(of_rows)} entries for the {len(bags.X)} rows of X."
@@ -172,16 +191,20 @@ class RecipeMix:
             for code in range(len(classes))
         ]
 
-    def _check_pool(
-        self, recipes: list[Recipes], counts: NDArray[np.int64], y: NDArray[np.int64], classes: NDArray[Any]
-    ) -> None:
-        """Refuse a recipe most of which the pool has no cell for."""
-        for code, recipe in enumerate(recipes):
-            cells = counts.sum(axis=0) if self.pool == "all" else counts[y == code].sum(axis=0)
-            missing = float(recipe.mean[0][cells == 0].sum())
-            if missing > MOST_MISSING:
-                msg = (
-                    f"`pool`: {missing:.0%} of the recipe of {str(classes[code])!r} is of components without a cell in "
-                    "the bags that it may draw from; such patients cannot be made. Use `pool='all'` or fewer components."
-                )
-                raise ValueError(msg)
+    def _fitted(self, bags: Bags) -> tuple[NDArray[np.int64], int]:
+        """Component of each entry of the bags by a mixture fitted to them, and the number of components."""
+        cache = {} if self.cache is None else self.cache
+        rows = hashlib.blake2b(np.ascontiguousarray(bags.rows).tobytes(), digest_size=16).hexdigest()
+        key = (id(bags.X), rows, self.n_components, self.random_state, self.standardize)
+        if key not in cache:
+            from repatient.mixture import Components
+
+            cells = bags.X[bags.rows].astype(np.result_type(bags.X.dtype, np.float32), copy=False)
+            if self.standardize:
+                spread = cells.std(axis=0, dtype=np.float64)
+                cells = (cells / np.where(spread > 0, spread, 1.0)).astype(cells.dtype)
+            fitted = Components.fit(cells, int(self.n_components or 2), random_state=self.random_state)
+            # X is kept so that no other array can be taken for it.
+            cache[key] = (bags.X, fitted.assign(cells), fitted.n_components)
+        _, components, n_components = cache[key]
+        return components, n_components

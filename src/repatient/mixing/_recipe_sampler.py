@@ -85,5 +85,5 @@ class RecipeSampler(BoundSampler):
         n_patients = n * max(ahead // n, 1)
         n_rounds = -(-n_patients // self.n_classes)
         y = rng.permuted(np.tile(np.arange(self.n_classes), (n_rounds, 1)), axis=1).ravel()[:n_patients]
-        rows, indptr, targets = self.generator.generate(y, rng)
-        return _Stock(Bags(self.bags.X, self.bags.rows[rows], indptr), targets)
+        made = self.generator.generate(y, rng)
+        return _Stock(Bags(self.bags.X, self.bags.rows[made.rows], made.draw.indptr), made.targets)

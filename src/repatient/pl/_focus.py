@@ -33,18 +33,18 @@ def cell_weights(
             return inside.astype(np.float64), f"{what} {name}"
     generated: list[str] = []
     if generated_key in data.uns:
-        read = _store.read_gaussian if _store.is_gaussian(data, generated_key) else _store.read_generated
-        drawn, table = read(data, generated_key)
-        generated = [str(patient) for patient in table.index]
+        drawn = _store.read_generated(data, generated_key)
+        generated = [str(patient) for patient in drawn.table.index]
         if name in generated:
-            if isinstance(drawn, _store.GaussianPatients):
+            if drawn.points is not None:
                 msg = (
                     f"`density`: the cells of {name!r} are points of Gaussians, which are not on the map of the real ones. "
                     "Make a map of both from `rp.get.augmented(data)`, and draw the column of the patients there."
                 )
                 raise ValueError(msg)
-            column = drawn[:, [generated.index(name)]]
-            return column.toarray().ravel().astype(np.float64), f"Generated patient {name}"
+            return drawn.counts[:, [generated.index(name)]].toarray().ravel().astype(
+                np.float64
+            ), f"Generated patient {name}"
     patients = _store.read_classed_patients(data, params)
     msg = (
         f"`density`: {name!r} is no class, patient or generated patient. Classes are "

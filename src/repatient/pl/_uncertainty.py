@@ -63,8 +63,7 @@ def uncertainty(
     """
     _store.check_data(data)
     check_axes(ax)
-    read = _store.read_gaussian if _store.is_gaussian(data, generated_key) else _store.read_generated
-    _, table = read(data, generated_key)
+    table = _store.read_generated(data, generated_key).table
     if "uncertainty" not in table:
         msg = (
             f"`generated_key`: `uns[{generated_key!r}]['patients']` has no column 'uncertainty'; it is written by "

@@ -2,12 +2,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from repatient import _store
 from repatient._checks import check_integer, check_key
 from repatient._docs import shared_docs
-from repatient.tl._audit_patients import patients_of, pool_is_recorded, read_generated_patients, read_real_patients
+from repatient.tl._audit_patients import generated_patients, patients_of, pool_is_recorded, read_real_patients
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,6 +110,9 @@ def audit(
 
     Notes
     -----
+    Time and memory are linear in the numbers of patients: beyond 1,000 real or generated patients, distances between
+    pairs of them (``mmd``, ``energy``, nearest patients) are those of 1,000 random ones.
+
     Distances and classifiers see each dimension standardised over the real patients. Log-variances are those of a
     patient's cells and one more of the average variance, so that they do not depend on the number of cells.
 
@@ -123,34 +124,33 @@ def audit(
     that the recipes were learnt on, and in cross-validation each generated patient is one by itself.
     """
     # What only an audit needs is not loaded with the other tools.
-    from repatient.tl._audit_table import Effort, audit_table
+    from repatient.evaluation.audit import audit_patients
 
     _store.check_data(data, copy=copy)
     check_key(key_added, "key_added")
-    effort = Effort(
-        check_integer(n_permutations, "n_permutations", minimum=1),
-        check_integer(n_repeats, "n_repeats", minimum=1),
-        check_integer(random_state, "random_state", minimum=0),
-    )
+    check_integer(n_permutations, "n_permutations", minimum=1)
+    check_integer(n_repeats, "n_repeats", minimum=1)
+    check_integer(random_state, "random_state", minimum=0)
     mask = _store.read_mask(data, mask_obs)
-    drawn = read_generated_patients(data, generated_key, selected)
+    drawn = _store.read_generated(data, generated_key).selected(selected)
     params = drawn.params
     components, n_components = _store.read_components(data, params["gmm_key"])
-    mixture = _store.uns_entry(data, params["gmm_key"], "gmm_key", "gmm")
-    use_rep = use_rep or str(mixture["params"]["use_rep"] if drawn.points is None else params["use_rep"])
-    if drawn.points is not None and use_rep != params["use_rep"]:
-        msg = (
-            f"`use_rep`: the generated patients are points of Gaussians in {params['use_rep']!r} and have no coordinates "
-            f"in {use_rep!r}."
-        )
-        raise ValueError(msg)
+    if use_rep is None:
+        own = params if drawn.points is not None else data.uns[params["gmm_key"]]["params"]
+        use_rep = str(own["use_rep"])
     X, use_rep = _store.read_embedding(data, use_rep, patient_key=params["patient_key"])
+    drawn.cells(X, use_rep)
     patients = read_real_patients(data, drawn)
-
-    given = None if mask is None else patients_of(data, mask, patients, params)
-    drawn_components = np.zeros(0, dtype=np.int64) if drawn.points is None else _assigned(drawn.points, mixture)
-    measures, frame, explained = audit_table(
-        X, components, n_components, patients, given, drawn, drawn_components, effort
+    measures, frame, explained = audit_patients(
+        X,
+        components,
+        n_components,
+        patients,
+        generated_patients(data, drawn),
+        given=None if mask is None else patients_of(data, mask, patients, params),
+        n_permutations=n_permutations,
+        n_repeats=n_repeats,
+        random_state=random_state,
     )
     data = data.copy() if copy else data
     data.uns[key_added] = {
@@ -170,12 +170,3 @@ def audit(
         ),
     }
     return (measures, data) if copy else measures
-
-
-def _assigned(points: np.ndarray, mixture: dict[str, Any]) -> np.ndarray:
-    """Most probable component of points, as real cells are assigned."""
-    from repatient.mixture import GaussianMixture
-
-    parameters = (mixture["weights"], mixture["means"], mixture["covariances"])
-    model = GaussianMixture.from_parameters(*parameters, covariance_type=str(mixture["params"]["covariance_type"]))
-    return model.predict(points)

@@ -2,111 +2,58 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from repatient import _store
-from repatient.tl._drawn_bags import read_drawn, take_drawn
+from repatient.evaluation.audit import HELD_OUT, KNOWN, POOL, GeneratedPatients, RealPatients
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
     from mudata import MuData
 
-POOL, KNOWN, HELD_OUT = "pool", "known", "held out"
 
-
-@dataclass(frozen=True, eq=False)
-class RealPatients:
-    """Real patients and their cells.
-
-    Parameters
-    ----------
-    patients
-        Names, classes, donors, and the patient of each cell.
-    roles
-        What each patient was to the generated ones, (P,): ``"pool"`` if its cells could be drawn; ``"known"`` if not,
-        but its recipe was learnt or its donor was in the pool; ``"held out"`` otherwise.
-    """
-
-    patients: _store.Patients
-    roles: np.ndarray
-
-    @property
-    def counts(self) -> sp.csc_array:
-        """Whether each cell is each patient's, (n_obs, P)."""
-        codes = self.patients.codes
-        cells = np.flatnonzero(codes >= 0)
-        return sp.csc_array((np.ones(len(cells)), (cells, codes[cells])), shape=(len(codes), len(self.patients.names)))
-
-
-@dataclass(frozen=True, eq=False)
-class GeneratedPatients:
-    """Generated patients.
-
-    Parameters
-    ----------
-    counts
-        How many times each cell is in each patient, (n_obs, G); of points of Gaussians, (points, G).
-    labels, names
-        Of each patient, (G,).
-    params
-        Parameters of :func:`repatient.tl.generate`.
-    points
-        Coordinates of the cells that are points of Gaussians, (points, d); ``None`` for real cells.
-    """
-
-    counts: sp.csc_array
-    labels: np.ndarray
-    names: np.ndarray
-    params: dict[str, Any]
-    points: np.ndarray | None = None
-
-
-def read_generated_patients(data: AnnData | MuData, key: str, selected: Any) -> GeneratedPatients:
-    """Generated patients, the selected ones where a selection was made or is asked for."""
-    drawn, table = read_drawn(data, key)
-    if selected is True and "selected" not in table:
-        msg = f"`selected`: no selection was made in `uns[{key!r}]`; make one with `rp.tl.select`."
-        raise KeyError(msg)
-    kept = np.ones(len(table), dtype=bool)
-    if selected is not False and "selected" in table:
-        kept = table["selected"].to_numpy(dtype=bool)
-    drawn = take_drawn(drawn, np.flatnonzero(kept))
-    points = drawn.embedding if isinstance(drawn, _store.GaussianPatients) else None
-    counts = sp.csc_array(drawn.counts if isinstance(drawn, _store.GaussianPatients) else drawn)
-    table = table[kept]
-    empty = np.asarray(counts.sum(axis=0)).ravel() == 0
-    if empty.any() or not len(table):
-        what = (
-            f"{int(empty.sum())} of {len(table)} generated patients have no cell here" if len(table) else "none is left"
-        )
-        msg = f"`generated_key`: {what}. Generate them again with `rp.tl.generate`, or audit the whole object."
-        raise ValueError(msg)
-    params = data.uns[key]["params"]
-    labels = table["label"].to_numpy(dtype=str)
+def generated_patients(data: AnnData | MuData, generated: _store.Generated) -> GeneratedPatients:
+    """Generated patients as arrays; points are assigned to components as real cells are."""
+    labels, params = generated.labels, generated.params
     if _store.is_continuous(params):
-        labels = np.full(len(table), params["label_key"])
-    return GeneratedPatients(counts, labels, table.index.to_numpy(dtype=str), params, points)
+        labels = np.full(len(generated), params["label_key"])
+    points = generated.points
+    return GeneratedPatients(
+        counts=sp.csc_array(generated.counts),
+        labels=labels,
+        names=generated.table.index.to_numpy(dtype=str),
+        points=points,
+        components=None if points is None else _assigned(points, data.uns[params["gmm_key"]]),
+    )
 
 
-def read_real_patients(data: AnnData | MuData, generated: GeneratedPatients) -> RealPatients:
+def _assigned(points: np.ndarray, mixture: dict[str, Any]) -> np.ndarray:
+    """Most probable component of points, as real cells are assigned."""
+    from repatient.mixture import GaussianMixture
+
+    parameters = (mixture["weights"], mixture["means"], mixture["covariances"])
+    model = GaussianMixture.from_parameters(*parameters, covariance_type=str(mixture["params"]["covariance_type"]))
+    return model.predict(points)
+
+
+def read_real_patients(data: AnnData | MuData, generated: _store.Generated) -> RealPatients:
     """Labelled patients by what they were to the generated ones; of those of the pool, the cells that could be drawn."""
     params = generated.params
     everyone = _read(data, params)
     pool = _pool_cells(data, everyone, generated)
-    in_pool = np.bincount(everyone.codes[pool], minlength=len(everyone.names)) > 0
+    in_pool = np.bincount(everyone.codes[pool & (everyone.codes >= 0)], minlength=len(everyone.names)) > 0
     seen = in_pool | _learnt_from(data, params, everyone)
     known = np.isin(everyone.donors, everyone.donors[seen])
     roles = np.where(in_pool, POOL, np.where(known, KNOWN, HELD_OUT))[everyone.labelled]
-    cells = (pool | ~in_pool[everyone.codes]) & everyone.labelled[everyone.codes]
+    cells = (pool | ~_of_cells(in_pool, everyone)) & _of_cells(everyone.labelled, everyone)
     if not cells.any():
         msg = f"`generated_key`: no real patient has a label in {params['label_key']!r} to compare the generated ones with."
         raise ValueError(msg)
-    return RealPatients(_read(data, params, cells), roles)
+    return _as_arrays(_read(data, params, cells), roles)
 
 
 def patients_of(data: AnnData | MuData, mask: np.ndarray, real: RealPatients, params: dict[str, Any]) -> RealPatients:
@@ -117,12 +64,16 @@ def patients_of(data: AnnData | MuData, mask: np.ndarray, real: RealPatients, pa
         raise ValueError(msg)
     if not patients.labelled.all():
         return patients_of(data, mask & patients.labelled[patients.codes], real, params)
-    of_name = dict(zip(real.patients.names, real.roles, strict=True))
-    return RealPatients(patients, np.array([of_name[name] for name in patients.names]))
+    of_name = dict(zip(real.names, real.roles, strict=True))
+    return _as_arrays(patients, np.array([of_name[name] for name in patients.names]))
+
+
+def _as_arrays(patients: _store.Patients, roles: np.ndarray) -> RealPatients:
+    return RealPatients(patients.names, patients.labels, patients.donors, patients.classes, patients.codes, roles)
 
 
 def _read(data: AnnData | MuData, params: dict[str, Any], mask: np.ndarray | None = None) -> _store.Patients:
-    return _store.read_classed_patients(data, params, mask)
+    return _store.read_classed_patients(data, params, _store.real_cells(data, mask, quiet=True))
 
 
 def pool_is_recorded(data: AnnData | MuData, params: dict[str, Any]) -> bool:
@@ -130,22 +81,22 @@ def pool_is_recorded(data: AnnData | MuData, params: dict[str, Any]) -> bool:
     return params["mask_obs"] is None or params["mask_obs"] in data.obs
 
 
-def _pool_cells(data: AnnData | MuData, everyone: _store.Patients, generated: GeneratedPatients) -> np.ndarray:
+def _pool_cells(data: AnnData | MuData, everyone: _store.Patients, generated: _store.Generated) -> np.ndarray:
     """Cells that could be drawn for some generated patient, (n_obs,); for points of Gaussians, those learnt from."""
     params = generated.params
     if not pool_is_recorded(data, params) and generated.points is not None:
-        return _learnt_from(data, params, everyone)[everyone.codes]
+        return _of_cells(_learnt_from(data, params, everyone), everyone)
     if not pool_is_recorded(data, params):
         # Whole patients: a cell that was not drawn may have been left out by chance.
-        drawn = np.unique(generated.counts.indices)
-        return np.isin(everyone.codes, everyone.codes[drawn])
+        drawn = np.unique(everyone.codes[np.unique(generated.counts.indices)])
+        return np.isin(everyone.codes, drawn[drawn >= 0])
     mask = _store.read_mask(data, params["mask_obs"])
     pool = params["pool"]
     if pool == "all":
         usable = everyone.labelled
     else:
         usable = np.isin(everyone.labels.astype(str), generated.labels if pool == "same" else [pool])
-    inside = usable[everyone.codes]
+    inside = _of_cells(usable, everyone)
     return inside if mask is None else inside & mask
 
 
@@ -159,4 +110,9 @@ def _learnt_from(data: AnnData | MuData, params: dict[str, Any], everyone: _stor
     if params["mask_obs"] is None or not pool_is_recorded(data, params):
         return everyone.labelled
     inside = everyone.codes[_store.read_mask(data, params["mask_obs"])]
-    return np.bincount(inside, minlength=len(everyone.names)) > 0
+    return np.bincount(inside[inside >= 0], minlength=len(everyone.names)) > 0
+
+
+def _of_cells(of_patients: np.ndarray, patients: _store.Patients) -> np.ndarray:
+    """What is so of each cell's patient; not so of cells of none, those of generated patients, (n_obs,)."""
+    return np.append(of_patients, False)[patients.codes]

@@ -170,7 +170,8 @@ def evaluate(
     _check_numbers(n_splits, test_fraction, n_steps, n_components, random_state)
     check_integer(n_models, "n_models", minimum=1)
     chosen = check_methods(methods, scenario)
-    keys, mask = Keys(patient_key, label_key, donor_key), _store.read_mask(data, mask_obs)
+    keys = Keys(patient_key, label_key, donor_key)
+    mask = _store.real_cells(data, _store.read_mask(data, mask_obs))
     use_rep = _store.read_embedding(data, use_rep, patient_key=patient_key)[1]
     if scenario == "missing_class":
         cohort, names = read_cohorts(

@@ -1,25 +1,35 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from repatient import _store
-from repatient._checks import check_integer, check_key, check_option
+from repatient._checks import check_integer, check_key, listed
 from repatient._docs import shared_docs
-from repatient.tl._generate_gaussian import DRAWS, PointPatients, RecipeGaussians, check_gaussian, warn_of_few_cells
-from repatient.tl._generate_plan import check_strength, number_of_patients, strengths_of_pool
-from repatient.tl._generate_pool import read_pool
-from repatient.tl._generate_rows import CellPatients, Drawn, RecipeRows, RivalRows, check_method, check_rival
-from repatient.tl._generate_table import patients_table
+from repatient.sampling import Draw, GaussianDraw, can_fit_donor_effects
+from repatient.tl._generate_inputs import (
+    check_options,
+    check_strength,
+    number_of_patients,
+    patients_table,
+    read_source,
+    warn_of_few_cells,
+    warn_of_shortage,
+)
 from repatient.tl._generate_values import check_of_values, values_of_patients
-from repatient.tl._generate_warnings import warn_of_shortage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from anndata import AnnData
     from mudata import MuData
+
+    from repatient.mil import Augmenter
+    from repatient.mixing import DrawnPatients, Gaussians, PatientGenerator
+    from repatient.tl._generate_inputs import SourceCells
 
 
 @shared_docs
@@ -60,7 +70,8 @@ def generate(
         ``"oversampling"``
             Whole real patients of the class, each as often as the others.
         ``"same_class"``
-            A random share of the cells of one patient of the class, the rest of another's.
+            A random share of the cells of one patient of the class, each as often as the others, and the rest of a random
+            one's (:class:`repatient.mixing.SameClassMixing`).
 
         Methods that mix patients of different classes have no class to put in the table, and are in
         :mod:`repatient.mixing`.
@@ -160,95 +171,172 @@ def generate(
         data, params["mixture"], params["gmm_key"], "The recipes", "Learn them again with `rp.tl.recipes`."
     )
     recipes, origin = _store.read_recipes_entry(entry, recipes_key)
-    check_method(method)
-    if method != "recipe":
-        check_rival(
-            method,
-            pool=pool,
-            n_donors=n_donors,
-            donor_effects=donor_effects,
-            covariates=covariates,
-            n_cells=n_cells,
-            max_donor_share=max_donor_share,
-        )
-    check_option(draw, "draw", DRAWS)
-    if draw == "gaussian":
-        check_gaussian(
-            method=method, pool=pool, n_donors=n_donors, donor_effects=donor_effects, max_donor_share=max_donor_share
-        )
+    check_options(
+        method,
+        draw,
+        pool=pool,
+        n_donors=n_donors,
+        donor_effects=donor_effects,
+        max_donor_share=max_donor_share,
+        covariates=covariates,
+        n_cells=n_cells,
+    )
     strength = check_strength(donor_effects, n_donors)
     check_of_values(params, n_patients, method)
     numbers = number_of_patients(n_patients, recipes.classes, entry["patients"])
     if n_cells is not None:
         check_integer(n_cells, "n_cells", minimum=1)
-    source = read_pool(data, params, entry["patients"], mask_obs)
-    source.check_option(pool)
-    strengths = dict.fromkeys(numbers, strength or 0.0)
-    made: CellPatients | PointPatients
-    if draw == "gaussian":
-        values = values_of_patients(recipes, entry, covariates, numbers)
-        points = RecipeGaussians(recipes, data.uns[params["gmm_key"]], source.sizes, n_cells, values)
-        made = PointPatients.draw(points, numbers, rng)
-        warn_of_few_cells(points.mixture, source.components, made.points.components)
+    source = read_source(data, params, entry["patients"], mask_obs)
+    pools = source.pools(pool, recipes.classes, numbers)
+    mixture, n_components = data.uns[params["gmm_key"]], recipes.mean.shape[1]
+    strengths = [0.0] * len(recipes.classes)
+    made: list[DrawnPatients]
+    if method == "recipe":
+        # What generates in training, too, loads torch.
+        from repatient.mixing import PatientGenerator
+
+        embedding = None
+        if draw == "cells":
+            embedding = _embedding_of_mixture(data, params["gmm_key"], required=strength is not None and strength > 0)
+        generator = PatientGenerator(
+            recipes=[recipes.take([name]) for name in recipes.classes],
+            sizes=source.sizes,
+            components=source.components,
+            donors=source.donors,
+            n_donors=n_donors,
+            max_donor_share=max_donor_share,
+            n_cells=n_cells,
+            labels=source.labels,
+            pools=pools,
+            embedding=embedding,
+            patients=source.patients,
+            values=values_of_patients(recipes, entry, covariates, numbers),
+            gaussians=_gaussians(mixture) if draw == "gaussian" else None,
+        )
+        codes = {name: recipes.classes.index(name) for name in numbers}
+        if strength is None and embedding is not None:
+            strengths = _strengths(source, generator, codes, n_components)
+        elif draw == "cells":
+            strengths = [strength or 0.0] * len(recipes.classes)
+        generator = replace(generator, strengths=strengths)
+        generator.check(codes.values())
+        made = [generator.generate(np.full(number, codes[name]), rng) for name, number in numbers.items()]
     else:
-        embedding = _embedding_of_mixture(data, params["gmm_key"], required=strength is not None and strength > 0)
-        if strength is None and method == "recipe" and embedding is not None:
-            strengths = strengths_of_pool(source, pool, numbers, recipes.mean.shape[1])
-        draw_class: Callable[[str, int, np.random.Generator], Drawn]
-        if method == "recipe":
-            draw_class = RecipeRows(
-                recipes,
-                source,
-                embedding,
-                pool=pool,
-                n_donors=n_donors,
-                n_cells=n_cells,
-                max_donor_share=max_donor_share,
-                strengths=strengths,
-                values=values_of_patients(recipes, entry, covariates, numbers),
-            )
-        else:
-            draw_class = RivalRows(source, method, recipes.mean.shape[1])
-        made = CellPatients.draw(draw_class, numbers, rng, data.n_obs)
-        warn_of_shortage(made.draws, source.components)
+        made = [_rivals(data.n_obs, source, method, name, numbers[name], n_components, rng) for name in numbers]
+    drawn, measured = _measured(made, source, data.n_obs)
+    if isinstance(drawn, GaussianDraw):
+        warn_of_few_cells(mixture, source.components, drawn.components)
+    else:
+        warn_of_shortage([part.draw for part in made if isinstance(part.draw, Draw)], source.components)
 
     kind = recipes.kind if method == "recipe" else method
     kinds = {name: f"{kind} ({where})" for name, where in zip(recipes.classes, origin, strict=True)}
-    table = patients_table(numbers, kinds, made.columns, source.patient_names, **made.measures(source.donors))
+    taken = _store.obs_column(data, params["patient_key"], "patient_key").astype(str).unique()
+    table = patients_table(numbers, kinds, [_columns(part, source) for part in made], taken, **measured)
+    record = _store.record(
+        n_patients=numbers,
+        method=method,
+        draw=draw,
+        pool=pool,
+        n_donors=n_donors,
+        donor_effects=max(strengths),
+        covariates=None if covariates is None else dict(covariates),
+        n_cells=n_cells,
+        max_donor_share=max_donor_share,
+        mask_obs=_store.storable_mask(mask_obs) or params["mask_obs"],
+        recipes_key=recipes_key,
+        gmm_key=params["gmm_key"],
+        mixture=params["mixture"],
+        use_rep=_store.embedding_of_mixture(mixture),
+        patient_key=params["patient_key"],
+        label_key=params["label_key"],
+        outcome=params.get("outcome", "class"),
+        donor_key=params["donor_key"],
+        random_state=random_state,
+    )
     data = data.copy() if copy else data
-    result = {
-        "patients": table,
-        "params": _store.record(
-            n_patients=numbers,
-            method=method,
-            draw=draw,
-            pool=pool,
-            n_donors=n_donors,
-            donor_effects=max(strengths.values()),
-            covariates=None if covariates is None else dict(covariates),
-            n_cells=n_cells,
-            max_donor_share=max_donor_share,
-            mask_obs=_store.storable_mask(mask_obs) or params["mask_obs"],
-            recipes_key=recipes_key,
-            gmm_key=params["gmm_key"],
-            mixture=params["mixture"],
-            use_rep=_store.embedding_of_mixture(data.uns[params["gmm_key"]]),
-            patient_key=params["patient_key"],
-            label_key=params["label_key"],
-            outcome=params.get("outcome", "class"),
-            donor_key=params["donor_key"],
-            random_state=random_state,
-        ),
-    }
-    if isinstance(made, PointPatients):
-        result["cells"] = _store.gaussian_entry(*made.points)
-        # Counts of an earlier call would be taken for those of these patients.
-        if key_added in data.obsm:
-            del data.obsm[key_added]
-    else:
-        data.obsm[key_added] = made.counts
-    data.uns[key_added] = result
+    _store.write_generated(data, key_added, table, record, drawn)
     return data if copy else None
+
+
+def _gaussians(mixture: Mapping[str, Any]) -> Gaussians:
+    from repatient.mixing import Gaussians
+
+    means, covariances = (np.asarray(mixture[name], dtype=np.float64) for name in ("means", "covariances"))
+    return Gaussians(means, covariances, str(mixture["params"]["covariance_type"]))
+
+
+def _strengths(
+    source: SourceCells, generator: PatientGenerator, codes: Mapping[str, int], n_components: int
+) -> list[float]:
+    """All of the offsets where the pool of every class has the cells to measure them on, else none.
+
+    None either for a class without a patient: those of other classes would come with its recipe.
+    """
+    pools = (generator.pool_of(c) for c in codes.values())
+    enough = all(can_fit_donor_effects(components, source.patients, n_components) for components in pools)
+    present = {source.classes[code] for code in np.unique(source.labels[source.labels >= 0])}
+    own = {codes[name] for name in codes if name in present}
+    return [float(enough and c in own) for c in range(len(generator.recipes))]
+
+
+def _rivals(
+    n_obs: int, source: SourceCells, method: str, name: str, number: int, n_components: int, rng: np.random.Generator
+) -> DrawnPatients:
+    """Patients of a class as another method of training makes them of its real ones."""
+    from repatient.mil import Bags
+    from repatient.mixing import DrawnPatients, Oversampling, SameClassMixing, draw_by
+
+    label = source.classes.index(name) if name in source.classes else -2
+    codes, patients = np.full(n_obs, -1), np.unique(source.patients[source.labels == label])
+    if len(patients) < 1 + (method == "same_class"):
+        msg = (
+            f"`method={method!r}` needs {1 + (method == 'same_class')} patients of a class, and {name!r} has "
+            f"{len(patients)} here; classes with patients are {listed(source.classes)}."
+        )
+        raise ValueError(msg)
+    inside = source.labels == label
+    codes[inside] = np.searchsorted(patients, source.patients[inside])
+    # Rows are all that is asked of the bags, whose cells need no coordinates.
+    bags = Bags.from_codes(np.broadcast_to(np.zeros((1, 1), dtype=np.float32), (n_obs, 1)), codes, len(patients))
+    augmenter: Augmenter = Oversampling() if method == "oversampling" else SameClassMixing()
+    return DrawnPatients(
+        draw_by(augmenter, bags, number, n_components, rng), np.zeros((number, 0), dtype=np.float32), [], None
+    )
+
+
+def _measured(
+    made: list[DrawnPatients], source: SourceCells, n_obs: int
+) -> tuple[sp.csc_matrix | GaussianDraw, dict[str, np.ndarray]]:
+    """All patients in one, their sizes and donors, and cells that could not be drawn as asked."""
+    points = [part.draw for part in made if isinstance(part.draw, GaussianDraw)]
+    draws = [part.draw for part in made if isinstance(part.draw, Draw)]
+    if points:
+        sizes = np.concatenate([np.diff(part.indptr) for part in points])
+        joined = GaussianDraw(
+            np.concatenate([part.embedding for part in points]),
+            np.concatenate([[0], np.cumsum(sizes)]),
+            np.concatenate([part.components for part in points]),
+        )
+        # No cell is of a donor, of another component than asked for, or the same as another.
+        return joined, {"n_cells": sizes, **dict.fromkeys(("n_donors", "n_moved", "n_repeated"), np.zeros_like(sizes))}
+    counts = sp.hstack([draw.counts(n_obs) for draw in draws], format="csc", dtype=np.int32)
+    entries = counts.tocoo()
+    of_patients = np.unique(np.stack([entries.col, source.donors[entries.row]]), axis=1)[0]
+    return counts, {
+        "n_cells": np.asarray(counts.sum(axis=0)).ravel(),
+        "n_donors": np.bincount(of_patients, minlength=counts.shape[1]),
+        "n_moved": np.concatenate([draw.moved.sum(axis=1) for draw in draws]),
+        "n_repeated": np.concatenate([draw.repeated.sum(axis=1) for draw in draws]),
+    }
+
+
+def _columns(part: DrawnPatients, source: SourceCells) -> dict[str, Any]:
+    """What else the table says of the patients of a class."""
+    columns = {key: table[key].array for table in part.values for key in table}
+    if part.references is not None:
+        columns["reference"] = source.patient_names[part.references]
+    return columns
 
 
 def _embedding_of_mixture(data: AnnData | MuData, gmm_key: str, *, required: bool) -> np.ndarray | None:

@@ -11,7 +11,6 @@ from repatient._checks import check_integer, check_key
 from repatient._docs import shared_docs
 from repatient._files._scratch import MEMORY_BUDGET
 from repatient.tl._augmenters import read_augmentation
-from repatient.tl._drawn_bags import embedding_with_drawn
 from repatient.tl._mil_target import read_selected, target_of
 from repatient.tl._patient_classifier import PatientClassifier
 
@@ -169,7 +168,7 @@ def mil(
     if augment is not None and generated_key is not None:
         msg = "`augment` makes patients at every step and `generated_key` names stored ones; give one of the two."
         raise ValueError(msg)
-    mask = _store.read_mask(data, mask_obs)
+    mask = _store.real_cells(data, _store.read_mask(data, mask_obs))
     target = target_of(data, outcome, label_key)
     training = target.read(data, patient_key, donor_key, mask)
     everyone = target.read(data, patient_key)
@@ -186,7 +185,7 @@ def mil(
         random_state=random_state,
     )
     classes = target.classes(training, generated, augmentation)
-    cells, counts = (embedding, None) if generated is None else embedding_with_drawn(embedding, use_rep, generated[0])
+    cells, counts = (embedding, None) if generated is None else generated.in_embedding(embedding, use_rep)
     codes = np.append(training.codes, np.full(len(cells) - data.n_obs, -1))
     labelled = np.flatnonzero(training.labelled)
     predictor.fit(
@@ -194,7 +193,7 @@ def mil(
         target.array(training.labels[labelled]),
         groups=training.donors[labelled].astype(str),
         generated=None if counts is None else Bags.from_counts(cells, counts),
-        generated_y=None if generated is None else target.array(generated[1]),
+        generated_y=None if generated is None else target.array(generated.labels),
         source_groups=_donor_of_cells(training, codes),
         augment=None if augmentation is None else augmentation.augmenter,
         **({} if classes is None else {"classes": classes}),
@@ -214,7 +213,7 @@ def mil(
         model=model if isinstance(model, str) else type(model).__name__,
         settings=repr(predictor),
         generated_key=generated_key,
-        n_generated=0 if generated is None else len(generated[1]),
+        n_generated=0 if generated is None else len(generated),
         augment=None if augmentation is None else augmentation.name,
         use_rep=use_rep,
         mask_obs=_store.storable_mask(mask_obs),
@@ -237,10 +236,11 @@ def mil(
 
 def _embedding_of_mixture(data: AnnData | MuData, generated_key: str | None, gmm_key: str | None) -> str | None:
     gmm_key = _store.keys.GMM if gmm_key is None else gmm_key
-    if generated_key is not None and _store.is_gaussian(data, generated_key):
-        return str(data.uns[generated_key]["params"]["use_rep"])
     if generated_key is not None:
-        gmm_key = data.uns[generated_key]["params"]["gmm_key"]
+        generated = _store.read_generated(data, generated_key)
+        if generated.points is not None:
+            return str(generated.params["use_rep"])
+        gmm_key = generated.params["gmm_key"]
     # Another package may keep something else under this name.
     entry = data.uns.get(gmm_key)
     params = entry.get("params") if isinstance(entry, Mapping) else None

@@ -10,12 +10,10 @@ import pandas as pd
 
 from repatient import _store
 from repatient._checks import check_option, listed
-from repatient.tl._drawn_bags import read_drawn, take_drawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import scipy.sparse as sp
     from anndata import AnnData
     from mudata import MuData
 
@@ -35,7 +33,7 @@ class Target(Protocol):
         """Patients with what is to be predicted as their labels."""
 
     def classes(
-        self, training: _store.Patients, generated: tuple[Any, np.ndarray] | None, augmentation: Augmentation | None
+        self, training: _store.Patients, generated: _store.Generated | None, augmentation: Augmentation | None
     ) -> list[str] | None:
         """Names of all classes that are trained on, ``None`` where there are none; raises on what cannot be learnt."""
 
@@ -65,9 +63,9 @@ class ClassTarget:
         return _store.read_patients(data, patient_key, self.label_key, donor_key, mask)
 
     def classes(
-        self, training: _store.Patients, generated: tuple[Any, np.ndarray] | None, augmentation: Augmentation | None
+        self, training: _store.Patients, generated: _store.Generated | None, augmentation: Augmentation | None
     ) -> list[str] | None:
-        names = set(training.classes) | (set() if generated is None else set(generated[1]))
+        names = set(training.classes) | (set() if generated is None else set(generated.labels))
         names |= set() if augmentation is None else set(augmentation.classes)
         if len(names) < 2:
             msg = (
@@ -113,7 +111,7 @@ class ValueTarget:
         return _store.read_valued_patients(data, patient_key, self.label_key, donor_key, mask)
 
     def classes(
-        self, training: _store.Patients, generated: tuple[Any, np.ndarray] | None, augmentation: Augmentation | None
+        self, training: _store.Patients, generated: _store.Generated | None, augmentation: Augmentation | None
     ) -> list[str] | None:
         del generated
         _store.check_values(training, self.label_key)
@@ -141,26 +139,10 @@ def target_of(data: AnnData | MuData, outcome: str, label_key: str) -> Target:
     return ClassTarget(label_key, _store.read_grades(data, label_key) if outcome == "ordinal" else None)
 
 
-def read_selected(
-    data: AnnData | MuData, key: str, training: _store.Patients, outcome: str
-) -> tuple[sp.csc_matrix | _store.GaussianPatients, np.ndarray]:
-    """Cells and labels of the generated patients to train on, all of their cells being of training patients."""
-    drawn, table = read_drawn(data, key)
-    _store.check_outcome(data.uns[key]["params"], outcome, key)
-    selected = np.ones(len(table), dtype=bool)
-    if "selected" in table:
-        selected = table["selected"].to_numpy(dtype=bool)
-        if not selected.any():
-            msg = f"`generated_key`: no patient of `uns[{key!r}]` is selected; select again with `rp.tl.select`."
-            raise ValueError(msg)
-    drawn = take_drawn(drawn, np.flatnonzero(selected))
-    rows = np.zeros(0, dtype=np.int64) if isinstance(drawn, _store.GaussianPatients) else drawn.indices
-    foreign = np.unique(rows[training.codes[rows] < 0])
-    if len(foreign):
-        msg = (
-            f"`generated_key`: the generated patients hold {len(foreign)} cells from outside `mask_obs`; training on "
-            "them would leak. Generate them from the training cells alone (`rp.tl.generate(..., mask_obs=...)`)."
-        )
-        raise ValueError(msg)
-    labels = table["label"].to_numpy(dtype=np.float64 if outcome == "continuous" else str)
-    return drawn, labels[selected]
+def read_selected(data: AnnData | MuData, key: str, training: _store.Patients, outcome: str) -> _store.Generated:
+    """Generated patients to train on, all of their cells being of training patients."""
+    generated = _store.read_generated(data, key)
+    generated.check_outcome(outcome)
+    generated = generated.selected()
+    generated.check_inside(training.codes)
+    return generated

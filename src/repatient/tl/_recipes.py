@@ -167,7 +167,7 @@ def recipes(
         n_subtypes = check_integer(n_subtypes, "n_subtypes", minimum=1)
     _check_transfer(transfer, shared_class, has_reference=reference is not None)
     _check_outcome(data, outcome, label_key, labels=labels, reference=reference)
-    mask = _store.read_mask(data, mask_obs)
+    mask = _store.real_cells(data, _store.read_mask(data, mask_obs))
     components, n_components = _store.read_components(data, gmm_key)
     if n_components < 2:
         msg = f"`gmm_key`: the mixture {gmm_key!r} has one component; a recipe needs two or more to mix."

@@ -9,9 +9,7 @@ import pandas as pd
 from repatient import _store
 from repatient._checks import check_integer, check_number, check_option, listed
 from repatient._docs import shared_docs
-from repatient.tl._drawn_bags import drawn_bags, read_drawn
 from repatient.tl._patient_classifier import PatientClassifier
-from repatient.tl._select_values import check_of_values, strata_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
 
 _MEASURES = ("entropy", "epistemic", "margin", "random")
 _KEEP = ("low", "high", "band", "correct", "all")
+_N_RANGES = 5
 
 
 @shared_docs
@@ -96,23 +95,26 @@ def select(
     check_number(fraction, "fraction", above=0, maximum=1)
     check_integer(random_state, "random_state", minimum=0)
     models = _check_models(model)
-    judge = check_of_values(by, keep) if models[0].outcome == "continuous" else _judge_classes
-    drawn, table = read_drawn(data, generated_key)
-    _store.check_outcome(data.uns[generated_key]["params"], models[0].outcome, generated_key)
-    bags = [drawn_bags(one.read_embedding(data), one.use_rep, drawn) for one in models]
+    judge = _judge_classes
+    if models[0].outcome == "continuous":
+        _check_of_values(by, keep)
+        judge = _judge_values
+    drawn = _store.read_generated(data, generated_key)
+    drawn.check_outcome(models[0].outcome)
+    bags = [drawn.bags(one.read_embedding(data), one.use_rep) for one in models]
     uncertainty, predicted = judge(models, bags, by, n_passes, random_state)
-    labels, strata = table["label"].to_numpy(), strata_of(table["label"].to_numpy())
+    labels, strata = drawn.labels, _strata_of(drawn.labels)
     if by == "random":
         uncertainty = np.random.default_rng(random_state).random(len(labels))
     if keep == "correct":
-        selected = np.asarray(predicted).astype(str) == labels.astype(str)
+        selected = np.asarray(predicted).astype(str) == labels
     elif keep == "all":
         selected = np.ones(len(labels), dtype=bool)
     else:
         selected = _within(strata, uncertainty, keep, fraction)
 
     data = data.copy() if copy else data
-    table = table.copy()
+    table = drawn.table.copy()
     table["uncertainty"] = uncertainty
     table["predicted"] = predicted
     table["selected"] = selected
@@ -166,3 +168,39 @@ def _within(strata: np.ndarray, uncertainty: np.ndarray, keep: str, fraction: fl
         start = {"low": 0, "high": len(ranked) - number, "band": (len(ranked) - number) // 2}[keep]
         selected[ranked[start : start + number]] = True
     return selected
+
+
+def _check_of_values(by: str, keep: str) -> None:
+    """Refuse what needs classes."""
+    if keep == "correct":
+        msg = (
+            "`keep='correct'` keeps the patients predicted as their label, which a predicted value is never exactly; use "
+            "'low', 'high', 'band' or 'all'."
+        )
+        raise ValueError(msg)
+    if by == "margin":
+        msg = "`by='margin'` compares two classes, and values have none; use 'entropy' (the predictive sd) or 'epistemic'."
+        raise ValueError(msg)
+
+
+def _judge_values(
+    models: list[PatientClassifier], bags: list[Bags], by: str, n_passes: int | None, random_state: int
+) -> tuple[np.ndarray, Any]:
+    """Standard deviation and mean of the value of every generated patient, over all passes of all models."""
+    from repatient.mil import predictive_sd
+
+    passes = [
+        one.classifier.predict_mc(some, n_passes=n_passes, random_state=random_state)
+        for one, some in zip(models, bags, strict=True)
+    ]
+    means, sds = (np.concatenate(parts) for parts in zip(*passes, strict=True))
+    sd = predictive_sd(means, sds)
+    return sd.epistemic if by == "epistemic" else sd.total, means.mean(axis=0)
+
+
+def _strata_of(labels: np.ndarray) -> np.ndarray:
+    """What a share is kept of: each class, or each fifth of the values, as they rise."""
+    if labels.dtype.kind != "f":
+        return labels
+    ranks = np.argsort(np.argsort(labels, kind="stable"), kind="stable")
+    return ranks * _N_RANGES // len(labels)

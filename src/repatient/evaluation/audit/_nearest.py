@@ -17,7 +17,9 @@ _MOST_CELLS = 20_000
 _BLOCK = 256
 
 
-def nearest_patient_ratio(generated: NDArray[np.floating], real: NDArray[np.floating], donors: NDArray[Any]) -> float:
+def nearest_patient_ratio(
+    generated: NDArray[np.floating], real: NDArray[np.floating], donors: NDArray[Any], random_state: int = 0
+) -> float:
     """Distance from a generated patient to the nearest real one over that from a real one to that of another donor.
 
     Parameters
@@ -26,6 +28,8 @@ def nearest_patient_ratio(generated: NDArray[np.floating], real: NDArray[np.floa
         Patients as points, (G, d) and (P, d).
     donors
         Donor of each real patient, (P,).
+    random_state
+        Seed of the patients that are looked at, where there are more than 1,000 of a kind.
 
     Returns
     -------
@@ -40,8 +44,11 @@ def nearest_patient_ratio(generated: NDArray[np.floating], real: NDArray[np.floa
         msg = f"a nearest patient of another donor needs 2 donors, found {len(np.unique(donors))}"
         raise TooFewPatientsError(msg)
     donors = _numbered(donors)
-    between = np.median(_nearest(real, donors, real, donors))
-    return float(np.median(_nearest(generated, None, real, donors)) / between) if between > 0 else np.nan
+    rng = np.random.default_rng(random_state)
+    some = at_random(len(real), _MOST_QUERIES, rng)
+    between = np.median(_nearest(real[some], donors[some], real, donors))
+    asked = generated[at_random(len(generated), _MOST_QUERIES, rng)]
+    return float(np.median(_nearest(asked, None, real, donors)) / between) if between > 0 else np.nan
 
 
 def nearest_cell_ratio(
@@ -79,6 +86,11 @@ def nearest_cell_ratio(
     between = np.median(_nearest(cells[requested], donors[requested], cells, donors))
     drawn = points[rng.choice(len(points), size=min(len(points), _MOST_QUERIES), replace=False)]
     return float(np.median(_nearest(drawn, None, cells, donors)) / between) if between > 0 else np.nan
+
+
+def at_random(n: int, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """All numbers below ``n``, or so many random ones of them, rising."""
+    return np.arange(n) if n <= most else np.sort(rng.choice(n, size=most, replace=False))
 
 
 def _numbered(names: NDArray[Any]) -> NDArray[np.int64]:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from repatient.evaluation._bag_summaries import BagSummaries
 
 
+# Patients that are summarised at once: memory is that of their cells.
+_BLOCK = 1000
+
+
 @dataclass(frozen=True, eq=False)
 class Points:
     """Embeddings of patients, one row each.
@@ -81,13 +85,14 @@ class Embedder:
         embedder = cls(X, membership, summaries.within_variance, moments.mean(axis=0), spread)
         return embedder, embedder._points(summaries, membership, counts)
 
-    def embed(self, counts: Any) -> Points:
-        """Patients of ``counts`` (n_obs, n) as points."""
-        return self._points(summarise_bags(self.X, counts), self.membership, counts)
-
-    def embed_cells(self, X: np.ndarray, components: np.ndarray, counts: Any) -> Points:
-        """Patients of other cells (n_cells, d), of ``counts`` (n_cells, n), as points."""
-        return self._points(summarise_bags(X, counts), _membership(components, self.membership.shape[0]), counts)
+    def embed(self, counts: Any, X: np.ndarray | None = None, components: np.ndarray | None = None) -> Points:
+        """Patients of ``counts`` (n_obs, n) as points, block by block; or of other cells (n_cells, d)."""
+        cells = self.X if X is None else X
+        membership = self.membership if components is None else _membership(components, self.membership.shape[0])
+        counts = sp.csc_array(counts)
+        blocks = [counts[:, start : start + _BLOCK] for start in range(0, max(counts.shape[1], 1), _BLOCK)]
+        parts = [self._points(summarise_bags(cells, block), membership, block) for block in blocks]
+        return parts[0] if len(parts) == 1 else Points(*map(np.concatenate, zip(*map(_arrays, parts), strict=True)))
 
     def _points(self, summaries: BagSummaries, membership: sp.csr_array, counts: Any) -> Points:
         n_components = membership.shape[0]
@@ -95,6 +100,10 @@ class Embedder:
         shares = smoothed_proportions(of_components, np.full(n_components, 1 / n_components))
         moments = (summaries.moments(self.within_variance) - self.centre) / self.spread
         return Points(summaries.sizes, summaries.means, moments, log_ratios(shares))
+
+
+def _arrays(points: Points) -> tuple[np.ndarray, ...]:
+    return points.sizes, points.raw_means, points.moments, points.compositions
 
 
 def _membership(components: np.ndarray, n_components: int) -> sp.csr_array:

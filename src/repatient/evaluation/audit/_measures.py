@@ -10,14 +10,14 @@ import numpy as np
 
 from repatient.evaluation import _privacy, _realism
 from repatient.evaluation._grouped_auroc import TooFewPatientsError
-from repatient.tl._audit_nearest import nearest_cell_ratio, nearest_patient_ratio
-from repatient.tl._audit_patients import HELD_OUT, POOL
+from repatient.evaluation.audit._nearest import at_random, nearest_cell_ratio, nearest_patient_ratio
+from repatient.evaluation.audit._patients import HELD_OUT, POOL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from repatient.evaluation._realism import ComponentMeans
-    from repatient.tl._audit_points import Points
+    from repatient.evaluation.audit._points import Points
 
 _OF_DONORS = (
     "donor_share_max",
@@ -26,6 +26,8 @@ _OF_DONORS = (
     "reidentification",
     "reidentification_chance",
 )
+# Beyond so many patients of a kind, distances are taken between random ones: all pairs grow with the square.
+MOST_PATIENTS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,33 +45,41 @@ class Real:
 
 
 @dataclass(frozen=True, eq=False)
-class Generated:
-    """Generated patients as points, with their classes (G,), counts (n_obs, G) and donors' shares (G, donors).
+class Donors:
+    """What donors gave to generated patients: the main one's name and share, and the effective number, (G,) each."""
 
-    Points of Gaussians have no donor: ``shares`` is ``None``, and ``donor_names`` are the names of the patients (G,).
+    main: np.ndarray
+    share: np.ndarray
+    effective: np.ndarray
+
+    def take(self, patients: np.ndarray) -> Donors:
+        """Those of some of the patients."""
+        return Donors(self.main[patients], self.share[patients], self.effective[patients])
+
+
+@dataclass(frozen=True, eq=False)
+class Generated:
+    """Generated patients as points, with their classes and names (G,), counts (n_obs, G) and donors.
+
+    Points of Gaussians have no donors.
     """
 
     points: Points
     labels: np.ndarray
+    names: np.ndarray
     counts: Any
-    shares: np.ndarray | None
-    donor_names: np.ndarray
+    donors: Donors | None
 
     @property
     def main_donors(self) -> np.ndarray:
         """Donor of most cells of each patient, (G,); each patient itself where cells have none."""
-        if self.shares is None:
-            return self.donor_names
-        return self.donor_names[self.shares.argmax(axis=1)]
+        return self.names if self.donors is None else self.donors.main
 
     def take(self, patients: np.ndarray) -> Generated:
         """Return some of the patients."""
+        donors = None if self.donors is None else self.donors.take(patients)
         return Generated(
-            self.points.take(patients),
-            self.labels[patients],
-            self.counts[:, patients],
-            None if self.shares is None else self.shares[patients],
-            self.donor_names[patients] if self.shares is None else self.donor_names,
+            self.points.take(patients), self.labels[patients], self.names[patients], self.counts[:, patients], donors
         )
 
 
@@ -119,6 +129,8 @@ class Row:
 
 def add_realism(row: Row, real: Real, generated: Generated, effort: Effort) -> None:
     """Compare the real patients of a class with its generated ones."""
+    rng = np.random.default_rng(effort.random_state)
+    some_real, some = (at_random(len(part.labels), MOST_PATIENTS, rng) for part in (real, generated))
     spaces = {
         "mean": (real.points.means, generated.points.means),
         "moments": (real.points.moments, generated.points.moments),
@@ -129,9 +141,9 @@ def add_realism(row: Row, real: Real, generated: Generated, effort: Effort) -> N
             [f"mmd_{name}", f"mmd_{name}_p", f"energy_{name}"],
             partial(
                 _realism.discrepancy,
-                of_real,
-                of_generated,
-                real.donors,
+                of_real[some_real],
+                of_generated[some],
+                real.donors[some_real],
                 n_permutations=effort.n_permutations,
                 random_state=effort.random_state,
             ),
@@ -176,21 +188,22 @@ def add_assumption(row: Row, real: Real, label: str, table: ComponentMeans, effo
     row.add(["size_auroc_class"], lambda: _realism.size_auroc(real.points.sizes, is_class))
 
 
-def add_privacy(row: Row, real: Real, generated: Generated, everything: Generated, label: str) -> None:
+def add_privacy(row: Row, real: Real, generated: Generated, everything: Generated, label: str, effort: Effort) -> None:
     """Measure what the generated patients of a class give away, and what all of them do of its real patients."""
     row.values["repeated_cells"] = _privacy.repeated_share(generated.counts)
-    if generated.shares is None:
+    rng = np.random.default_rng(effort.random_state)
+    if generated.donors is None:
         row.leave_out(_OF_DONORS, "points of Gaussians are of no donor")
     else:
-        _add_donors(row, real.take(real.roles == POOL), generated, generated.shares)
+        _add_donors(row, real.take(real.roles == POOL), generated, generated.donors, rng)
     of_class = real.take(real.labels == label)
+    members, outsiders = (
+        of_class.points.moments[found[at_random(len(found), MOST_PATIENTS, rng)]]
+        for found in (np.flatnonzero(of_class.roles == role) for role in (POOL, HELD_OUT))
+    )
     row.add(
         ["membership_auroc"],
-        lambda: _privacy.membership_auroc(
-            of_class.points.moments[of_class.roles == POOL],
-            of_class.points.moments[of_class.roles == HELD_OUT],
-            everything.points.moments,
-        ),
+        lambda: _privacy.membership_auroc(members, outsiders, everything.points.moments),
     )
 
 
@@ -199,7 +212,9 @@ def add_nearest(row: Row, real: Real, generated: Generated, cells: Cells | None,
     in_pool = real.take(real.roles == POOL)
     row.add(
         ["nearest_patient_ratio"],
-        lambda: nearest_patient_ratio(generated.points.moments, in_pool.points.moments, in_pool.donors),
+        lambda: nearest_patient_ratio(
+            generated.points.moments, in_pool.points.moments, in_pool.donors, effort.random_state
+        ),
     )
     if cells is None:
         row.values["nearest_cell_ratio"] = 0.0
@@ -210,15 +225,15 @@ def add_nearest(row: Row, real: Real, generated: Generated, cells: Cells | None,
         )
 
 
-def _add_donors(row: Row, in_pool: Real, generated: Generated, shares: np.ndarray) -> None:
+def _add_donors(row: Row, in_pool: Real, generated: Generated, donors: Donors, rng: np.random.Generator) -> None:
     """Measure what the cells of generated patients give away of their donors."""
-    largest = shares.max(axis=1)
-    row.values["donor_share_max"] = float(largest.max())
-    row.values["donor_share_median"] = float(np.median(largest))
-    row.values["effective_donors"] = float(np.median(_privacy.effective_donors(shares)))
+    row.values["donor_share_max"] = float(donors.share.max())
+    row.values["donor_share_median"] = float(np.median(donors.share))
+    row.values["effective_donors"] = float(np.median(donors.effective))
+    some = at_random(len(generated.labels), MOST_PATIENTS, rng)
     row.add(
         ["reidentification", "reidentification_chance"],
         lambda: _privacy.reidentification(
-            generated.points.moments, in_pool.points.moments, generated.main_donors, in_pool.donors
+            generated.points.moments[some], in_pool.points.moments, donors.main[some], in_pool.donors
         ),
     )
