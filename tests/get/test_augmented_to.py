@@ -175,8 +175,9 @@ def test_errors_come_before_anything_is_written(rich, tmp_path, untouched):
             (tmp_path / "atlas.csv", ValueError, "'.h5ad' or '.zarr'"),
             (tmp_path / "nowhere" / "atlas.h5ad", FileNotFoundError, "no folder"),
             (tmp_path / "folder.h5ad", IsADirectoryError, "is a folder"),
-            (tmp_path / "precious.zarr", ValueError, "no zarr store"),
-            (tmp_path / "file.zarr", NotADirectoryError, "is a file"),
+            (tmp_path / "precious.zarr", FileExistsError, "`to`"),
+            (tmp_path / "file.zarr", FileExistsError, "`to`"),
+            (tmp_path / "source.h5ad", FileExistsError, "`to`"),
         ):
             with pytest.raises(error, match=message):
                 rp.get.augmented(rich, to=to)

@@ -100,6 +100,20 @@ def test_without_patients_no_name_is_written(generated, tmp_path):
     assert not (tmp_path / "out" / "counts.csv").exists()
 
 
+def test_no_text_is_a_formula(generated, tmp_path):
+    names = ["=HYPERLINK(1)", "@SUM(1)"]
+    generated.obs["label"] = generated.obs["label"].cat.rename_categories(names)
+    rp.tl.recipes(generated, patient_key="patient", label_key="label")
+    rp.io.export_recipes(generated, tmp_path / "out")
+    assert list(read(tmp_path / "out", "classes")["class"]) == [f"'{name}" for name in names]
+    cells = [cell for path in (tmp_path / "out").iterdir() for row in csv.reader(path.open()) for cell in row]
+    assert not [cell for cell in cells if cell[:1] in {"=", "@", "+"} or (cell[:1] == "-" and not is_number(cell))]
+
+
+def is_number(cell):
+    return pd.notna(pd.to_numeric(cell, errors="coerce"))
+
+
 def test_names_that_want_quotes(generated, tmp_path):
     label = generated.obs["label"].cat.rename_categories({"disease": 'Krankheit, "schwer"\n'})
     generated.obs["label"] = label
@@ -114,10 +128,13 @@ def test_an_earlier_export_is_replaced_and_nothing_else(generated, tmp_path):
     rp.io.export_recipes(generated, folder, comparison_key="compare_recipes")
     rp.io.export_recipes(generated, folder)
     assert not (folder / "comparison.csv").exists()
-    (folder / "notes.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="something else than an earlier export"):
+    (folder / "notes.csv").write_text("mine")
+    with pytest.raises(FileExistsError, match="`folder`"):
         rp.io.export_recipes(generated, folder)
-    assert (folder / "notes.txt").read_text() == "mine"
+    assert (folder / "notes.csv").read_text() == "mine"
+    (folder / "notes.csv").unlink()
+    with pytest.raises(FileExistsError, match="`folder`"):
+        rp.io.export_recipes(generated, folder, overwrite=False)
     (tmp_path / "file").write_text("mine")
     with pytest.raises(FileExistsError, match="`folder`"):
         rp.io.export_recipes(generated, tmp_path / "file")

@@ -279,12 +279,15 @@ def test_where_nothing_can_be_written(generated, tmp_path):
         rp.io.write_recipes(generated, tmp_path / "nowhere" / "a.h5")
 
 
-def test_the_file_of_a_link_is_replaced_and_its_mode_kept(generated, tmp_path):
-    path, link = tmp_path / "a.h5", tmp_path / "link.h5"
-    path.write_text("old")
+def test_only_a_recipes_file_is_replaced_and_its_mode_kept(generated, tmp_path):
+    path, link, notes = tmp_path / "a.h5", tmp_path / "link.h5", tmp_path / "notes.h5"
+    rp.io.write_recipes(generated, path)
     path.chmod(0o640)
-    link.symlink_to(path)
-    rp.io.write_recipes(generated, link)
-    assert link.is_symlink()
+    rp.io.write_recipes(generated, path)
     assert path.stat().st_mode & 0o777 == 0o640
-    assert set(rp.io.read_recipes(path)) == {"gmm", "recipes", "cohort"}
+    link.symlink_to(path)
+    notes.write_text("mine")
+    for target, overwrite in ((link, True), (notes, True), (path, False)):
+        with pytest.raises(FileExistsError, match="`path`"):
+            rp.io.write_recipes(generated, target, overwrite=overwrite)
+    assert notes.read_text() == "mine"

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import sys
 import threading
+import time
+from contextlib import suppress
 
 import pytest
 
@@ -175,12 +178,69 @@ def test_many_writers_of_one_path(tmp_path):
     assert names(tmp_path) == ["target"]
 
 
-def test_links_are_followed(tmp_path):
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "deep" / "target")
-    write_file(tmp_path / "link", "text")
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "deep" / "target").read_text() == "text"
+@pytest.mark.parametrize("planted", ["link", "pipe", "hidden link"])
+def test_nothing_is_written_through_what_is_planted(tmp_path, planted):
+    (tmp_path / "victim").write_text("precious")
+    folder, target = tmp_path / "deep", tmp_path / "deep" / "target"
+    folder.mkdir()
+    if planted == "pipe":
+        os.mkfifo(target)
+    else:
+        (target if planted == "link" else folder / ".target.partial").symlink_to("../victim")
+    before = names(folder)
+    (tmp_path / "way").symlink_to("deep")
+    if planted == "hidden link":
+        write_file(tmp_path / "way" / "target", "text")
+        assert target.read_text() == "text"
+    else:
+        with pytest.raises(FileExistsError):
+            write_file(tmp_path / "way" / "target", "text")
+        assert names(folder) == before
+        assert stat.S_IFMT(target.lstat().st_mode) == {"link": stat.S_IFLNK, "pipe": stat.S_IFIFO}[planted]
+    assert (tmp_path / "victim").read_text() == "precious"
+
+
+def test_mode_and_owner_are_kept(tmp_path):
+    write_file(tmp_path / "file", "first")
+    write_folder(tmp_path / "folder", "first")
+    private = [tmp_path / name for name in ("file", "folder/a", "folder/inner/b")]
+    for path in private:
+        path.chmod(0o600)
+        if os.getuid() == 0:
+            os.chown(path, 1234, 1235)
+    (tmp_path / "folder").chmod(0o750)
+    write_file(tmp_path / "file", "second")
+    with replace_when_whole(tmp_path / "folder") as new:
+        write_folder(new, "second")
+        (new / "new").write_text("second")
+    for path in (*private, tmp_path / "folder" / "new"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    if os.getuid() == 0:
+        assert {(path.stat().st_uid, path.stat().st_gid) for path in private} == {(1234, 1235)}
+    assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o750
+
+
+def test_threads_that_still_write_leave_nothing(tmp_path):
+    def write_on(path):
+        for i in range(40):
+            with suppress(FileNotFoundError):
+                path.mkdir(parents=True, exist_ok=True)
+                (path / f"{i}").write_text("chunk")
+            time.sleep(0.002)
+
+    thread = None
+
+    def fail(path):
+        nonlocal thread
+        with replace_when_whole(path) as new:
+            thread = threading.Thread(target=write_on, args=(new,))
+            thread.start()
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        fail(tmp_path / "target")
+    thread.join()
+    assert names(tmp_path) == []
 
 
 def test_without_locks_leftovers_stay(tmp_path, monkeypatch):

@@ -268,6 +268,7 @@ def test_damaged_files_are_refused(data, tmp_path):
     with pytest.raises(FileNotFoundError, match="missing"):
         Translator.load(tmp_path / "model")
     (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes").write_text("mine")
     with pytest.raises(ValueError, match="holds no translator"):
         translator.save(tmp_path / "other")
     (tmp_path / "other" / "translator.json").write_text("{}")

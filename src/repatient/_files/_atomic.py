@@ -16,11 +16,15 @@ import errno
 import os
 import re
 import shutil
+import stat
 import sys
 import tempfile
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from repatient._files._target import resolved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +36,8 @@ except ImportError:  # Windows: nothing is locked, and leftovers stay.
 
 _LOCK, _NEW, _OLD = "lock", "new", "old"
 _SUFFIX = ".partial"
+# Threads of zarr go on for a while after an error in one of them, and make folders anew: seconds to look again after.
+_PAUSES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
@@ -39,12 +45,13 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 def replace_when_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Write a file or a folder that takes the place of an earlier one when it is whole.
 
-    An existing folder is replaced whatever it holds: that it may be is for the caller to check.
+    What exists is replaced whatever it holds: that it may be is for :func:`repatient._files._target.check_target`. Its
+    mode and owner are kept, in a folder file by file; new files in it get no right that none of the earlier ones gave.
 
     Parameters
     ----------
     path
-        What is to be written. A link is followed: what it points to is replaced.
+        What is to be written.
 
     Yields
     ------
@@ -58,16 +65,18 @@ def replace_when_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         If the folder to write to does not exist.
     IsADirectoryError, NotADirectoryError
         If a file was written where a folder is, or a folder where a file is.
+    FileExistsError
+        If the path is a link, a pipe or a device.
     """
-    target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
-        msg = f"There is no folder {str(target.parent)!r} to write {target.name!r} to; make it first."
-        raise FileNotFoundError(msg)
+    target = resolved(path)
     restore(target)
     with _workplace(target) as workplace:
         new = workplace / _NEW / target.name
         yield new
+        # What was planted at the path meanwhile is not followed either.
+        resolved(target)
         _check_kind(new, target)
+        _inherit(new, target)
         _sync(new)
         _install(new, target, workplace / _OLD)
         _sync_folder(target.parent)
@@ -82,7 +91,7 @@ def restore(path: str | os.PathLike[str]) -> None:
         What they wrote. A folder that one of them had set aside is put back, unless there is one at ``path`` again;
         everything else of theirs is removed. Writes of living processes are left alone.
     """
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(Path(path).parent)) / Path(path).name
     if not target.parent.is_dir():
         return
     pattern = re.compile(rf"\.{re.escape(target.name)}\.[a-z0-9_]{{8}}{re.escape(_SUFFIX)}")
@@ -102,8 +111,10 @@ def _workplace(target: Path) -> Iterator[Path]:
     try:
         (workplace / _NEW).mkdir()
         yield workplace
-    finally:
-        _clear(workplace, target, lock)
+    except BaseException:
+        _clear(workplace, target, lock, pauses=_PAUSES)
+        raise
+    _clear(workplace, target, lock)
 
 
 def _open_workplace(target: Path) -> tuple[Path, int | None]:
@@ -134,13 +145,22 @@ def _lock(path: Path) -> int | None:
     return handle
 
 
-def _clear(workplace: Path, target: Path, lock: int | None) -> None:
-    """Remove a workplace, after what was set aside in it went back to where nothing has replaced it."""
+def _clear(workplace: Path, target: Path, lock: int | None, pauses: tuple[float, ...] = (0.0,)) -> None:
+    """Remove a workplace, after what was set aside in it went back to where nothing has replaced it.
+
+    With ``pauses``, until it was gone at two looks, or after all of them.
+    """
     try:
         old = workplace / _OLD
         if old.exists() and not target.exists():
             old.rename(target)
-        shutil.rmtree(workplace, ignore_errors=True)
+        gone = 0
+        for seconds in pauses:
+            time.sleep(seconds)
+            gone = 0 if workplace.exists() else gone + 1
+            if gone > 1:
+                break
+            shutil.rmtree(workplace, ignore_errors=True)
     finally:
         if lock is not None:
             os.close(lock)
@@ -181,10 +201,44 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def _inherit(new: Path, target: Path) -> None:
+    """Give a file, or a folder and all that it holds, the mode and the owner of what was there."""
+    if not target.exists():
+        return
+    _take(new, target.lstat())
+    if not target.is_dir():
+        return
+    earlier = {
+        os.path.relpath(Path(folder, name), target): Path(folder, name).lstat()
+        for folder, folders, names in os.walk(target)
+        for name in (*folders, *names)
+    }
+    given = 0
+    for found in earlier.values():
+        given |= stat.S_IMODE(found.st_mode) if stat.S_ISREG(found.st_mode) else 0
+    for folder, folders, names in os.walk(new):
+        for path in (Path(folder, name) for name in (*folders, *names)):
+            mine = path.lstat()
+            found = earlier.get(os.path.relpath(path, new))
+            if stat.S_ISLNK(mine.st_mode):
+                continue
+            if found is not None and stat.S_IFMT(found.st_mode) == stat.S_IFMT(mine.st_mode):
+                _take(path, found)
+            elif stat.S_ISREG(mine.st_mode) and earlier:
+                path.chmod(stat.S_IMODE(mine.st_mode) & (given | stat.S_IRUSR | stat.S_IWUSR))
+
+
+def _take(path: Path, found: os.stat_result) -> None:
+    """Mode and owner; the owner only where the system lets us."""
+    mine = path.lstat()
+    if hasattr(os, "chown") and (mine.st_uid, mine.st_gid) != (found.st_uid, found.st_gid):
+        with suppress(OSError):
+            os.chown(path, found.st_uid, found.st_gid)
+    path.chmod(stat.S_IMODE(found.st_mode))
+
+
 def _install(new: Path, target: Path, aside: Path) -> None:
     """Put what is new in the place of what was there."""
-    if target.exists():
-        shutil.copymode(target, new)
     if not target.is_dir():
         new.replace(target)
     elif not _exchange(new, target):

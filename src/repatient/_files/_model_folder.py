@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import shutil
-import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repatient._files._atomic import replace_when_whole, restore
+from repatient._files._read import parse_arrays, parse_json, read_together
 from repatient._files._sealed_json import checked, plain, read_json, write_sealed
+from repatient._files._target import check_target
 
 if TYPE_CHECKING:
     import os
@@ -40,6 +41,44 @@ def with_nan(history: Mapping[str, list[float | None]]) -> dict[str, list[float]
     return {name: [np.nan if v is None else v for v in values] for name, values in history.items()}
 
 
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """A folder of a model as it was read at one moment; reading it again gives itself.
+
+    Parameters
+    ----------
+    what
+        What the kind of model is called in errors.
+    folder
+        Where it lies.
+    description
+        What the description says, without its checksum.
+    arrays
+        The arrays, by name.
+    others
+        Content of further files that were asked for, by name.
+    """
+
+    what: str
+    folder: Path
+    description: dict[str, Any]
+    arrays: dict[str, NDArray[Any]]
+    others: dict[str, bytes]
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
+    __str__ = __fspath__
+
+    def part(self, prefix: str) -> dict[str, NDArray[Any]]:
+        """Arrays whose names begin so, without the beginning."""
+        return {name.removeprefix(prefix): array for name, array in self.arrays.items() if name.startswith(prefix)}
+
+    def incomplete(self, error: Exception) -> ValueError:
+        """The error of a folder of which no model can be made."""
+        return ValueError(f"{self.folder} is no complete {self.what}, or damaged: {type(error).__name__} {error}.")
+
+
 @dataclass(frozen=True)
 class ModelFolder:
     """Folders of one kind of model: a description and its arrays, tied together by a digest.
@@ -60,10 +99,9 @@ class ModelFolder:
 
     def check_target(self, folder: str | os.PathLike[str]) -> None:
         """Refuse a folder that holds something else."""
-        target = Path(folder)
-        if target.exists() and not self._holds_one(target):
-            msg = f"{target} exists and holds no {self.what} of this package; choose a new folder."
-            raise ValueError(msg)
+        # Folders on the way there are made when the model is written.
+        if Path(folder).parent.exists():
+            check_target(folder, "folder", what=self.what, ours=self._holds_one, folder=True)
 
     @contextmanager
     def replacing(self, folder: str | os.PathLike[str]) -> Iterator[Path]:
@@ -118,37 +156,47 @@ class ModelFolder:
             (new / WEIGHTS).write_bytes(buffer.getvalue())
             write_sealed(new / self.description, description, default)
 
-    def read(self, folder: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """The description and the arrays, if they are whole and of a format that this version reads."""
-        if not Path(folder).exists():
-            restore(folder)
-        description = self._read_description(Path(folder))
-        return description, self._read_arrays(Path(folder), description)
+    def read(self, folder: str | os.PathLike[str], *others: str) -> Stored:
+        """What the folder holds at one moment, if it is whole and of a format that this version reads.
 
-    def incomplete(self, folder: str | os.PathLike[str], error: Exception) -> ValueError:
-        """The error of a folder that lacks something."""
-        return ValueError(f"{Path(folder)} is no complete {self.what}: {type(error).__name__} {error}.")
+        Parameters
+        ----------
+        folder
+            The folder, or what was read of it already.
+        others
+            Names of files beside the description and the arrays that are needed, too.
+        """
+        if isinstance(folder, Stored):
+            return folder
+        place = Path(folder)
+        if not place.exists():
+            restore(place)
+        names = (self.description, WEIGHTS, *others)
+        files = read_together(place, names) if place.is_dir() else {}
+        for name in names:
+            if name not in files:
+                msg = f"{place / name} is missing; a saved {self.what} is a folder of {' and '.join(names)}."
+                raise FileNotFoundError(msg)
+            if name == self.description:
+                description = self._description(files[name], place / name)
+        arrays = self._arrays(files[WEIGHTS], place / WEIGHTS, description)
+        return Stored(self.what, place, description, arrays, {name: files[name] for name in others})
 
-    def _read_description(self, folder: Path) -> dict[str, Any]:
-        path = folder / self.description
-        self._check_file(path)
-        description = read_json(path)
+    def _description(self, content: bytes, path: Path) -> dict[str, Any]:
+        description = parse_json(content, path)
         if description.get("format") != self.format:
             msg = f"{path} does not describe a {self.format} model."
             raise ValueError(msg)
         return checked(description, path, "format_version", FORMAT_VERSION)
 
-    def _read_arrays(self, folder: Path, description: dict[str, Any]) -> dict[str, NDArray[Any]]:
-        path = folder / WEIGHTS
-        self._check_file(path)
-        content = path.read_bytes()
+    def _arrays(self, content: bytes, path: Path, description: dict[str, Any]) -> dict[str, NDArray[Any]]:
         if hashlib.sha256(content).hexdigest() != description.get("weights_sha256"):
             msg = (
                 f"{path} is damaged or belongs to another {self.description}: its digest does not fit. Copy the folder "
                 "again from where it came from, or save the model anew."
             )
             raise ValueError(msg)
-        arrays = _read_archive(content, path)
+        arrays = parse_arrays(content, path)
         if {name: list(array.shape) for name, array in arrays.items()} != description.get("shapes"):
             msg = f"The arrays of {path} do not have the shapes that {self.description} gives."
             raise ValueError(msg)
@@ -158,11 +206,6 @@ class ModelFolder:
                 msg = f"{path}: the array {name!r} has NaN or infinity, with which nothing can be predicted."
                 raise ValueError(msg)
         return arrays
-
-    def _check_file(self, path: Path) -> None:
-        if not path.is_file():
-            msg = f"{path} is missing; a saved {self.what} is a folder of {self.description} and {WEIGHTS}."
-            raise FileNotFoundError(msg)
 
     def _holds_one(self, folder: Path) -> bool:
         """Whether a folder may be overwritten."""
@@ -178,20 +221,6 @@ class ModelFolder:
 CLASSIFIER = ModelFolder("model", "repatient-predictor", "model.json")
 ENCODER = ModelFolder("encoder", "repatient-encoder", "encoder.json")
 TRANSLATOR = ModelFolder("translator", "repatient-translator", "translator.json")
-
-
-def _read_archive(content: bytes, path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > len(content):
-            msg = "it claims to be larger than it is"
-            raise ValueError(msg)
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (zipfile.BadZipFile, ValueError, RuntimeError, EOFError, OSError, MemoryError) as error:
-        msg = f"{path} is no numpy archive without pickled objects: {error}."
-        raise ValueError(msg) from error
 
 
 def _keep_others(earlier: Path, new: Path) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from repatient._files._read import MOST_BYTES_OF_JSON, parse_json, read_bytes
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
@@ -43,15 +45,7 @@ def write_sealed(path: Path, content: Mapping[str, Any], default: Callable[[Any]
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a file of one JSON object; refuse any other."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        msg = f"{path} is not valid JSON: {error}. Copy it again from where it came from, or write it anew."
-        raise ValueError(msg) from error
-    if not isinstance(content, dict):
-        msg = f"{path} is JSON of something else: it does not hold values by name."
-        raise ValueError(msg)
-    return content
+    return parse_json(read_bytes(path, MOST_BYTES_OF_JSON), path)
 
 
 def checked(content: dict[str, Any], path: Path, version_key: str, version: int) -> dict[str, Any]:
@@ -69,7 +63,7 @@ def checked(content: dict[str, Any], path: Path, version_key: str, version: int)
         The latest that this version of the package reads.
     """
     found = content.get(version_key)
-    if not isinstance(found, int) or not 1 <= found <= version:
+    if isinstance(found, bool) or not isinstance(found, int) or not 1 <= found <= version:
         msg = (
             f"{path} has format version {found!r}; this version reads up to {version}. Update repatient, or have the "
             "file written with the version that you use."

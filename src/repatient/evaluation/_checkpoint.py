@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from repatient._files._atomic import replace_when_whole
 from repatient._files._sealed_json import SEAL, checked, read_json, write_sealed
+from repatient._files._target import check_target
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     Results: TypeAlias = "dict[int, dict[str, dict[str, float]]]"
 
@@ -32,25 +34,33 @@ class Checkpoint:
         All that the values depend on besides the methods.
     methods
         Name and settings of each method.
+    metrics
+        What each method must have values of.
 
     Raises
     ------
     ValueError
         If the file is none of these, damaged, or of an evaluation with other parameters.
-    FileNotFoundError, IsADirectoryError
-        If the file cannot be written, because its folder does not exist or it is one itself.
+    FileNotFoundError, IsADirectoryError, PermissionError, FileExistsError
+        If the file cannot be written: its folder does not exist, it is one itself, a link or a device.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str] | None, params: Mapping[str, Any], methods: Mapping[str, Any]
+        self,
+        path: str | os.PathLike[str] | None,
+        params: Mapping[str, Any],
+        methods: Mapping[str, Any],
+        metrics: Collection[str] = (),
     ) -> None:
         self.path = None if path is None else Path(path)
         # What JSON makes of the parameters, so that they compare equal to what was read.
         self.params, self.methods = json.loads(json.dumps([params, methods]))
         self.results: Results = {}
         self._known: dict[str, Any] = {}
+        self._metrics = set(metrics)
         if self.path is not None:
-            self._check_target(self.path)
+            # What is there is read, and refused if it is none, before anything is written over it.
+            check_target(self.path, "checkpoint", what="file of an evaluation", ours=lambda _: True)
             if self.path.exists():
                 self._read(self.path)
 
@@ -74,16 +84,8 @@ class Checkpoint:
         with replace_when_whole(self.path) as new:
             write_sealed(new, content)
 
-    def _check_target(self, path: Path) -> None:
-        if path.is_dir():
-            msg = f"`checkpoint`: {path} is a folder; name a file."
-            raise IsADirectoryError(msg)
-        if not path.absolute().parent.is_dir():
-            msg = f"`checkpoint`: there is no folder {path.absolute().parent}; make it first."
-            raise FileNotFoundError(msg)
-
     def _read(self, path: Path) -> None:
-        params, methods, results = _parts(path)
+        params, methods, results = _parts(path, self._metrics)
         others = _differences(params, self.params)
         shared = {name: spec for name, spec in methods.items() if name in self.methods}
         others += _differences(shared, {name: self.methods[name] for name in shared})
@@ -96,7 +98,7 @@ class Checkpoint:
         self._known, self.results = methods, results
 
 
-def _parts(path: Path) -> tuple[dict[str, Any], dict[str, Any], Results]:
+def _parts(path: Path, metrics: set[str]) -> tuple[dict[str, Any], dict[str, Any], Results]:
     """Parameters, methods and results of a file that is one of an evaluation, and whole."""
     try:
         content = read_json(path)
@@ -104,13 +106,27 @@ def _parts(path: Path) -> tuple[dict[str, Any], dict[str, Any], Results]:
         if {"format", "version", SEAL} & set(content):
             content = checked(content, path, "version", VERSION)
         params, methods, results = (dict(content[name]) for name in ("params", "methods", "results"))
-        read = {int(split): {name: dict(metrics) for name, metrics in of.items()} for split, of in results.items()}
+        read = {int(split): {name: dict(values) for name, values in of.items()} for split, of in results.items()}
+        for split, of in read.items():
+            for name, values in of.items():
+                _check_values(values, metrics, f"{name!r} in split {split}")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         msg = (
             f"`checkpoint`: {path} is no file of an evaluation, or is damaged; name another one, or delete it. {error}"
         )
         raise ValueError(msg) from error
     return params, methods, read
+
+
+def _check_values(values: dict[str, Any], metrics: set[str], where: str) -> None:
+    if absent := metrics - set(values):
+        msg = f"{where} has no {', '.join(sorted(absent))}."
+        raise ValueError(msg)
+    for name, value in values.items():
+        # NaN is the value of a metric that a split does not define.
+        if isinstance(value, bool) or not isinstance(value, int | float) or math.isinf(value):
+            msg = f"{name} of {where} is {value!r}, no number."
+            raise ValueError(msg)
 
 
 def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:

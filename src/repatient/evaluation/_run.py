@@ -111,7 +111,7 @@ def run(
         "random_state": random_state,
         "version": version("repatient"),
     }
-    kept = Checkpoint(checkpoint, params, {method.name: method.record for method in methods})
+    kept = Checkpoint(checkpoint, params, {method.name: method.record for method in methods}, METRICS)
     pending = [(fold, [m for m in methods if m.name in kept.missing(fold.number)]) for fold in folds]
     tasks = [joblib.delayed(run_fold)(cohort, scenario, fold, missing, plan) for fold, missing in pending if missing]
     with progress_bar(desc="splits", total=n_splits, enabled=progress, unit="split") as bar:

@@ -91,6 +91,7 @@ def write_both(
     decoder: Decoder | None,
     path: Path,
     chunk_size: int,
+    compression: str | None,
     progress: bool | None,  # noqa: FBT001
 ) -> Path:
     """Write what :func:`repatient.get.augmented` would return, block by block."""
@@ -114,7 +115,7 @@ def write_both(
         raw=raw,
     )
     del real_obs, new_obs
-    write_cells(path, annotation, elements, chunk_size, progress)
+    write_cells(path, annotation, elements, chunk_size, compression, progress)
     return path
 
 

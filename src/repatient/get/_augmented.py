@@ -7,12 +7,12 @@ import pandas as pd
 from anndata import AnnData
 
 from repatient import _store
-from repatient._checks import check_integer, listed
+from repatient._checks import check_integer, check_option, listed
 from repatient._docs import shared_docs
 from repatient.get._assemble import assemble_both, check_single_modality, put_below, write_both
 from repatient.get._decode import read_decoder
 from repatient.get._materialise import agree, check_modality_keys, draws, mark_real, materialise, without_generated
-from repatient.get._write import check_target
+from repatient.get._write import check_cells_target
 
 if TYPE_CHECKING:
     import os
@@ -34,6 +34,8 @@ def augmented(
     batch: str | None = ...,
     library_size: float | None = ...,
     to: None = ...,
+    overwrite: bool = ...,
+    compression: str | None = ...,
     chunk_size: int = ...,
     random_state: int = ...,
     progress: bool | None = ...,
@@ -51,6 +53,8 @@ def augmented(
     batch: str | None = ...,
     library_size: float | None = ...,
     to: str | os.PathLike[str],
+    overwrite: bool = ...,
+    compression: str | None = ...,
     chunk_size: int = ...,
     random_state: int = ...,
     progress: bool | None = ...,
@@ -68,6 +72,8 @@ def augmented(
     batch: str | None = None,
     library_size: float | None = None,
     to: str | os.PathLike[str] | None = None,
+    overwrite: bool = True,
+    compression: str | None = None,
     chunk_size: int = 10_000,
     random_state: int = 0,
     progress: bool | None = None,
@@ -89,7 +95,13 @@ def augmented(
         Path of an ``.h5ad`` file or a ``.zarr`` store to write the object to, cell by cell, instead of returning it.
         ``data`` may lie on disk (``read_h5ad(..., backed="r")``, :func:`anndata.experimental.read_lazy`, dask arrays): of
         it and of the result, only the annotation and blocks of ``chunk_size`` cells are in memory, and the embedding
-        where it is decoded. The file takes the place of an earlier one when it is whole.
+        where it is decoded. The file takes the place of an earlier one of this function when it is whole; any other
+        file is left alone.
+    overwrite
+        Whether an earlier file of this function may be replaced.
+    compression
+        Of the matrices of an ``.h5ad`` file, ``"gzip"`` or ``"lzf"``, as :meth:`anndata.AnnData.write_h5ad` has it: smaller
+        and several times slower. A ``.zarr`` store is compressed in any case.
     chunk_size
         Cells read and written at once with ``to``. Generated cells are spread over all real ones, so that those of four
         blocks are gathered in each pass over what is on disk: larger blocks make fewer passes.
@@ -122,14 +134,19 @@ def augmented(
         given to write copies of its cells to; if the model has other genes or latent
         dimensions, is not trained, or knows no such batch; if ``to`` does not end with ``.h5ad`` or ``.zarr``, is the
         file that is read, or a matrix on disk is compressed by columns; or if two variables of a MuData have one name.
-    FileNotFoundError
-        If the folder to write to does not exist.
+    FileNotFoundError, PermissionError, IsADirectoryError
+        If the folder to write to does not exist or must not be written to, or ``to`` ends with ``.h5ad`` and is a folder.
+    FileExistsError
+        If something else is at ``to``: a file that this function did not write, a link, a pipe, or, with
+        ``overwrite=False``, anything.
     """
     _store.check_data(data)
     cells = draws(data, generated_key, selected)
     check_modality_keys(data, cells.params)
     check_integer(chunk_size, "chunk_size", minimum=1)
-    path = None if to is None else check_target(to, getattr(data, "filename", None))
+    if compression is not None:
+        check_option(compression, "compression", ("gzip", "lzf"))
+    path = None if to is None else check_cells_target(to, data, overwrite=overwrite)
     if path is None and cells.points is None and not decode and model is None:
         return _copied(data, cells, generated_key)
     data = check_single_modality(data, "`to`" if path is not None else "An object of decoded cells or Gaussians")
@@ -145,7 +162,7 @@ def augmented(
     )
     if path is None:
         return assemble_both(data, cells, generated_key, decoder, progress)
-    return write_both(data, cells, generated_key, decoder, path, chunk_size, progress)
+    return write_both(data, cells, generated_key, decoder, path, chunk_size, compression, progress)
 
 
 def _copied(data: AnnData | MuData, cells: DrawnCells, key: str) -> AnnData | MuData:

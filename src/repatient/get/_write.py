@@ -12,6 +12,7 @@ import h5py
 import zarr
 
 from repatient._files._atomic import replace_when_whole
+from repatient._files._target import MARK, check_target, files_behind
 from repatient._progress import progress_bar
 from repatient.get._elements import GATHERED_BLOCKS
 from repatient.get._write_matrices import DenseWriter, SparseWriter
@@ -49,8 +50,8 @@ class Annotation:
     raw: dict[str, Any]
 
 
-def check_target(to: Any, source: Any) -> Path:
-    """Accept a path that can be written to and is not that of the object itself."""
+def check_cells_target(to: Any, data: Any, *, overwrite: bool) -> Path:
+    """Accept a path that can be written to, which is not one that the object reads from."""
     try:
         path = Path(to)
     except TypeError as error:
@@ -59,18 +60,29 @@ def check_target(to: Any, source: Any) -> Path:
     if path.suffix not in (".h5ad", ".zarr"):
         msg = f"`to` is a path that ends with '.h5ad' or '.zarr', not {str(path)!r}."
         raise ValueError(msg)
-    if not path.parent.is_dir():
-        msg = f"`to`: there is no folder {str(path.parent)!r}; make it first."
-        raise FileNotFoundError(msg)
-    if source is not None and path.resolve() == Path(source).resolve():
-        msg = f"`to`: {str(path)!r} is the file that `data` reads from; write to another one."
-        raise ValueError(msg)
-    if path.suffix == ".h5ad" and path.is_dir():
-        msg = f"`to`: {str(path)!r} is a folder, and an .h5ad is a file."
-        raise IsADirectoryError(msg)
-    if path.suffix == ".zarr" and path.exists():
-        _check_is_zarr(path)
-    return path
+    parts = (getattr(data, name, None) for name in ("X", "layers", "obs", "var", "obsm", "varm", "obsp", "varp", "raw"))
+    sources = files_behind(*parts, *([data.filename] if getattr(data, "filename", None) else []))
+    return check_target(
+        path,
+        "to",
+        what="augmented cohort",
+        ours=is_ours,
+        folder=path.suffix == ".zarr",
+        overwrite=overwrite,
+        sources=sources,
+    )
+
+
+def is_ours(path: Path) -> bool:
+    """Whether an h5ad file or a zarr store was written by this package."""
+    try:
+        if path.is_dir():
+            return MARK in zarr.open_group(path, mode="r").attrs
+        with h5py.File(path, "r") as file:
+            return MARK in file.attrs
+    # What zarr and HDF5 raise at something else has no common type.
+    except Exception:  # noqa: BLE001
+        return False
 
 
 def write_cells(
@@ -78,6 +90,7 @@ def write_cells(
     annotation: Annotation,
     elements: list[Element],
     chunk_size: int,
+    compression: str | None,
     progress: bool | None,  # noqa: FBT001
 ) -> None:
     """Write a file that takes the place of an earlier one when it is whole."""
@@ -88,7 +101,7 @@ def write_cells(
         progress_bar(desc=f"writing {path.name}", total=n_cells, enabled=progress, unit="cell") as bar,
     ):
         _write_annotation(root, annotation)
-        writers = [_writer(root, element, n_cells) for element in elements]
+        writers = [_writer(root, element, n_cells, compression) for element in elements]
         for start, stop in _bounds(elements, annotation.n_real, n_cells, chunk_size):
             for writer, element in zip(writers, elements, strict=True):
                 read, shift = (element.real, 0) if start < annotation.n_real else (element.generated, annotation.n_real)
@@ -98,15 +111,6 @@ def write_cells(
             writer.close()
         if isinstance(root, zarr.Group):
             zarr.consolidate_metadata(root.store)
-
-
-def _check_is_zarr(path: Path) -> None:
-    if not path.is_dir():
-        msg = f"`to`: {str(path)!r} is a file, and a zarr store is a folder."
-        raise NotADirectoryError(msg)
-    if any(path.iterdir()) and not any((path / name).exists() for name in (".zgroup", "zarr.json")):
-        msg = f"`to`: the folder {str(path)!r} is no zarr store, and would be replaced; remove it, or name another."
-        raise ValueError(msg)
 
 
 @contextmanager
@@ -129,6 +133,7 @@ def _bounds(elements: list[Element], n_real: int, n_cells: int, chunk_size: int)
 
 def _write_annotation(root: Any, annotation: Annotation) -> None:
     root.attrs["encoding-type"], root.attrs["encoding-version"] = "anndata", "0.1.0"
+    root.attrs[MARK] = "augmented cohort"
     frame = ad.AnnData(obs=annotation.obs)
     frame.strings_to_categoricals()
     ad.io.write_elem(root, "obs", frame.obs)
@@ -144,8 +149,8 @@ def _write_annotation(root: Any, annotation: Annotation) -> None:
             ad.io.write_elem(raw, name, value)
 
 
-def _writer(root: Any, element: Element, n_cells: int) -> DenseWriter | SparseWriter:
+def _writer(root: Any, element: Element, n_cells: int, compression: str | None) -> DenseWriter | SparseWriter:
     *folder, name = element.path.split("/")
     group = root[folder[0]] if folder else root
     kind = SparseWriter if element.is_sparse else DenseWriter
-    return kind(group, name, (n_cells, *element.columns), element.dtype)
+    return kind(group, name, (n_cells, *element.columns), element.dtype, compression)

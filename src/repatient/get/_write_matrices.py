@@ -28,11 +28,18 @@ class DenseWriter:
         Shape, rows first.
     dtype
         Type of the numbers.
+    compression
+        Of HDF5.
     """
 
-    def __init__(self, group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self, group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], compression: str | None = None
+    ) -> None:
         if isinstance(group, h5py.Group):
-            self._array = group.create_dataset(name, shape=shape, dtype=dtype)
+            chunks = True if compression and 0 not in shape else None
+            self._array = group.create_dataset(
+                name, shape=shape, dtype=dtype, chunks=chunks, compression=compression if chunks else None
+            )
         else:
             row_bytes = max(int(np.prod(shape[1:])) * dtype.itemsize, 1)
             chunks = (max(min(_DENSE_CHUNK_BYTES // row_bytes, shape[0]), 1), *(max(size, 1) for size in shape[1:]))
@@ -62,15 +69,19 @@ class SparseWriter:
         Rows and columns that it will have.
     dtype
         Type of the numbers.
+    compression
+        Of HDF5.
     """
 
-    def __init__(self, group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self, group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], compression: str | None = None
+    ) -> None:
         self._group = group.create_group(name)
         _mark(self._group, "csr_matrix", "0.1.0")
         self._group.attrs["shape"] = list(shape)
         index_type = np.dtype(np.int32 if shape[1] <= np.iinfo(np.int32).max else np.int64)
-        self._data = _growing(self._group, "data", dtype)
-        self._indices = _growing(self._group, "indices", index_type)
+        self._data = _growing(self._group, "data", dtype, compression)
+        self._indices = _growing(self._group, "indices", index_type, compression)
         self._ends = [np.zeros(1, dtype=np.int64)]
         self._n_values = 0
 
@@ -95,9 +106,10 @@ class SparseWriter:
             array[...] = indptr
 
 
-def _growing(group: Any, name: str, dtype: np.dtype[Any]) -> Any:
+def _growing(group: Any, name: str, dtype: np.dtype[Any], compression: str | None) -> Any:
     if isinstance(group, h5py.Group):
-        return group.create_dataset(name, shape=(0,), maxshape=(None,), chunks=(_SPARSE_CHUNK,), dtype=dtype)
+        sizes: dict[str, Any] = {"shape": (0,), "maxshape": (None,), "chunks": (_SPARSE_CHUNK,)}
+        return group.create_dataset(name, dtype=dtype, compression=compression, **sizes)
     return group.create_array(name, shape=(0,), chunks=(_SPARSE_CHUNK,), dtype=dtype)
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+import csv
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,15 +10,17 @@ import pandas as pd
 from repatient import _store
 from repatient._docs import shared_docs
 from repatient._files._atomic import replace_when_whole
+from repatient._files._target import check_target
 from repatient.recipe import proportions
 
 if TYPE_CHECKING:
     from os import PathLike
+    from pathlib import Path
 
     from anndata import AnnData
     from mudata import MuData
 
-_MARK = ("format", "repatient recipes as CSV")
+_MARK, _FILES = ("format", "repatient recipes as CSV"), "files"
 # What a kind of recipe has for each class, with the names of the axes after that of the classes.
 _BY_CLASS = {
     "location": ("row",),
@@ -38,6 +40,7 @@ def export_recipes(
     with_patients: bool = True,
     recipes_key: str = _store.keys.RECIPES,
     comparison_key: str | None = None,
+    overwrite: bool = True,
 ) -> None:
     """Write the recipes of a cohort as CSV files, for R and whatever else reads tables.
 
@@ -45,13 +48,16 @@ def export_recipes(
     ----------
     %(data)s
     folder
-        Folder to write; an earlier export there is replaced once the new one is whole and on the disk.
+        Folder to write; an earlier export there is replaced once the new one is whole and on the disk. A folder that
+        holds anything else, even one more file, is left alone.
     with_patients
         Write the tables of the patients, too: ``counts``, ``proportions`` and ``patients``. Without them the folder holds
         what :func:`repatient.io.write_recipes` shares, statistics of each class.
     %(recipes_key)s
     comparison_key
         Where :func:`repatient.tl.compare_recipes` stored a comparison to write, too. ``None``: none.
+    overwrite
+        Whether an earlier export may be replaced.
 
     Raises
     ------
@@ -62,9 +68,9 @@ def export_recipes(
     ValueError
         If the recipes belong to a mixture that was refitted since, or were edited into what is none.
     FileExistsError
-        If the folder holds anything but an earlier export.
-    FileNotFoundError
-        If the folder that it is to stand in does not exist.
+        If the folder holds anything but an earlier export, or one that is not to be overwritten, or is a link.
+    FileNotFoundError, PermissionError
+        If the folder that it is to stand in does not exist, or must not be written to.
 
     See Also
     --------
@@ -72,7 +78,9 @@ def export_recipes(
 
     Notes
     -----
-    The files are UTF-8 with a header, numbers in full precision, components called ``0`` to ``K-1``:
+    The files are UTF-8 with a header, numbers in full precision, components called ``0`` to ``K-1``. Text that a
+    spreadsheet would run as a formula, because it begins with ``=``, ``+``, ``-`` or ``@`` and is no number, has an
+    apostrophe in front:
 
     ``counts.csv``, ``proportions.csv``
         Cells of each patient in each component, and their shares: ``patient``, a column a component.
@@ -90,7 +98,7 @@ def export_recipes(
     ``comparison.csv``
         The table of :func:`repatient.tl.compare_recipes`.
     ``params.csv``
-        ``name`` and ``value`` of each parameter; text as it is, all else as JSON.
+        ``name`` and ``value`` of each parameter, text as it is, all else as JSON; and the ``files`` of the export.
 
     Examples
     --------
@@ -121,7 +129,7 @@ def export_recipes(
     With hdf5r, ``hdf5r::H5File$new("healthy.recipes.h5", "r")[["gmm/weights"]][]`` is the same.
     """
     _store.check_data(data)
-    _check_folder(Path(folder))
+    check_target(folder, "folder", what="export of recipes", ours=_is_export, folder=True, overwrite=overwrite)
     entry = _store.uns_entry(data, recipes_key, "recipes_key", "recipes")
     params = entry["params"]
     _store.check_mixture(
@@ -134,10 +142,11 @@ def export_recipes(
     if comparison_key is not None:
         comparison = _store.uns_entry(data, comparison_key, "comparison_key", "compare_recipes")
         tables["comparison"] = comparison["results"]
+    tables["params"] = _params(entry["params"], list(tables))
     with replace_when_whole(folder) as new:
         new.mkdir()
         for name, table in tables.items():
-            table.to_csv(new / f"{name}.csv", index=False, encoding="utf-8", lineterminator="\n")
+            _without_formulas(table).to_csv(new / f"{name}.csv", index=False, encoding="utf-8", lineterminator="\n")
 
 
 def _tables(entry: dict[str, Any], mixture: dict[str, Any]) -> dict[str, pd.DataFrame]:
@@ -153,7 +162,6 @@ def _tables(entry: dict[str, Any], mixture: dict[str, Any]) -> dict[str, pd.Data
         classes["concentration"] = np.asarray(entry["concentration"])
     weights = np.asarray(mixture["weights"])
     tables = {
-        "params": _params(entry["params"]),
         "classes": classes,
         "means": _with_first(entry["mean"], "class", names),
         "components": pd.DataFrame({"component": np.arange(len(weights)), "weight": weights}),
@@ -195,8 +203,8 @@ def _long(values: Any, classes: list[str], axes: tuple[str, ...]) -> pd.DataFram
     return pd.DataFrame({**columns, **dict(zip(axes, places[1:], strict=True)), "value": array.ravel()})
 
 
-def _params(params: dict[str, Any]) -> pd.DataFrame:
-    rows = [_MARK, *((name, _text(value)) for name, value in params.items())]
+def _params(params: dict[str, Any], files: list[str]) -> pd.DataFrame:
+    rows = [_MARK, (_FILES, _text(files)), *((name, _text(value)) for name, value in params.items())]
     return pd.DataFrame(rows, columns=["name", "value"])
 
 
@@ -206,15 +214,35 @@ def _text(value: Any) -> str:
     return json.dumps(value, default=lambda array: array.tolist(), ensure_ascii=False)
 
 
-def _check_folder(folder: Path) -> None:
-    """Refuse a folder that holds anything but an earlier export."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    mark = folder / "params.csv"
-    if folder.is_dir() and mark.is_file() and all(path.suffix == ".csv" for path in folder.iterdir()):
-        with mark.open("rb") as file:
-            head = file.read(200)
-        if head.startswith(f"name,value\n{','.join(_MARK)}\n".encode()):
-            return
-    msg = f"`folder`: {str(folder)!r} exists and holds something else than an earlier export; name a new folder."
-    raise FileExistsError(msg)
+def _without_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    """A table whose names and texts are none that a spreadsheet runs."""
+    table = table.rename(columns=_harmless)
+    for name, column in table.items():
+        if not pd.api.types.is_numeric_dtype(column.dtype):
+            table[name] = column.astype(object).map(_harmless)
+    return table
+
+
+def _harmless(value: Any) -> Any:
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
+
+
+def _is_export(folder: Path) -> bool:
+    """Whether a folder holds an earlier export and nothing else."""
+    try:
+        with (folder / "params.csv").open(encoding="utf-8", newline="") as file:
+            (_, mark, (name, files), *_) = csv.reader(file)
+        ours = {"params.csv", *(f"{table}.csv" for table in json.loads(files))}
+        return (
+            tuple(mark) == _MARK
+            and name == _FILES
+            and all(path.name in ours and path.is_file() and not path.is_symlink() for path in folder.iterdir())
+        )
+    except (OSError, ValueError, TypeError, csv.Error):
+        return False

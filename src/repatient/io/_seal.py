@@ -33,6 +33,12 @@ def seal(path: Path) -> None:
         )
 
 
+def is_recipes_file(path: Path) -> bool:
+    """Whether a file begins as one of recipes."""
+    with path.open("rb") as file:
+        return file.read(len(_BEGINNING)) == _BEGINNING
+
+
 def open_sealed(path: Path) -> tuple[io.BytesIO | Path, int | None]:
     """What HDF5 is to read, and the version that the block states: ``None`` for an earlier one, without a block.
 

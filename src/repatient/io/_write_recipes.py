@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +10,10 @@ from anndata.io import write_elem
 from repatient import _store
 from repatient._docs import shared_docs
 from repatient._files._atomic import replace_when_whole
+from repatient._files._target import check_target
 from repatient.io._content import check_content
 from repatient.io._format import COHORT, FORMAT, GMM_PARTS, RECIPES_PARTS, VERSION
-from repatient.io._seal import BLOCK_SIZE, seal
+from repatient.io._seal import BLOCK_SIZE, is_recipes_file, seal
 from repatient.mixture import GaussianMixture
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def write_recipes(
     path: str | PathLike[str],
     *,
     recipes_key: str = _store.keys.RECIPES,
+    overwrite: bool = True,
 ) -> None:
     """Write the recipes of a cohort, with the mixture that they speak of, to an HDF5 file.
 
@@ -47,9 +48,11 @@ def write_recipes(
     ----------
     %(data)s
     path
-        File to write. An existing one is replaced once the new one is whole and on the disk: a process that is killed
-        leaves the old one.
+        File to write. An earlier recipes file is replaced once the new one is whole and on the disk: a process that is
+        killed leaves the old one. Any other file is left alone.
     %(recipes_key)s
+    overwrite
+        Whether an earlier recipes file may be replaced.
 
     Raises
     ------
@@ -59,8 +62,10 @@ def write_recipes(
         If an argument, or what it names, is of a wrong type.
     ValueError
         If they belong to a mixture that was refitted since, or were edited into what is none.
-    FileNotFoundError, IsADirectoryError
-        If the folder of ``path`` does not exist, or ``path`` is a folder.
+    FileNotFoundError, IsADirectoryError, PermissionError
+        If the folder of ``path`` does not exist or must not be written to, or ``path`` is a folder.
+    FileExistsError
+        If there is something else at ``path``, or a recipes file that is not to be overwritten.
 
     Warns
     -----
@@ -72,9 +77,7 @@ def write_recipes(
     repatient.io.read_recipes, repatient.tl.assign
     """
     _store.check_data(data)
-    if os.path.isdir(path):
-        msg = f"`path`: {str(path)!r} is a folder; name a file to write."
-        raise IsADirectoryError(msg)
+    check_target(path, "path", what="recipes file", ours=is_recipes_file, overwrite=overwrite)
     entry = _store.uns_entry(data, recipes_key, "recipes_key", "recipes")
     params = entry["params"]
     _store.check_mixture(

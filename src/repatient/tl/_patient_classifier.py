@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from repatient import _store
 from repatient._checks import listed
-from repatient._files._atomic import restore
 from repatient._files._model_folder import CLASSIFIER
+from repatient._files._read import check_values, parse_json, text
 from repatient._files._scratch import MEMORY_BUDGET
-from repatient._files._sealed_json import checked, read_json, write_sealed
+from repatient._files._sealed_json import checked, write_sealed
 from repatient.tl._predictions import predictions_of
 
 if TYPE_CHECKING:
@@ -164,25 +164,17 @@ class PatientClassifier:
         """
         from repatient.mil import load_model
 
-        path = Path(folder) / _FILE
-        if not Path(folder).exists():
-            restore(folder)
-        if not path.is_file():
-            msg = f"There is no saved patient classifier in {str(folder)!r}: {_FILE} is missing."
-            raise FileNotFoundError(msg)
-        content = _read_content(path)
-        classifier = load_model(folder, device=device)
+        stored = CLASSIFIER.read(folder, _FILE)
+        content = _parsed(stored.others[_FILE], Path(folder) / _FILE)
+        classifier = load_model(stored, device=device)
         return cls(classifier, use_rep=content["use_rep"], patient_key=content["patient_key"])
 
 
-def _read_content(path: Path) -> dict[str, Any]:
-    content = read_json(path)
-    if content.get("format") != _FORMAT:
+def _parsed(content: bytes, path: Path) -> dict[str, Any]:
+    values = parse_json(content, path)
+    if values.get("format") != _FORMAT:
         msg = f"{str(path)!r} is not of a patient classifier of this package."
         raise ValueError(msg)
-    content = checked(content, path, "version", _VERSION)
-    wrong = [name for name in ("use_rep", "patient_key") if not isinstance(content.get(name), str)]
-    if wrong:
-        msg = f"{str(path)!r} is damaged: {listed(wrong)} missing."
-        raise ValueError(msg)
-    return content
+    values = checked(values, path, "version", _VERSION)
+    check_values(values, {"use_rep": text, "patient_key": text}, path)
+    return values

@@ -9,9 +9,9 @@ from mudata import MuData
 
 from repatient import _store
 from repatient._checks import listed
-from repatient._files._atomic import restore
 from repatient._files._model_folder import ENCODER
-from repatient._files._sealed_json import checked, read_json, write_sealed
+from repatient._files._read import check_values, optional, parse_json, sequence_of, text
+from repatient._files._sealed_json import checked, write_sealed
 from repatient.tl._view_pair import feature_names, in_order_of, read_rows
 
 if TYPE_CHECKING:
@@ -127,14 +127,9 @@ class ViewEncoder:
         """
         from repatient.views import Encoder
 
-        path = Path(folder) / _FILE
-        if not Path(folder).exists():
-            restore(folder)
-        if not path.is_file():
-            msg = f"{path} is missing; `rp.tl.ViewEncoder.save` writes it."
-            raise FileNotFoundError(msg)
-        entry = _read(path)
-        encoder = Encoder.load(folder, device=device)
+        stored = ENCODER.read(folder, _FILE)
+        entry = _parsed(stored.others[_FILE], Path(folder) / _FILE)
+        encoder = Encoder.load(stored, device=device)
         return cls(encoder, primary=entry["primary"], use_rep=entry["use_rep"], features=entry["features"])
 
     def _rows(self, adata: AnnData, use_rep: str | None) -> np.ndarray:
@@ -144,10 +139,12 @@ class ViewEncoder:
         return read_rows(in_order_of(adata, self.features), use_rep, "use_rep")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _parsed(content: bytes, path: Path) -> dict[str, Any]:
     """The description, if it is of a format that this version can read."""
-    entry = read_json(path)
-    if entry.get("format") != _FORMAT or not {"primary", "use_rep", "features"} <= set(entry):
+    entry = parse_json(content, path)
+    if entry.get("format") != _FORMAT:
         msg = f"{path} does not describe a {_FORMAT}."
         raise ValueError(msg)
-    return checked(entry, path, "format_version", _VERSION)
+    entry = checked(entry, path, "format_version", _VERSION)
+    check_values(entry, {"primary": text, "use_rep": optional(text), "features": optional(sequence_of(text))}, path)
+    return entry

@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import zipfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from repatient._checks import check_integer, check_number
 from repatient._files._atomic import replace_when_whole
+from repatient._files._model_folder import UNFITTING, with_nan, without_nan
+from repatient._files._read import check_values, history, optional, parse_arrays, read_bytes, text
+from repatient._files._target import check_target
 from repatient.views._training import State, optimiser_arrays, restore_optimiser
 
 if TYPE_CHECKING:
@@ -24,6 +28,15 @@ if TYPE_CHECKING:
     from repatient.views._training import Training
 
 FORMAT = "repatient-encoder-checkpoint"
+_COUNT = partial(check_integer, minimum=0)
+_HEADER = {
+    "fingerprint": text,
+    "step": _COUNT,
+    "best_step": _COUNT,
+    "best_loss": optional(check_number),
+    "waited": _COUNT,
+    "history": history,
+}
 
 
 class Checkpoint:
@@ -39,6 +52,9 @@ class Checkpoint:
 
     def __init__(self, path: str | os.PathLike[str], fingerprint: str) -> None:
         self.path, self.fingerprint = Path(path), fingerprint
+        if self.path.parent.is_dir():
+            # What is there is read, and refused if it is none, before anything is written over it.
+            check_target(self.path, "checkpoint", what="checkpoint", ours=lambda _: True)
 
     @classmethod
     def of(
@@ -65,7 +81,7 @@ class Checkpoint:
             "best_step": state.best_step,
             "best_loss": _finite_or_none(state.best_loss),
             "waited": state.waited,
-            "history": {name: [_finite_or_none(v) for v in values] for name, values in state.history.items()},
+            "history": without_nan(state.history),
         }
         arrays: dict[str, Any] = {name: value.cpu().numpy() for name, value in tensors.items()}
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,6 +99,21 @@ class Checkpoint:
                 "this one."
             )
             raise ValueError(msg)
+        try:
+            self._restore(training, header, arrays)
+        except UNFITTING as error:
+            msg = f"checkpoint: {self.path} is damaged: {error}. Delete it, or name another file."
+            raise ValueError(msg) from error
+
+    def _restore(self, training: Training, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        if header["step"] > training.plan.n_steps or header["best_step"] > header["step"]:
+            msg = f"it is at step {header['step']} of {training.plan.n_steps}"
+            raise ValueError(msg)
+        expected = training.network.state_dict()
+        best = _part(arrays, "best.")
+        if best and {k: v.shape for k, v in best.items()} != {k: v.shape for k, v in expected.items()}:
+            msg = "its best weights are those of another network"
+            raise ValueError(msg)
         training.network.load_state_dict(_part(arrays, "network."))
         restore_optimiser(training, _part(arrays, "optimiser."))
         training.generator.set_state(torch.from_numpy(arrays["generator"]))
@@ -91,21 +122,21 @@ class Checkpoint:
             best_step=header["best_step"],
             best_loss=math.inf if header["best_loss"] is None else header["best_loss"],
             waited=header["waited"],
-            best=_part(arrays, "best."),
-            history={name: [_nan_if_none(v) for v in values] for name, values in header["history"].items()},
+            best=best,
+            history=with_nan(header["history"]),
         )
 
     def _read(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         try:
-            with np.load(self.path, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
+            arrays = parse_arrays(read_bytes(self.path), self.path)
             header = json.loads(str(arrays.pop("header")))
-        except (zipfile.BadZipFile, ValueError, KeyError, EOFError, AttributeError) as error:
-            msg = f"checkpoint: {self.path} is no checkpoint of an encoder; name another file."
+            if header["format"] != FORMAT:
+                msg = f"it is of format {header['format']!r}"
+                raise ValueError(msg)
+            check_values(header, _HEADER, self.path)
+        except (*UNFITTING, RecursionError) as error:
+            msg = f"checkpoint: {self.path} is no checkpoint of an encoder; name another file. {error}"
             raise ValueError(msg) from error
-        if not isinstance(header, dict) or header.get("format") != FORMAT:
-            msg = f"checkpoint: {self.path} is no checkpoint of an encoder; name another file."
-            raise ValueError(msg)
         return header, arrays
 
 
@@ -128,7 +159,3 @@ def _part(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, Tensor]:
 def _finite_or_none(value: float) -> float | None:
     """JSON knows neither NaN nor infinity."""
     return value if math.isfinite(value) else None
-
-
-def _nan_if_none(value: float | None) -> float:
-    return math.nan if value is None else value

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import TYPE_CHECKING, Literal, Self
+from dataclasses import asdict, fields, is_dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from repatient._checks import check_integer, check_number, check_option
 from repatient._device import find_device
-from repatient.views import _encoder_persistence
+from repatient._files._model_folder import ENCODER as FOLDER
+from repatient._files._model_folder import UNFITTING, with_nan, without_nan
+from repatient._files._networks import network_of
+from repatient._files._read import boolean, check_values, history, optional
+from repatient._files._sealed_json import plain
 from repatient.views._arrays import read_view
 from repatient.views._checkpoint import Checkpoint
 from repatient.views._encoder_inputs import check_parameters, hold_out, prepare, read_views
-from repatient.views._preparation import ROWS_AT_A_TIME
-from repatient.views._torch import single_thread, torch_generator
+from repatient.views._encoder_networks import encoder
+from repatient.views._preparation import AUGMENTATIONS, ROWS_AT_A_TIME, Preparation
+from repatient.views._torch import build, single_thread, torch_generator
 from repatient.views._training import Plan, Training
 
 if TYPE_CHECKING:
@@ -27,6 +34,18 @@ if TYPE_CHECKING:
     from repatient.views._augmentations import Augmentation
     from repatient.views._encoder_inputs import Prepared, Views
     from repatient.views._preparation import Kind
+
+_KIND = partial(check_option, options=AUGMENTATIONS)
+_COUNT = partial(check_integer, minimum=0)
+_FITTED = {
+    "trust_": partial(check_number, minimum=0, maximum=1),
+    "n_steps_": _COUNT,
+    "best_step_": _COUNT,
+    "early_stopped_": boolean,
+    "kind_": _KIND,
+    "partner_kind_": optional(_KIND),
+}
+_AUGMENTATION_CLASSES = {cls.__name__: cls for cls in AUGMENTATIONS.values()}
 
 
 class Encoder(BaseEstimator):
@@ -250,7 +269,15 @@ class Encoder(BaseEstimator):
             If the folder exists and holds no encoder.
         """
         check_is_fitted(self)
-        _encoder_persistence.save(self, folder)
+        arrays = {f"network.{name}": tensor.cpu().numpy() for name, tensor in self._network.state_dict().items()}
+        arrays |= {f"primary.{name}": array for name, array in self._primary.arrays.items()}
+        arrays |= {"mean": self._mean, "scale": self._scale, "held_out": self.held_out_}
+        content = {
+            "params": self.get_params(deep=False),
+            "fitted": {name: getattr(self, name) for name in _FITTED} | {"history": without_nan(self.history_)},
+            "primary": {"shape": list(self.shape_in_), "augmentation": self._primary.augmentation},
+        }
+        FOLDER.write(folder, content, arrays, default=_plain)
 
     @classmethod
     def load(cls, folder: str | PathLike[str], *, device: str = "auto") -> Self:
@@ -263,7 +290,44 @@ class Encoder(BaseEstimator):
         ValueError
             If what is there is no encoder, of a newer format, or damaged, or torch does not have the device.
         """
-        return _encoder_persistence.load(cls, folder, device)
+        place = find_device(device)
+        stored = FOLDER.read(folder)
+        try:
+            model = cls._of(stored.description, stored.arrays, stored.part("primary."), device)
+            input_shape = model._primary.input_shape
+            network = network_of(
+                lambda: build(lambda: encoder(input_shape, model.width, model.dim), torch.Generator()),
+                stored.part("network."),
+            )
+            if not model._mean.shape == model._scale.shape == (model.dim,) or not (model._scale > 0).all():
+                msg = "its embedding has no mean and no scale above 0 for each dimension"
+                raise ValueError(msg)
+        except UNFITTING as error:
+            raise stored.incomplete(error) from error
+        model._network = network.to(place).eval()
+        return model
+
+    @classmethod
+    def _of(
+        cls, description: dict[str, Any], arrays: dict[str, NDArray[Any]], primary: dict[str, NDArray[Any]], device: str
+    ) -> Self:
+        """All but the network of what was saved."""
+        given = description["params"]
+        params = {name: _augmentation(v) if name.endswith("augmentation") else v for name, v in given.items()}
+        model = cls(**{**params, "device": device})
+        check_parameters(model.get_params())
+        fitted, shape = description["fitted"], tuple(description["primary"]["shape"])
+        check_values(fitted, _FITTED | {"history": history}, "fitted")
+        for size in shape:
+            check_integer(size, "shape", minimum=1)
+        for name in _FITTED:
+            setattr(model, name, fitted[name])
+        model.history_ = with_nan(fitted["history"])
+        model.shape_in_, model.held_out_ = shape, arrays["held_out"]
+        model._mean, model._scale = arrays["mean"], arrays["scale"]
+        augmentation = _augmentation(description["primary"]["augmentation"])
+        model._primary = Preparation.stored(model.kind_, shape, augmentation, primary)
+        return model
 
     def _train(
         self,
@@ -295,3 +359,21 @@ class Encoder(BaseEstimator):
         with single_thread():
             blocks = torch.from_numpy(rows).split(ROWS_AT_A_TIME)
             return torch.cat([self._network(self._primary.plain(block.to(device))).cpu() for block in blocks]).numpy()
+
+
+def _augmentation(entry: dict[str, Any] | None) -> Any:
+    """The augmentation that :func:`_plain` described."""
+    if entry is None:
+        return None
+    augmentation = _AUGMENTATION_CLASSES[entry["type"]](**entry["settings"])
+    for name, value in asdict(augmentation).items():
+        if not isinstance(value, bool):
+            check_number(value, name, minimum=0)
+    return augmentation
+
+
+def _plain(value: Any) -> Any:
+    """Augmentations, and numpy scalars, of which users make parameters, as JSON."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {"type": type(value).__name__, "settings": asdict(value)}
+    return plain(value)

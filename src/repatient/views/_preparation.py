@@ -84,6 +84,20 @@ class Preparation:
         arrays = {"mean": mean, "scale": np.where(scale > 0, scale, 1.0)}
         return cls(kind, rows.shape[1:], chosen, {k: v.astype(np.float32)[:, None, None] for k, v in arrays.items()})
 
+    @classmethod
+    def stored(
+        cls, kind: Kind, shape: tuple[int, ...], augmentation: Augmentation, arrays: dict[str, NDArray[Any]]
+    ) -> Self:
+        """What was read from a file, if the arrays are those of such rows."""
+        wanted = (shape[0], 1, 1) if kind == "images" else shape
+        fits = len(shape) == (3 if kind == "images" else 1) and arrays["mean"].shape == arrays["scale"].shape == wanted
+        if not fits or not (arrays["scale"] > 0).all() or not isinstance(augmentation, AUGMENTATIONS[kind]):
+            msg = f"its arrays are not those of {kind} of shape {shape}"
+            raise ValueError(msg)
+        if kind != "images":
+            VectorSpace.from_arrays(arrays)
+        return cls(kind, shape, augmentation, arrays)
+
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of what the encoder reads of a row."""

@@ -99,9 +99,19 @@ class VectorSpace:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> Self:
-        """Inverse of :meth:`arrays`."""
+        """Inverse of :meth:`arrays`, of arrays that fit together."""
         others = {name: array for name, array in arrays.items() if name != "depth"}
-        return cls(depth=float(arrays["depth"]), **others)
+        space = cls(depth=float(arrays["depth"]), **others)
+        (n_axes, n_features), depth = space.components.shape, space.depth
+        if not space.mean.shape == space.scale.shape == (n_features,) or space.component_scale.shape != (n_axes,):
+            msg = "the shapes of its means, scales and principal axes do not fit together"
+            raise ValueError(msg)
+        if not (
+            (space.scale > 0).all() and (space.component_scale > 0).all() and (np.isnan(depth) or 0 <= depth < np.inf)
+        ):
+            msg = "a scale of its features is not above 0, or their depth no finite number of 0 or more"
+            raise ValueError(msg)
+        return space
 
 
 @dataclass(frozen=True)
@@ -134,8 +144,12 @@ class ImageSpace:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> Self:
-        """Inverse of :meth:`arrays`."""
-        return cls(**arrays)
+        """Inverse of :meth:`arrays`, of arrays that fit together."""
+        space = cls(**arrays)
+        if space.low.shape != space.high.shape or space.low.shape[1:] != (1, 1) or not (space.high > space.low).all():
+            msg = "it has no range of intensities for each channel"
+            raise ValueError(msg)
+        return space
 
 
 Space = VectorSpace | ImageSpace

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch.nn import functional as F
@@ -17,7 +17,6 @@ from repatient.views._objectives import OBJECTIVES
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from repatient.views._checkpoint import Checkpoint
     from repatient.views._encoder_networks import ViewNetwork
     from repatient.views._preparation import Preparation
 
@@ -72,6 +71,16 @@ class State:
     )
 
 
+class Keeper(Protocol):
+    """Where training is kept as it goes on."""
+
+    def write(self, training: Training) -> None:
+        """Keep it."""
+
+    def restore(self, training: Training) -> None:
+        """Bring it to where it was."""
+
+
 class Training:
     """A network, its optimiser and its state on the way through a plan.
 
@@ -113,7 +122,7 @@ class Training:
         """Whether the patience has run out."""
         return self.state.waited >= self.plan.patience
 
-    def run(self, checkpoint: Checkpoint | None) -> State:
+    def run(self, checkpoint: Keeper | None) -> State:
         """Train to the end, from where the checkpoint is, and leave the network with the weights that were kept."""
         if checkpoint is not None:
             checkpoint.restore(self)

@@ -10,14 +10,18 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from repatient._checks import check_integer, check_option
 from repatient._device import find_device
-from repatient.views import _translator_persistence
+from repatient._files._model_folder import TRANSLATOR as FOLDER
+from repatient._files._model_folder import UNFITTING, with_nan, without_nan
+from repatient._files._networks import network_of
+from repatient._files._read import boolean, check_values, history, optional, sequence_of, text
 from repatient.views._arrays import check_together, read_like, read_links, read_pairs, read_view
 from repatient.views._auto import choose
 from repatient.views._cyclegan import CycleNetworks
-from repatient.views._generators import Shapes, Views, forth_of, members_of, train_members
-from repatient.views._spaces import fit_space
-from repatient.views._torch import single_thread, torch_generator
+from repatient.views._generators import Shapes, Views, forth_of, make_members, members_of, train_members
+from repatient.views._spaces import ImageSpace, VectorSpace, fit_space
+from repatient.views._torch import build, single_thread, torch_generator
 from repatient.views._translator_parameters import check_parameters
 from repatient.views._transport import linked_features
 
@@ -26,9 +30,19 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from repatient.views._spaces import VectorSpace
-
 _ROWS_AT_A_TIME = 1024
+_COUNT = partial(check_integer, minimum=0)
+_NAMES = optional(sequence_of(text))
+_FITTED = {
+    "generator_": partial(check_option, options=("cyclegan", "ot", "regression")),
+    "reason_": text,
+    "n_source_": _COUNT,
+    "n_target_": _COUNT,
+    "n_pairs_": _COUNT,
+    "source_names_": _NAMES,
+    "target_names_": _NAMES,
+}
+_SIDES = ("source", "target")
 
 
 class Translator(BaseEstimator):
@@ -273,7 +287,17 @@ class Translator(BaseEstimator):
             If the folder exists and holds no translator.
         """
         check_is_fitted(self)
-        _translator_persistence.save(self, folder)
+        arrays = {f"network.{name}": tensor.cpu().numpy() for name, tensor in self._networks.state_dict().items()}
+        for side, space in zip(_SIDES, self._spaces, strict=True):
+            arrays |= {f"{side}.{name}": array for name, array in space.arrays().items()}
+        arrays["links"] = self.links_
+        content = {
+            "params": self.get_params(),
+            "fitted": {name: getattr(self, name) for name in _FITTED} | {"history": without_nan(self.history_)},
+            "rows": {"source": self.source_shape_, "target": self.target_shape_},
+            "network": {"source": self._shapes.source, "target": self._shapes.target},
+        }
+        FOLDER.write(folder, content, arrays)
 
     @classmethod
     def load(cls, folder: str | PathLike[str], *, device: str = "auto") -> Self:
@@ -286,7 +310,36 @@ class Translator(BaseEstimator):
         ValueError
             If what is there is no translator, of a newer format, or damaged, or torch does not have the device.
         """
-        return _translator_persistence.load(cls, folder, device)
+        place = find_device(device)
+        stored = FOLDER.read(folder)
+        description = stored.description
+        try:
+            params = description["params"] | {"cycle_weights": tuple(description["params"]["cycle_weights"])}
+            model = cls(**{**params, "device": device})
+            check_parameters(model.get_params())
+            boolean(model.allow_unanchored, "allow_unanchored")
+            fitted, rows, shapes = description["fitted"], description["rows"], description["network"]
+            check_values(fitted, _FITTED | {"history": history}, "fitted")
+            for size in (size for sizes in (*rows.values(), *shapes.values()) for size in sizes):
+                check_integer(size, "shape", minimum=1)
+            for name in _FITTED:
+                setattr(model, name, fitted[name])
+            model.history_, model.links_ = with_nan(fitted["history"]), stored.arrays["links"]
+            model.source_shape_, model.target_shape_ = tuple(rows["source"]), tuple(rows["target"])
+            model._shapes = Shapes(tuple(shapes["source"]), tuple(shapes["target"]))
+            space = ImageSpace if model._shapes.images else VectorSpace
+            source, target = (space.from_arrays(stored.part(f"{side}.")) for side in _SIDES)
+            model._spaces = source, target
+            networks = network_of(
+                lambda: build(
+                    lambda: make_members(model.generator_, model._shapes, model.get_params()), torch.Generator()
+                ),
+                stored.part("network."),
+            )
+        except UNFITTING as error:
+            raise stored.incomplete(error) from error
+        model._networks = networks.to(place).eval()
+        return model
 
     @torch.no_grad()
     def _run(self, network: Any, inputs: Any, rows: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
