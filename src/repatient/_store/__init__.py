@@ -34,6 +34,15 @@ from repatient._store._outcomes import (
 )
 from repatient._store._params import record, storable_mask
 from repatient._store._patients import Patients, patients_frame, read_patients
+from repatient._store._project import (
+    Measured,
+    describe_model,
+    projected,
+    projection_entry,
+    read_projection,
+    uns_key,
+)
+from repatient._store._projection import Projection, check_counts
 from repatient._store._recipes import read_recipes_entry, recipes_entry
 from repatient._store._validate import (
     check_data,
@@ -46,11 +55,15 @@ __all__ = [
     "OUTCOMES",
     "Cohort",
     "GaussianPatients",
+    "Measured",
     "Patients",
+    "Projection",
+    "check_counts",
     "check_data",
     "check_mixture",
     "check_outcome",
     "check_values",
+    "describe_model",
     "embedding_of_mixture",
     "fingerprint",
     "gaussian_entry",
@@ -63,6 +76,8 @@ __all__ = [
     "obs_column",
     "of_one_class",
     "patients_frame",
+    "projected",
+    "projection_entry",
     "read_classed_patients",
     "read_cohort",
     "read_components",
@@ -74,6 +89,7 @@ __all__ = [
     "read_mask",
     "read_moments",
     "read_patients",
+    "read_projection",
     "read_recipes_entry",
     "read_spread",
     "read_valued_patients",
@@ -82,5 +98,6 @@ __all__ = [
     "spread_entry",
     "storable_mask",
     "uns_entry",
+    "uns_key",
     "write_components",
 ]

@@ -10,7 +10,9 @@ COMPARISON = "compare_recipes"
 SPI = "X_spi"
 VIEWS = "views"
 
-DEFAULT_EMBEDDINGS = ("X_pca",)
+EMBEDDED = "X_embedded"
+EMBEDDING = "embedding"
+DEFAULT_EMBEDDINGS = (EMBEDDED, "X_pca")
 
 
 def log_density(key: str) -> str:
