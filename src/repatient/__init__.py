@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from repatient import datasets, evaluation, get, io, mil, mixing, mixture, pl, recipe, sampling, tl, views
+    from repatient import datasets, evaluation, get, io, mil, mixing, mixture, pl, pp, recipe, sampling, tl, views
 
 __all__ = [
     "__version__",
@@ -21,6 +21,7 @@ __all__ = [
     "mixing",
     "mixture",
     "pl",
+    "pp",
     "recipe",
     "sampling",
     "tl",

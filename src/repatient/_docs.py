@@ -17,7 +17,7 @@ data
     "use_rep": """\
 use_rep
     Embedding: a key of ``obsm``, ``"X"`` for the matrix, or ``"modality:key"`` in a MuData. ``None`` is
-    ``X_pca`` where there is one.""",
+    the embedding of :func:`repatient.pp.embed`, else ``X_pca``.""",
     "patient_key": """\
 patient_key
     Column of ``obs`` with the patient (sample, bag) of each cell.""",

@@ -30,6 +30,15 @@ from repatient._store._outcomes import (
 )
 from repatient._store._params import record, storable_mask
 from repatient._store._patients import Patients, is_generated, patients_frame, read_patients, real_cells
+from repatient._store._project import (
+    Measured,
+    describe_model,
+    projected,
+    projection_entry,
+    read_projection,
+    uns_key,
+)
+from repatient._store._projection import Projection, check_counts
 from repatient._store._recipes import (
     offsets_entry,
     read_offsets,
@@ -49,11 +58,15 @@ __all__ = [
     "OUTCOMES",
     "Cohort",
     "Generated",
+    "Measured",
     "Patients",
+    "Projection",
+    "check_counts",
     "check_data",
     "check_mixture",
     "check_outcome",
     "check_values",
+    "describe_model",
     "embedding_of_mixture",
     "fingerprint",
     "has_embedding",
@@ -68,6 +81,8 @@ __all__ = [
     "of_one_class",
     "offsets_entry",
     "patients_frame",
+    "projected",
+    "projection_entry",
     "read_classed_patients",
     "read_cohort",
     "read_components",
@@ -79,6 +94,7 @@ __all__ = [
     "read_moments",
     "read_offsets",
     "read_patients",
+    "read_projection",
     "read_recipes_entry",
     "read_reference_recipes",
     "read_spread",
@@ -90,6 +106,7 @@ __all__ = [
     "spread_entry",
     "storable_mask",
     "uns_entry",
+    "uns_key",
     "write_components",
     "write_generated",
 ]

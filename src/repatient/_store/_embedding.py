@@ -32,7 +32,7 @@ def read_embedding(
 ) -> tuple[Any, str]:
     """Embedding as a finite floating-point array (n_obs, d), and its name.
 
-    ``None`` is ``X_pca`` where there is one; ``"X"`` the matrix; ``"modality:X_pca"`` an embedding of one
+    ``None`` is the embedding of ``pp.embed``, else ``X_pca``; ``"X"`` the matrix; ``"modality:X_pca"`` an embedding of one
     modality of a MuData. ``patient_key`` serves to say whose cells are not finite. What is not in memory (a dask
     or zarr array, an HDF5 dataset) is read piece by piece: into memory where it takes up to ``memory_budget`` bytes, else
     into a temporary file of which any rows can be read. ``lazy`` asks for it as it is.

@@ -12,7 +12,9 @@ VIEWS = "views"
 # Column of `obs` that tells generated cells from real ones.
 IS_GENERATED = "is_generated"
 
-DEFAULT_EMBEDDINGS = ("X_pca",)
+EMBEDDED = "X_embedded"
+EMBEDDING = "embedding"
+DEFAULT_EMBEDDINGS = (EMBEDDED, "X_pca")
 
 
 def log_density(key: str) -> str:
