@@ -18,7 +18,7 @@
 
 .. data:: METRICS
 
-    Names of the metrics: ``"auroc"``, ``"balanced_accuracy"``, ``"macro_f1"``, ``"brier"``.
+    Names of the metrics: ``"auroc"``, ``"balanced_accuracy"``, ``"macro_f1"``, ``"brier"``, ``"log_loss"``.
 """
 
 from repatient.evaluation._bag_summaries import BagSummaries, summarise_bags
@@ -29,7 +29,7 @@ from repatient.evaluation._fitted_fold import Plan
 from repatient.evaluation._fold import SCENARIOS, Fold, Scenario, make_folds
 from repatient.evaluation._grouped_auroc import TooFewPatientsError, auroc, grouped_auroc
 from repatient.evaluation._methods import BASELINES, DEFAULTS, Method, check_methods
-from repatient.evaluation._metrics import METRICS, score
+from repatient.evaluation._metrics import METRICS, Reliability, calibration_error, reliability, score
 from repatient.evaluation._privacy import (
     Reidentification,
     donor_shares,
@@ -70,11 +70,13 @@ __all__ = [
     "Method",
     "Plan",
     "Reidentification",
+    "Reliability",
     "Scenario",
     "TooFewPatientsError",
     "auroc",
     "average_interval",
     "by_split",
+    "calibration_error",
     "check_methods",
     "class_auroc_within_components",
     "compare",
@@ -91,6 +93,7 @@ __all__ = [
     "mmd_test",
     "real_against_generated",
     "reidentification",
+    "reliability",
     "repeated_share",
     "run",
     "score",
