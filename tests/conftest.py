@@ -81,6 +81,64 @@ def trained(_trained):
     return adata.copy(), model
 
 
+def evaluation_of(
+    patients: pd.Series, *, methods: dict[str, float], n_splits: int = 12, seed: int = 0, scenario: str = "full"
+) -> dict[str, Any]:
+    """An entry of ``uns`` as `rp.tl.evaluate` writes it: each method gives a patient's class so much evidence, and noise."""
+    rng = np.random.default_rng(seed)
+    classes = list(patients.cat.categories)
+    rows, results = [], []
+    for split in range(n_splits):
+        held_out = [
+            rng.permutation(group.index)[: max(2, len(group) // 3)]
+            for _, group in patients.groupby(patients, observed=True)
+        ]
+        held_out = patients[np.concatenate(held_out)]
+        actual = np.eye(len(classes))[held_out.cat.codes]
+        for method, evidence in methods.items():
+            logits = evidence * actual + rng.normal(size=actual.shape)
+            probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+            rows += [
+                (method, split, *who, *row) for who, row in zip(held_out.items(), probabilities.tolist(), strict=True)
+            ]
+            measured = rp.evaluation.score(held_out.cat.codes.to_numpy(), probabilities)
+            results += [(method, split, split, metric, value) for metric, value in measured.items()]
+    columns = [f"probability_{name.replace('/', '|')}" for name in classes]
+    predictions = pd.DataFrame(rows, columns=["method", "split", "patient", "label", *columns])
+    predictions["label"] = pd.Categorical(predictions["label"], categories=classes)
+    predictions = predictions.astype({"method": "category", "patient": "category"})
+    frame = pd.DataFrame(results, columns=["method", "split", "seed", "metric", "value"])
+    params = {
+        "baseline": next(iter(methods)),
+        "test_fraction": 1 / 3,
+        "classes": np.array(classes),
+        "n_splits": n_splits,
+    }
+    params |= {"patient_key": "patient", "label_key": "label", "scenario": scenario, "random_state": 0, "version": "0"}
+    return {"results": frame.rename(index=str), "predictions": predictions.rename(index=str), "params": params}
+
+
+@pytest.fixture(scope="session")
+def _of_patients(_plain) -> pd.Series:
+    return _plain.obs.groupby("patient", observed=True)["label"].first()
+
+
+@pytest.fixture
+def held_out(plain, _of_patients) -> ad.AnnData:
+    """The cohort with an evaluation of a method that sees much, one that sees something, and one that sees nothing."""
+    plain.uns["evaluation"] = evaluation_of(_of_patients, methods={"mean": 1.0, "mean+recipe": 2.5, "null": 0.0})
+    return plain
+
+
+@pytest.fixture
+def several_classes(plain) -> ad.AnnData:
+    """30 patients of three classes, one with a long name and a slash, held out by one method."""
+    classes = ["healthy", "mild/moderate and a name that goes on and on and on", "severe"]
+    patients = pd.Series(pd.Categorical(np.repeat(classes, 10), categories=classes), [f"p{i}" for i in range(30)])
+    plain.uns["evaluation"] = evaluation_of(patients, methods={"auto": 2.0})
+    return plain
+
+
 def assert_same(a: Any, b: Any, where: str = "object") -> None:
     """Equal content, whatever array of strings a format reads back."""
     if isinstance(a, dict):

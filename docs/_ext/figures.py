@@ -159,11 +159,36 @@ def uncertainty() -> Axes:
 
 
 def evaluation() -> Axes:
-    """What each method adds to training on the real patients alone: a small dot for each split, a large one for their mean
-    with its corrected interval, filled only where the interval excludes 0. Look at `null` and `size_only` first: a gain
-    that they have, too, is none of the recipes. (Five splits of a short training, so that the intervals are wide.)
+    """Left, what each method adds to the baseline: a small dot for each split, a large one for their mean with its
+    corrected interval, filled only where the interval excludes 0. Right, the values themselves. Look at `null` and
+    `size_only` first: a gain that they have, too, is none of the recipes. (Few splits of a short training, so that the
+    intervals are wide.)
     """
     return rp.pl.evaluation(cohort())
+
+
+def scores() -> Axes:
+    """What each patient was predicted as while nothing was learnt from it: the mean over the splits, with a line for how
+    much it depends on who else was trained on. Open dots are predicted wrongly; look at them one by one.
+    """
+    return rp.pl.scores(cohort())
+
+
+def roc() -> Axes:
+    """Sensitivity against false positives, averaged over the splits. A wide band says that a few patients decide."""
+    return rp.pl.roc(cohort())
+
+
+def calibration() -> Axes:
+    """Whether a predicted probability may be taken at its word: markers below the diagonal are promises not kept. The
+    numbers at the bottom are the patients behind each marker; where they are few, so is what can be said.
+    """
+    return rp.pl.calibration(cohort())
+
+
+def confusion() -> Axes:
+    """Which classes are taken for which: rows add up to 100 %, the diagonal is right."""
+    return rp.pl.confusion(cohort())
 
 
 def views() -> Figure:

@@ -49,7 +49,10 @@ def test_the_formula_written_out(values):
         assert row["p_value"] == pytest.approx(2 * stats.t.sf(abs(d.mean()) / error, 19))
         assert row["mean"] == pytest.approx(values[name].mean())
         assert row["sd"] == pytest.approx(values[name].std(ddof=1))
-    assert list(result.index) == ["b", "a", "c"]
+    assert list(result.index) == list(values)
+    assert result["measurable"].tolist() == [False, True, True, True]
+    assert result.loc["none", ["mean", "difference"]].tolist() == [pytest.approx(values["none"].mean()), 0]
+    assert result.loc["none", ["lower", "upper", "p_value", "p_holm"]].isna().all()
 
 
 def test_the_interval_covers_as_often_as_it_says():
@@ -83,12 +86,35 @@ def test_p_values_are_adjusted_for_the_methods_compared(values):
     result = compare(frame_of(values))
     assert result["p_holm"].min() == pytest.approx(3 * result["p_value"].min())
     alone = compare(frame_of({name: values[name] for name in ("none", "b")}))
-    assert alone["p_holm"].item() == alone["p_value"].item()
+    assert alone.loc["b", "p_holm"] == alone.loc["b", "p_value"]
 
 
-def test_equal_methods_differ_by_nothing(values):
-    row = compare(frame_of({"none": values["none"], "same": values["none"]})).loc["same"]
-    assert (row["difference"], row["lower"], row["upper"], row["p_value"]) == (0, 0, 0, 1)
+@pytest.mark.parametrize("case", ["equal", "shifted", "few splits", "few patients"])
+def test_what_cannot_be_measured_has_no_interval(values, case):
+    """Perfect methods are equal in every split: that is no evidence of their being equal, and no p-value of 1."""
+    base, other = values["none"], values["b"]
+    if case in ("equal", "shifted"):
+        other = base + 0.1 * (case == "shifted")
+    if case == "few splits":
+        base, other = base[:4], other[:4]
+    entry = {
+        "results": frame_of({"none": base, "other": other}),
+        "params": {"test_fraction": 0.25},
+        "predictions": pd.DataFrame({"patient": list("abcd" if case == "few patients" else "abcde")}),
+    }
+    row = compare(entry).loc["other"]
+    assert not row["measurable"]
+    assert row["difference"] == pytest.approx(np.mean(other - base))
+    assert row[["lower", "upper", "one_sided_lower", "one_sided_upper", "p_value", "p_holm"]].isna().all()
+    assert not corrected_interval(np.full(9, 0.1), 0.25).p_value >= 0
+
+
+def test_the_baseline_is_the_one_of_the_evaluation(values):
+    entry = {"results": frame_of(values), "params": {"test_fraction": 0.25, "baseline": "a"}}
+    assert compare(entry).loc["a", "difference"] == 0
+    pd.testing.assert_frame_equal(compare(entry), compare(entry["results"], baseline="a"))
+    entry["params"]["baseline"] = "not run"
+    assert compare(entry).loc["none", "difference"] == 0
 
 
 def test_the_average_of_independent_cohorts():
@@ -104,9 +130,9 @@ def test_the_average_of_independent_cohorts():
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"baseline": "x"}, ValueError, r"no method 'x'; there are \['none', 'b', 'a', 'c'\]"),
-        ({"metric": "x"}, ValueError, r"no metric 'x'; there are \['auroc'\]"),
-        ({"test_fraction": 1.5}, ValueError, "share between 0 and 1, not 1.5"),
+        ({"baseline": "x"}, ValueError, "`baseline`.*'x'"),
+        ({"metric": "x"}, ValueError, "`metric`.*'x'"),
+        ({"test_fraction": 1.5}, ValueError, "test_fraction"),
     ],
 )
 def test_what_is_not_there_is_named(values, change, error, message):
@@ -127,7 +153,7 @@ def test_a_frame_must_be_complete(values):
         corrected_interval(np.array([0.1]), 0.25)
 
 
-@pytest.mark.parametrize("confidence", [0, 1.0, 95, "most"])
-def test_a_confidence_is_a_share_below_1(values, confidence):
-    with pytest.raises(ValueError, match="`confidence` is a number above 0 and below 1"):
+@pytest.mark.parametrize(("confidence", "error"), [(0, ValueError), (1.0, ValueError), ("most", TypeError)])
+def test_a_confidence_is_a_share_below_1(values, confidence, error):
+    with pytest.raises(error, match="`confidence`"):
         compare(frame_of(values), confidence=confidence)

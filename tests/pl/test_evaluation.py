@@ -33,12 +33,13 @@ def evaluated(plain):
 def test_a_row_for_each_method(evaluated):
     ax = rp.pl.evaluation(evaluated)
     assert [label.get_text() for label in ax.get_yticklabels()] == [
+        "no augmentation",
         "RECIPE",
         "same-class mixing",
         "null: wrong recipes",
     ]
-    assert "AUROC from no augmentation" in ax.get_xlabel()
-    assert "20 splits, 95% interval" in ax.get_xlabel()
+    assert "AUROC from\nno augmentation, 95% interval" in ax.get_xlabel()
+    assert ax.child_axes[0].get_xlabel() == "AUROC\nin 20 splits"
     plt.close(ax.figure)
 
 
@@ -48,13 +49,26 @@ def test_points_means_and_intervals_are_those_of_the_table(evaluated):
     ax = rp.pl.evaluation(evaluated)
     intervals = [line for line in ax.lines if len(line.get_xdata()) == 2 and line.get_ydata()[0] == line.get_ydata()[1]]
     means = [line for line in ax.lines if line.get_marker() == "o"]
-    for name, interval, mean in zip(table.index, intervals, means, strict=True):
+    for name, interval, mean in zip(table.index[1:], intervals, means, strict=True):
         np.testing.assert_allclose(interval.get_xdata(), table.loc[name, ["lower", "upper"]].to_numpy(dtype=float))
         np.testing.assert_allclose(mean.get_xdata(), table.loc[name, "difference"])
     values = rp.evaluation.by_split(frame, "auroc")
     points = ax.collections[0].get_offsets()
     np.testing.assert_allclose(points[:, 0], values["recipe"] - values["none"])
-    assert np.abs(points[:, 1]).max() < 0.3
+    assert np.abs(points[:, 1] - 1).max() < 0.3
+    (beside,) = ax.child_axes
+    for points, bar, name in zip(beside.collections, beside.lines[1:], values, strict=True):
+        np.testing.assert_allclose(points.get_offsets()[:, 0], values[name])
+        np.testing.assert_allclose(bar.get_xdata(), values[name].mean())
+    plt.close(ax.figure)
+
+
+def test_what_cannot_be_measured_says_so(evaluated):
+    """Two methods that are perfect in every split differ by 0 without an interval."""
+    evaluated.uns["evaluation"]["results"]["value"] = 1.0
+    ax = rp.pl.evaluation(evaluated)
+    assert [text.get_text() for text in ax.texts] == ["compared with this one", *["not measurable"] * 3]
+    assert all(line.get_markerfacecolor() == "white" for line in ax.lines if line.get_marker() == "o")
     plt.close(ax.figure)
 
 
@@ -74,12 +88,13 @@ def test_another_baseline_and_own_axes(evaluated):
     assert rp.pl.evaluation(evaluated, baseline="recipe", confidence=0.9, ax=ax) is ax
     assert [label.get_text() for label in ax.get_yticklabels()] == [
         "no augmentation",
+        "RECIPE",
         "same-class mixing",
         "null: wrong recipes",
     ]
     assert "90% interval" in ax.get_xlabel()
     evaluated.uns["evaluation"]["params"]["baseline"] = "full"
-    assert "from no augmentation" in rp.pl.evaluation(evaluated).get_xlabel()
+    assert "from\nno augmentation" in rp.pl.evaluation(evaluated).get_xlabel()
     plt.close("all")
 
 

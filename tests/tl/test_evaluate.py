@@ -40,7 +40,7 @@ def test_it_returns_and_stores_a_tidy_frame(plain, keys):
     assert params["use_rep"] == "X_pca"
     assert dict(params["methods"]) == {"none": '{"method": "none"}', "recipe": '{"method": "recipe"}'}
     compared = rp.evaluation.compare(frame)
-    assert list(compared.index) == ["recipe"]
+    assert list(compared.index) == ["none", "recipe"]
 
 
 def test_the_same_seed_gives_the_same_frame(plain, keys):

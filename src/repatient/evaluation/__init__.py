@@ -14,7 +14,7 @@
 
 .. data:: METRICS
 
-    Names of the metrics: ``"auroc"``, ``"balanced_accuracy"``, ``"macro_f1"``, ``"brier"``.
+    Names of the metrics: ``"auroc"``, ``"balanced_accuracy"``, ``"macro_f1"``, ``"brier"``, ``"log_loss"``.
 """
 
 from repatient.evaluation._bag_summaries import BagSummaries, summarise_bags
@@ -34,7 +34,7 @@ from repatient.evaluation._methods import (
     register_method,
     unregister_method,
 )
-from repatient.evaluation._metrics import METRICS, score
+from repatient.evaluation._metrics import METRICS, Reliability, calibration_error, reliability, score
 from repatient.evaluation._privacy import (
     Reidentification,
     donor_shares,
@@ -77,6 +77,7 @@ __all__ = [
     "Plan",
     "Predictions",
     "Reidentification",
+    "Reliability",
     "Scenario",
     "TooFewPatientsError",
     "Trained",
@@ -84,6 +85,7 @@ __all__ = [
     "auroc",
     "average_interval",
     "by_split",
+    "calibration_error",
     "check_methods",
     "class_auroc_within_components",
     "compare",
@@ -102,6 +104,7 @@ __all__ = [
     "real_against_generated",
     "register_method",
     "reidentification",
+    "reliability",
     "repeated_share",
     "run",
     "score",

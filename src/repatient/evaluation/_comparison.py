@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from repatient._checks import check_number, listed
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _COLUMNS = ("method", "split", "metric", "value")
+_UNCERTAINTY = ("lower", "upper", "one_sided_lower", "one_sided_upper", "p_value", "p_holm")
+# Below a handful of splits or patients, and below rounding, a standard error says nothing.
+_FEWEST, _ROUNDING = 5, 1e-12
 
 
 class Interval(NamedTuple):
@@ -78,9 +82,9 @@ class Interval(NamedTuple):
 
     @property
     def p_value(self) -> float:
-        """Two-sided p-value of a mean of zero."""
+        """Two-sided p-value of a mean of zero; NaN where there is no spread to judge it by."""
         if self.standard_error == 0:
-            return 1.0 if self.mean == 0 else 0.0
+            return float("nan")
         return 2 * float(stats.t.sf(abs(self.mean) / self.standard_error, self.degrees))
 
 
@@ -144,7 +148,7 @@ def average_interval(intervals: list[Interval]) -> Interval:
 def compare(
     frame: pd.DataFrame | Mapping[str, Any],
     *,
-    baseline: str = "none",
+    baseline: str | None = None,
     metric: str = "auroc",
     test_fraction: float | None = None,
     confidence: float = 0.95,
@@ -157,7 +161,8 @@ def compare(
         What :func:`repatient.tl.evaluate` returned, with columns ``method``, ``split``, ``metric`` and ``value``, or the
         entry of ``uns`` that it wrote.
     baseline
-        Method to compare with.
+        Method to compare with. ``None``: that of the entry's ``params`` or of ``frame.attrs``; the first method where
+        neither says, or that one was not run.
     metric
         Metric to compare by.
     test_fraction
@@ -168,16 +173,18 @@ def compare(
 
     Returns
     -------
-    One row a method but the baseline, with ``mean`` and ``sd`` of the metric over the splits, ``difference`` from the
-    baseline, ``lower`` and ``upper`` ends of its corrected two-sided interval, ``one_sided_lower`` and
-    ``one_sided_upper`` bounds of the same confidence, ``p_value`` and ``p_holm``, adjusted for the number of methods
-    :cite:p:`Holm1979`.
+    One row a method, in the order of the frame, with ``mean`` and ``sd`` of the metric over the splits, ``difference``
+    from the baseline, ``lower`` and ``upper`` ends of its corrected two-sided interval, ``one_sided_lower`` and
+    ``one_sided_upper`` bounds of the same confidence, ``p_value``, ``p_holm``, adjusted for the number of methods
+    :cite:p:`Holm1979`, and ``measurable``. Where the latter is ``False``, interval and p-values are NaN: the row is the
+    baseline's own, the difference is the same in all splits (as between two perfect methods), or there are fewer than
+    five splits or, as far as the entry says who was held out, five patients.
 
     Raises
     ------
     KeyError
         If a column is missing.
-    ValueError
+    TypeError, ValueError
         If the baseline, the metric or the share of the test sets is not known, ``confidence`` is no share below 1, or
         methods lack splits.
 
@@ -187,35 +194,45 @@ def compare(
     differences times (1/J + n_test/n_train) for J splits. For a metric where less is better, such as ``brier``, an
     improvement is negative.
     """
+    check_number(confidence, "confidence", above=0, below=1)
+    enough = True
+    usual = None
     if isinstance(frame, Mapping):
-        frame, params = frame["results"], frame["params"]
+        frame, params, predictions = frame["results"], frame["params"], frame.get("predictions")
         test_fraction = float(params["test_fraction"]) if test_fraction is None else test_fraction
-    if not isinstance(confidence, Real) or not 0 < float(confidence) < 1:
-        msg = f"`confidence` is a number above 0 and below 1, not {confidence!r}."
-        raise ValueError(msg)
+        usual = params.get("baseline")
+        enough = predictions is None or predictions["patient"].nunique() >= _FEWEST
     fraction = _check_fraction(frame, test_fraction)
     table = by_split(frame, metric)
-    if baseline not in table:
-        msg = f"`baseline`: no method {baseline!r}; there are {list(table.columns)}."
-        raise ValueError(msg)
+    baseline = _check_baseline(baseline, usual or frame.attrs.get("baseline"), list(table.columns))
     rows = {}
-    for name in table.columns.drop(baseline):
-        interval = corrected_interval((table[name] - table[baseline]).to_numpy(), fraction)
-        lower, upper = interval.bounds(confidence)
-        rows[name] = {
+    for name in table.columns:
+        differences = (table[name] - table[baseline]).to_numpy(dtype=np.float64)
+        measurable = enough and len(differences) >= _FEWEST and float(np.ptp(differences)) > _ROUNDING
+        row = {
             "mean": table[name].mean(),
             "sd": table[name].std(ddof=1),
-            "difference": interval.mean,
-            "lower": lower,
-            "upper": upper,
-            "one_sided_lower": interval.lower(confidence),
-            "one_sided_upper": interval.upper(confidence),
-            "p_value": interval.p_value,
+            "difference": differences.mean(),
+            **dict.fromkeys(_UNCERTAINTY, np.nan),
         }
-    columns = ["mean", "sd", "difference", "lower", "upper", "one_sided_lower", "one_sided_upper", "p_value"]
-    result = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("method")
-    result["p_holm"] = holm(result["p_value"].to_numpy(dtype=np.float64))
+        if measurable:
+            interval = corrected_interval(differences, fraction)
+            bounds = (*interval.bounds(confidence), interval.lower(confidence), interval.upper(confidence))
+            row |= dict(zip(_UNCERTAINTY, (*bounds, interval.p_value, np.nan), strict=True))
+        rows[name] = {**row, "measurable": measurable}
+    result = pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
+    tested = result["measurable"].to_numpy(dtype=bool)
+    result.loc[tested, "p_holm"] = holm(result.loc[tested, "p_value"].to_numpy(dtype=np.float64))
     return result
+
+
+def _check_baseline(baseline: str | None, usual: Any, methods: list[str]) -> str:
+    if baseline is None:
+        return str(usual) if usual in methods else methods[0]
+    if baseline not in methods:
+        msg = f"`baseline`: no method {baseline!r}; there are {listed(methods)}."
+        raise ValueError(msg)
+    return baseline
 
 
 def by_split(frame: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -58,7 +58,7 @@ class Way(Protocol):
     scenarios: ClassVar[tuple[str, ...]]
 
     @classmethod
-    def settings(cls) -> list[str]:
+    def settings(cls, **parts: Any) -> list[str]:
         """Names of what the class can be called with."""
 
     def predict(self, fold: FittedFold) -> NDArray[np.float64]:
@@ -117,10 +117,10 @@ def method_names(scenario: str | None = None) -> list[str]:
     from repatient.mil import PREDICTORS
 
     names = [*PREDICTORS, *_REGISTRY]
-    return [name for name in names if scenario is None or scenario in _parse(name)[0].scenarios]
+    return [name for name in names if scenario is None or scenario in Method(name).way.scenarios]
 
 
-def _parse(name: str) -> tuple[type[Way], dict[str, Any]]:
+def _parse(name: str) -> tuple[Any, dict[str, Any]]:
     """What a name stands for: a class, and what it is called with besides its settings."""
     from repatient.evaluation._trained import Trained
     from repatient.mil import PREDICTORS
@@ -161,7 +161,7 @@ class Method:
 
     def __post_init__(self) -> None:
         way, parts = _parse(self.method)
-        known = way.settings(**parts) if parts else way.settings()
+        known = way.settings(**parts)
         unknown = [name for name in self.settings if name not in known]
         if unknown:
             msg = f"`methods`: {self.method!r} has no settings {listed(unknown)}; it has {listed(known, 40)}."

@@ -149,7 +149,12 @@ def _in_parallel(tasks: list[Any], n_jobs: Any) -> Any:
 
 
 def _evaluated(
-    kept: Checkpoint, cohort: Cohort, folds: list[Fold], methods: Sequence[Method], scenario_name: str, test_fraction: float
+    kept: Checkpoint,
+    cohort: Cohort,
+    folds: list[Fold],
+    methods: Sequence[Method],
+    scenario_name: str,
+    test_fraction: float,
 ) -> Evaluated:
     values = pd.DataFrame(
         [

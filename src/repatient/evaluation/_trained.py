@@ -51,13 +51,15 @@ class Trained:
     """
 
     def __init__(self, predictor: str, augment: str | None, **settings: Any) -> None:
-        from repatient.mixing import augmenters, parse_augment
+        from repatient.mixing import augment_settings, augmenters, parse_augment
 
-        own = _predictor_settings(predictor)
         self.predictor, self.augment = predictor, augment
-        self.of_predictor = {name: value for name, value in settings.items() if name in own}
-        self.of_augment = {name: value for name, value in settings.items() if name not in own}
-        makes_missing = augment is not None and all(augmenters()[p].makes_missing for p in parse_augment(augment))
+        parts = [] if augment is None else parse_augment(augment)
+        # What both have, such as the number of components, is the augmenter's.
+        own = [*(OF_TRANSFER if "recipe" in parts else ()), *augment_settings(parts)]
+        self.of_augment = {name: value for name, value in settings.items() if name in own}
+        self.of_predictor = {name: value for name, value in settings.items() if name not in own}
+        makes_missing = bool(parts) and all(augmenters()[part].makes_missing for part in parts)
         # The patients as they are stand for what is had without another cohort.
         self.scenarios = SCENARIOS if augment is None or makes_missing else _WITH_ALL_CLASSES
 

@@ -8,13 +8,25 @@ from repatient.get._augmented import augmented
 from repatient.get._bags import bags
 from repatient.get._compositions import compositions
 from repatient.get._generated import generated
+from repatient.get._out_of_fold import out_of_fold
 from repatient.get._patients import patients
 from repatient.get._recipes import recipes
+from repatient.get._scores import scores
 
 if TYPE_CHECKING:
     from repatient.get._patient_bags import PatientBags
 
-__all__ = ["PatientBags", "augmented", "bags", "compositions", "generated", "patients", "recipes"]
+__all__ = [
+    "PatientBags",
+    "augmented",
+    "bags",
+    "compositions",
+    "generated",
+    "out_of_fold",
+    "patients",
+    "recipes",
+    "scores",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -80,7 +80,12 @@ class Sample:
 
     @classmethod
     def of(
-        cls, rows: Any, whitening: Whitening, moments: Moments, units: tuple[NDArray[np.float64], NDArray[np.float64]], device: str | None = None
+        cls,
+        rows: Any,
+        whitening: Whitening,
+        moments: Moments,
+        units: tuple[NDArray[np.float64], NDArray[np.float64]],
+        device: str | None = None,
     ) -> Sample:
         """The rows, whose moments these are."""
         return cls(rows, whitening, whitening.covariance(moments), units, device, moments.extremes)

@@ -226,7 +226,7 @@ class GaussianMixture(MixtureDensity):
         self.gap_ = remaining_gain(np.append(self.log_likelihoods_, after))
         self.n_reseeded_ = trace.n_reseeded
         self.reg_covar_ = trace.reg_covar.share
-        self.R_=trace.reg_covar
+        self.R_ = trace.reg_covar
         self.strength_ = trace.strength
         if not trace.converged:
             msg = (

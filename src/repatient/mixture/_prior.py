@@ -46,7 +46,9 @@ class Prior:
         kind, alive = parameters.covariance_type, counts > 0
         covariances, sizes = parameters.covariances, counts[alive]
         if kind == "tied":
-            return replace(parameters, covariances=self._turned(_shrunk(self._back(covariances), sizes.sum()))), strength
+            return replace(
+                parameters, covariances=self._turned(_shrunk(self._back(covariances), sizes.sum()))
+            ), strength
         posterior = covariances.copy()
         if kind == "diag":
             posterior[alive] = _shrunk_variances(covariances[alive], sizes, strength.rows)

@@ -99,7 +99,7 @@ def _held_out_reg_covar(
         for row, reg_covar in enumerate(candidates):
             parameters = maximisation(train, feature_map, sums, run.parameters, reg_covar, settings.strength)[0]
             scores[row] += expectation(test, feature_map, feature_map.coefficients(parameters)).log_likelihood
-    print(np.round(scores,3))
+    print(np.round(scores, 3))
     return candidates[0 if scores[0] >= scores.max() - _NEARLY else int(scores.argmax())]
 
 

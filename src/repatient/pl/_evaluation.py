@@ -8,6 +8,7 @@ from repatient import _store
 from repatient._docs import shared_docs
 from repatient.evaluation import by_split, compare
 from repatient.pl._axes import SMALL, axes_or_new, check_axes, open_frame, verbatim
+from repatient.pl._methods import readable, shortened
 from repatient.pl._palette import CLASS_COLOURS
 
 if TYPE_CHECKING:
@@ -21,26 +22,9 @@ _NAMES = {
     "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro F1",
     "brier": "Brier score",
+    "log_loss": "log loss (nats)",
 }
-_METHODS = {
-    "none": "no augmentation",
-    "full": "all classes present",
-    "recipe": "RECIPE",
-    "recipe+psemix": "RECIPE and PseMix in turn",
-    "recipe+psemix+insmix": "RECIPE, PseMix and InsMix in turn",
-    "recipe_fixed": "RECIPE, fixed patients",
-    "random_selection": "fixed patients, as many at random",
-    "same_class_mixing": "same-class mixing",
-    "mixup": "Mixup",
-    "size_only": "number of cells only",
-    "external": "external patients",
-    "null": "null: wrong recipes",
-    "psemix": "PseMix",
-    "rankmix": "RankMix",
-    "remix": "ReMix",
-    "insmix": "InsMix",
-}
-_LESS_IS_BETTER = ("brier",)
+_LESS_IS_BETTER = ("brier", "log_loss")
 _BETTER, _WORSE, _OPEN = CLASS_COLOURS[0], CLASS_COLOURS[1], "#555555"
 _SPLITS = "#bdbdbd"
 
@@ -55,27 +39,28 @@ def evaluation(
     evaluation_key: str = _store.keys.EVALUATION,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw how each method differs from a baseline, split by split.
+    """Draw what each method reaches, and how it differs from a baseline, split by split.
 
     Parameters
     ----------
     %(data)s
     metric
-        ``"auroc"``, ``"balanced_accuracy"``, ``"macro_f1"`` or ``"brier"``.
+        ``"auroc"``, ``"balanced_accuracy"``, ``"macro_f1"``, ``"brier"`` or ``"log_loss"``.
     baseline
-        Method that the others are compared with. ``None``: ``"none"`` or, where a class was missing, ``"full"``; the
-        first method where that was not run.
+        Method that the others are compared with. ``None``: that of the evaluation, or the first method where it was not
+        run.
     confidence
         Of the intervals.
     evaluation_key
         Where :func:`repatient.tl.evaluate` stored its results.
-    %(ax)s
+    %(ax)s The values stand to its right.
 
     Returns
     -------
-    The axes, one row a method, in the order of the evaluation: small dots for the differences of the splits, a large one
+    The axes with the differences, one row a method, in the order of the evaluation: small dots for the splits, a large one
     for their mean, with its interval by the corrected resampled t-test (:func:`repatient.evaluation.compare`), filled
-    where the interval excludes 0. Beside the rows stand the mean and the standard deviation of the metric itself.
+    where the interval excludes 0. What cannot be measured says so. Axes beside it (``ax.child_axes[0]``) show the values
+    themselves, with a bar at their mean; numbers are mean and standard deviation over the splits.
 
     Raises
     ------
@@ -89,64 +74,62 @@ def evaluation(
     _store.check_data(data)
     check_axes(ax)
     entry = _store.uns_entry(data, evaluation_key, "evaluation_key", "evaluate")
-    frame, params = entry["results"], entry["params"]
-    table = by_split(frame, metric)
+    result = compare(entry, baseline=baseline, metric=metric, confidence=confidence)
+    values = by_split(entry["results"], metric)
     if baseline is None:
-        usual = str(params["baseline"])
-        baseline = usual if usual in table else str(table.columns[0])
-    result = compare(
-        frame,
-        baseline=baseline,
-        metric=metric,
-        test_fraction=float(params["test_fraction"]),
-        confidence=confidence,
-    )
-    differences = table[result.index].sub(table[baseline], axis=0)
+        usual = str(entry["params"].get("baseline"))
+        baseline = usual if usual in values else str(values.columns[0])
 
-    ax = axes_or_new(ax, 6.4, 1.3 + 0.42 * len(result))
+    ax = axes_or_new(ax, 8.6, 1.4 + 0.36 * len(result))
+    beside = ax.inset_axes((1.05, 0, 0.62, 1), sharey=ax)
     ax.axvline(0, color="#777777", linewidth=1, zorder=1)
-    _draw(ax, differences, result, sign=-1 if metric in _LESS_IS_BETTER else 1)
-    _label_rows(ax, result)
+    beside.axvline(values[baseline].mean(), color="#777777", linestyle=":", linewidth=1, zorder=1)
+    jitter = np.random.default_rng(0).uniform(-0.22, 0.22, size=values.shape)
+    less = metric in _LESS_IS_BETTER
+    for row, name in enumerate(result.index):
+        places = row + jitter[:, row]
+        _draw_values(beside, values[name], row, places)
+        if name == baseline:
+            _remark(ax, row, "compared with this one")
+            continue
+        ax.scatter(values[name] - values[baseline], places, s=9, color=_SPLITS, linewidths=0, zorder=2)
+        _draw_difference(ax, result.loc[name], row, less_is_better=less)
+    ax.set_ylim(len(result) - 0.5, -0.5)
+    ax.set_yticks(range(len(result)), [verbatim(shortened(readable(name), 40)) for name in result.index])
+    ax.tick_params(axis="y", length=0)
+    beside.tick_params(axis="y", length=0, labelleft=False)
     name = _NAMES.get(metric, metric)
-    base = table[baseline]
     ax.set_xlabel(
-        f"Difference in {name} from {verbatim(_readable(baseline))} ({base.mean():.3f} ± {base.std(ddof=1):.3f})"
-        f"\n{len(table)} splits, {confidence:.0%} interval" + (", less is better" if metric in _LESS_IS_BETTER else "")
+        f"Difference in {name} from\n{verbatim(shortened(readable(baseline), 40))}, {confidence:.0%} interval"
+        + (", less is better" if less else "")
     )
-    open_frame(ax)
+    beside.set_xlabel(f"{name[0].upper()}{name[1:]}\nin {len(values)} splits")
+    for panel in (ax, beside):
+        panel.locator_params(axis="x", nbins=5)
+        open_frame(panel)
     return ax
 
 
-def _draw(ax: Axes, differences: pd.DataFrame, result: pd.DataFrame, *, sign: int) -> None:
-    """Splits, means and intervals, first method on top."""
-    rng = np.random.default_rng(0)
-    for row, (name, values) in enumerate(result.iterrows()):
-        jitter = rng.uniform(-0.22, 0.22, size=len(differences))
-        ax.scatter(differences[name], row + jitter, s=9, color=_SPLITS, linewidths=0, zorder=2)
-        excludes_zero = values["lower"] > 0 or values["upper"] < 0
-        colour = (_BETTER if sign * values["difference"] > 0 else _WORSE) if excludes_zero else _OPEN
-        ax.plot([values["lower"], values["upper"]], [row, row], color=colour, linewidth=1.8, zorder=3)
-        ax.plot(
-            values["difference"],
-            row,
-            "o",
-            markersize=6.5,
-            markeredgecolor=colour,
-            markerfacecolor=colour if excludes_zero else "white",
-            zorder=4,
-        )
-    ax.set_ylim(len(result) - 0.5, -0.5)
+def _draw_values(ax: Axes, values: pd.Series, row: int, places: np.ndarray) -> None:
+    """One method's values, a bar at their mean, and both as numbers."""
+    ax.scatter(values, places, s=9, color=_SPLITS, linewidths=0, zorder=2)
+    ax.plot([values.mean()] * 2, [row - 0.3, row + 0.3], color="#333333", linewidth=2, zorder=3)
+    number = f"{values.mean():.3f} ± {values.std(ddof=1):.3f}"
+    ax.text(1.03, row, number, transform=ax.get_yaxis_transform(), va="center", fontsize=SMALL, color="#555555")
 
 
-def _label_rows(ax: Axes, result: pd.DataFrame) -> None:
-    """Names to the left, the values themselves to the right."""
-    ax.set_yticks(range(len(result)), [verbatim(_readable(str(name))) for name in result.index])
-    ax.tick_params(axis="y", length=0)
-    across = ax.get_yaxis_transform()
-    ax.text(1.02, -0.5, "mean ± sd", transform=across, va="bottom", fontsize=SMALL, color="#555555")
-    for row, (mean, sd) in enumerate(result[["mean", "sd"]].to_numpy()):
-        ax.text(1.02, row, f"{mean:.3f} ± {sd:.3f}", transform=across, va="center", fontsize=SMALL, color="#555555")
+def _draw_difference(ax: Axes, values: pd.Series, row: int, *, less_is_better: bool) -> None:
+    """Mean difference with its interval, filled where that excludes 0."""
+    lower, upper, difference = (float(values[name]) for name in ("lower", "upper", "difference"))
+    if not values["measurable"]:
+        _remark(ax, row, "not measurable")
+    certain = lower > 0 or upper < 0
+    better = (difference < 0) if less_is_better else (difference > 0)
+    colour = (_BETTER if better else _WORSE) if certain else _OPEN
+    ax.plot([lower, upper], [row, row], color=colour, linewidth=1.8, zorder=3)
+    face = colour if certain else "white"
+    ax.plot(difference, row, "o", markersize=6.5, markeredgecolor=colour, markerfacecolor=face, zorder=4)
 
 
-def _readable(name: str) -> str:
-    return _METHODS.get(name, name.replace("_", " "))
+def _remark(ax: Axes, row: int, text: str) -> None:
+    ax.text(0.99, row - 0.3, text, transform=ax.get_yaxis_transform(), ha="right", va="center", fontsize=7, color=_OPEN)
