@@ -10,7 +10,7 @@ import pytest
 
 import repatient as rp
 from repatient.evaluation import register_method, unregister_method
-from repatient.mil import Bags, Linear, register_predictor, unregister_predictor
+from repatient.mil import PREDICTORS, Bags, Linear, register_predictor
 from repatient.mixing import register_augmenter, unregister_augmenter
 
 KEYS = {"patient_key": "patient", "label_key": "label"}
@@ -78,7 +78,7 @@ def registered():
     yield
     unregister_augmenter("half")
     unregister_method("coin")
-    unregister_predictor("toy")
+    del PREDICTORS["toy"]
 
 
 def test_a_rival_a_predictor_and_a_method(cohort, registered, tmp_path):

@@ -57,5 +57,6 @@ def test_equal_predictions(evaluated, name):
         )
     columns = [f"probability_{label}" for label in trained.classes]
     found = adata.uns["mil"]["predictions"].loc[own.index.astype(str), columns]
-    np.testing.assert_array_equal(found.to_numpy(), own[columns].to_numpy())
+    # Patients are predicted in another company, and sums in single precision run in another order.
+    np.testing.assert_allclose(found.to_numpy(), own[columns].to_numpy(), atol=1e-6)
     assert len(trained.classes) == 2

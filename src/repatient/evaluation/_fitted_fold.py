@@ -194,7 +194,7 @@ class FittedFold:
 
         model = make_predictor(predictor, random_state=self.seed, device="cpu", progress=False)
         known = model.get_params(deep=False)
-        planned = {"validation_fraction": 0.0, "n_steps": self.plan.n_steps, **self.plan.classifier}
+        planned = {"n_steps": self.plan.n_steps, **self.plan.classifier}
         planned = {name: value for name, value in planned.items() if name in known and value is not None}
         model.set_params(**{**planned, **settings})
         return model.fit(

@@ -40,6 +40,7 @@ def recipe_mix(fitted: FittedFold, settings: Mapping[str, Any]) -> RecipeMix:
         return RecipeMix(
             **{"n_components": fitted.plan.n_components, **settings},
             random_state=fitted.fold.seed,
+            standardize=False,
             cache=fitted.mixtures,
         )
     codes, number, recipes = _transferred(fitted, settings, **of_transfer)

@@ -99,7 +99,7 @@ class RecipeMix:
                 msg = f"`components` is one integer a row of X, not {components.dtype} of shape {components.shape}."
                 raise ValueError(msg)
             object.__setattr__(self, "components", components)
-        if self.n_components is not None or self.components is None:
+        if self.n_components is not None:
             check_integer(self.n_components, "n_components", minimum=2)
         check_integer(self.random_state, "random_state", minimum=0)
         if self.share is not None:
@@ -197,13 +197,14 @@ class RecipeMix:
         rows = hashlib.blake2b(np.ascontiguousarray(bags.rows).tobytes(), digest_size=16).hexdigest()
         key = (id(bags.X), rows, self.n_components, self.random_state, self.standardize)
         if key not in cache:
-            from repatient.mixture import Components
+            from repatient.mixture import Components, default_n_components
 
             cells = bags.X[bags.rows].astype(np.result_type(bags.X.dtype, np.float32), copy=False)
             if self.standardize:
                 spread = cells.std(axis=0, dtype=np.float64)
                 cells = (cells / np.where(spread > 0, spread, 1.0)).astype(cells.dtype)
-            fitted = Components.fit(cells, int(self.n_components or 2), random_state=self.random_state)
+            number = self.n_components or default_n_components(*cells.shape, len(bags))
+            fitted = Components.fit(cells, number, random_state=self.random_state)
             # X is kept so that no other array can be taken for it.
             cache[key] = (bags.X, fitted.assign(cells), fitted.n_components)
         _, components, n_components = cache[key]

@@ -55,7 +55,7 @@ class RegisteredAugmenter:
     def settings(self) -> list[str]:
         """Names of what can be set; what training itself decides is left out."""
         found = [field.name for field in fields(self.factory) if field.init]  # type: ignore[arg-type]
-        return [name for name in found if name not in ("components", "recipes", "random_state", "cache")]
+        return [name for name in found if name not in ("components", "recipes", "random_state", "cache", "standardize")]
 
 
 _REGISTRY: dict[str, RegisteredAugmenter] = {}

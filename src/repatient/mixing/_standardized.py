@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from sklearn.preprocessing import StandardScaler
 
 from repatient.mil import Bags
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from repatient.mil import Augmenter, Sampler

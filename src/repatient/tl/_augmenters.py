@@ -67,7 +67,7 @@ def read_augmentation(
     else:
 
         def make_recipe(**own: Any) -> Augmenter:
-            return RecipeMix(**own, **settings, random_state=random_state, cache=mixtures)
+            return RecipeMix(**own, **settings, random_state=random_state, standardize=False, cache=mixtures)
 
     mixtures: dict[Any, Any] = {}
     return Augmentation(

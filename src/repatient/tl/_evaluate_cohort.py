@@ -109,7 +109,8 @@ def _part(data: AnnData | MuData, keys: Keys, use_rep: str, mask: NDArray[np.boo
         labels=patients.labels[patients.labelled].astype(str),
         donors=patients.donors[patients.labelled].astype(str),
         names=patients.names[patients.labelled].astype(str),
-        classes=patients.classes,
+        # In the order in which a model has them, which first weights depend on.
+        classes=sorted(patients.classes),
     )
 
 
