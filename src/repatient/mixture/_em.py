@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _MAX_RIDGE_RAISES = 6
 _MAX_RESEEDS = 3
 _NO_PRIOR = Strength(0.0)
+_FIRST_ESTIMATE = 4
 
 
 class SingularCovarianceError(ValueError):
@@ -231,8 +232,14 @@ def run_em(
         if trace.converged and settings.settle and len(trace.log_likelihoods) > 2:
             trace.log_likelihood = expected.log_likelihood
             break
-        # The strength of the prior settles long before the components do: it is estimated in passes 1, 2, 4, 8, …
-        strength = trace.strength if iteration & (iteration - 1) else settings.strength
+        strength = trace.strength
+        if settings.strength.rows is None:
+            # Components that have not yet found their places are too alike; later on the strength changes little.
+            early = iteration < _FIRST_ESTIMATE
+            if early and strength.rows is None:
+                strength = Strength(feature_map.n_dims + 2.0)
+            elif not early and not iteration & (iteration - 1):
+                strength = settings.strength
         trace.parameters, trace.reg_covar, trace.strength = maximisation(
             sample, feature_map, expected.sums, trace.parameters, trace.reg_covar, strength
         )

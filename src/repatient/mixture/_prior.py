@@ -49,7 +49,7 @@ class Prior:
             return replace(parameters, covariances=self._turned(_shrunk(self._back(covariances), sizes.sum()))), strength
         posterior = covariances.copy()
         if kind == "diag":
-            posterior[alive] = _shrunk_variances(covariances[alive], sizes, strength.rows)
+            posterior[alive] = _shrunk_variances(covariances[alive], sizes)
         else:
             matrices, strength = _shrunk_covariances(self._back(covariances[alive]), sizes, strength)
             posterior[alive] = self._turned(matrices)
@@ -69,27 +69,26 @@ class Prior:
         return (covariances + np.swapaxes(covariances, -1, -2)) / 2
 
 
-def _shrunk_variances(variances: Float, counts: Float, rows: float | None) -> Float:
-    """Variances (K, d), their logarithms shrunk towards the means over components (Smyth, 2004).
+def _shrunk_variances(variances: Float, counts: Float) -> Float:
+    """Variances (K, d), their logarithms shrunk towards the means over components where those have few rows.
 
-    The spread between components beyond that of chance is found by moments (DerSimonian & Laird, 1986).
+    Given their spread between components beyond that of chance (DerSimonian & Laird, 1986), Smyth (2004) would shrink in
+    proportion to the noise. With its square what is shrunk vanishes faster with more rows: of cells, features are often
+    constant in some components and not in others, and the least pull keeps EM from finding those.
     """
     noise, weights = 2 / np.maximum(counts, 1)[:, None], (counts / counts.sum())[:, None]
     logs = np.log(np.maximum(variances, _TINY))
     means = (weights * logs).sum(axis=0)
-    if rows is None:
-        free = weights * (1 - weights)
-        excess = (weights * np.square(logs - means)).mean(axis=1).sum() - (free * noise).sum()
-        share = noise / (noise + max(excess / max(free.sum(), _TINY), _SMALLEST_SPREAD))
-    else:
-        share = rows / (counts[:, None] + rows)
+    free = weights * (1 - weights)
+    excess = (weights * np.square(logs - means)).sum(axis=0).mean() - (free * noise).sum()
+    share = noise**2 / (noise**2 + max(excess / max(free.sum(), _TINY), _SMALLEST_SPREAD))
     return np.exp(logs + share * (means - logs))
 
 
 def _shrunk_covariances(covariances: Float, counts: Float, strength: Strength) -> tuple[Float, Strength]:
     """Covariances (K, d, d) shrunk towards the likelier target, and the strength where it was to be estimated."""
     weights, sizes = counts / counts.sum(), counts[:, None, None]
-    scales = np.sqrt(_shrunk_variances(np.diagonal(covariances, axis1=1, axis2=2), counts, strength.rows))
+    scales = np.sqrt(_shrunk_variances(np.diagonal(covariances, axis1=1, axis2=2), counts))
     outer = scales[:, :, None] * scales[:, None, :]
     common = {
         False: _shrunk(np.tensordot(weights, covariances / outer, axes=1), counts.sum()),

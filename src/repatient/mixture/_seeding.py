@@ -28,8 +28,8 @@ _ROWS_TO_START = 3
 # How many times as large the second subsample is, which takes over passes in which EM adapts to more rows, and its limit.
 _GROWTH, _MOST_VALUES = 4, 4_000_000
 _LOOSER = 10
-# Regularisations that held-out rows choose from, and the log-likelihood (nats) that is not worth a larger one.
-_SHARES, _NEARLY = (1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1), 0.03
+# Regularisations that held-out rows choose from, and the log-likelihood (nats a feature) that is not worth a larger one.
+_SHARES, _NEARLY = (1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1), 0.01
 _FOLDS, _BLOCKS, _FOLD_PASSES, _FEW_ROWS = 3, 48, 3, 5_000
 
 
@@ -89,7 +89,8 @@ def _held_out_reg_covar(
     candidates = [least, *(RegCovar(share, common) for common in (False, True) for share in larger)]
     scores = np.zeros(len(candidates))
     brief = replace(settings, max_iter=_FOLD_PASSES, refine=False)
-    for index in range(_FOLDS if n_rows <= _FEW_ROWS else 1):
+    n_folds = _FOLDS if n_rows <= _FEW_ROWS else 1
+    for index in range(n_folds):
         train, test = (
             part.part(some, moments_of_rows(some, may_be_constant=True))
             for some in (rows[fold != index], rows[fold == index])
@@ -99,8 +100,8 @@ def _held_out_reg_covar(
         for row, reg_covar in enumerate(candidates):
             parameters = maximisation(train, feature_map, sums, run.parameters, reg_covar, settings.strength)[0]
             scores[row] += expectation(test, feature_map, feature_map.coefficients(parameters)).log_likelihood
-    print(np.round(scores,3))
-    return candidates[0 if scores[0] >= scores.max() - _NEARLY else int(scores.argmax())]
+    enough = scores[0] >= scores.max() - _NEARLY * n_folds * feature_map.n_dims
+    return candidates[0 if enough else int(scores.argmax())]
 
 
 def _most_likely(part: Sample, feature_map: FeatureMap, starts: list[Parameters], settings: Settings) -> Parameters:
