@@ -46,7 +46,9 @@ class Prior:
         kind, alive = parameters.covariance_type, counts > 0
         covariances, sizes = parameters.covariances, counts[alive]
         if kind == "tied":
-            return replace(parameters, covariances=self._turned(_shrunk(self._back(covariances), sizes.sum()))), strength
+            return replace(
+                parameters, covariances=self._turned(_shrunk(self._back(covariances), sizes.sum()))
+            ), strength
         posterior = covariances.copy()
         if kind == "diag":
             posterior[alive] = _shrunk_variances(covariances[alive], sizes)
@@ -101,16 +103,28 @@ def _shrunk_covariances(covariances: Float, counts: Float, strength: Strength) -
         }
         log_volumes = -counts @ np.log(scales).sum(axis=1)
         shared = found[True][1] > found[False][1] + log_volumes
-        strength = Strength(found[shared][0], shared)
+        strength = Strength(found[shared][0], bool(shared))
     target = common[True] if strength.shared else common[False] * outer
-    return (sizes * covariances + strength.rows * target) / (sizes + strength.rows), strength
+    rows = (strength.rows or 0.0) * _need(counts, len(target[0]))[:, None, None]
+    return (sizes * covariances + rows * target) / (sizes + rows), strength
 
 
 def _shrunk(covariance: Float, n_rows: float) -> Float:
     """A covariance (d, d) of so many rows, shrunk towards its own variances by as many as are likeliest."""
     variances = np.diag(np.maximum(np.diag(covariance), _TINY))
     rows = _most_likely_rows(covariance[None], variances, np.array([n_rows]))[0]
+    rows *= float(_need(np.array(n_rows), len(covariance)))
     return (n_rows * covariance + rows * variances) / (n_rows + rows)
+
+
+def _need(counts: Float, n_dims: int) -> Float:
+    """How much of a prior covariances of so many rows need: 1 with few, nothing with three times their parameters.
+
+    Real components are less alike than any inverse Wishart distribution says, which with many rows costs more likelihood
+    than the noise that is left.
+    """
+    need: Float = np.exp(-np.square(counts / (n_dims * (n_dims + 1) / 2)))
+    return need
 
 
 def _most_likely_rows(covariances: Float, target: Float, counts: Float) -> tuple[float, float]:

@@ -139,9 +139,7 @@ class Whitening:
     suits_float32: bool = False
 
     @classmethod
-    def from_moments(
-        cls, moments: Moments, *, diagonal: bool, ridge: NDArray[np.float64] | float = 0.0
-    ) -> Whitening:
+    def from_moments(cls, moments: Moments, *, diagonal: bool, ridge: NDArray[np.float64] | float = 0.0) -> Whitening:
         """Whitening of a distribution; ``ridge`` joins its variances, as it will join those of the components."""
         covariance = moments.covariance + np.diag(np.broadcast_to(ridge, len(moments.mean)))
         scale = np.sqrt(np.diag(covariance))
