@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repatient.mixture._chunks import ROWS_SUMMED, block_length, compute_dtype, iter_blocks, sum_of_squares
+from repatient.mixture._statistics import FLOAT32_DISTANCE, LEAST_EXPONENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from repatient.mixture._statistics import Coefficients
     from repatient.mixture._whitening import Whitening
 
-# The squares of rows beyond this distance (in global standard deviations) leave float32 too few digits.
-FLOAT32_DISTANCE = 1e3
-# Smaller responsibilities change no sum; as subnormal numbers they would slow the products down.
-LEAST_EXPONENT = -80.0
 # Whitening in float32 rounds more than the features do: it needs terms that are this much smaller.
 _WHITENING_MARGIN = 10.0
 

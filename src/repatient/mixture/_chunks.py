@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from repatient.mixture._sources import RowSource, StoredRows, refuse_sparse
+from repatient.mixture._sources import NotFiniteError, RowSource, StoredRows, refuse_sparse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -23,17 +23,6 @@ ROWS_SUMMED = 480
 _MIN_ROWS, _MAX_ROWS = 64, 15 * ROWS_SUMMED
 
 
-class NotFiniteError(ValueError):
-    """Row ``row`` holds NaN or infinity."""
-
-    def __init__(self, row: int) -> None:
-        super().__init__(row)
-        self.row = row
-
-    def __str__(self) -> str:
-        return f"X contains NaN or infinity (first in row {self.row}): drop or impute these rows first."
-
-
 def as_rows(X: Any) -> Any:
     """Check that ``X`` is a numeric table of rows; return it as an array, or as a source where it is not in memory."""
     if isinstance(X, RowSource):
@@ -41,13 +30,13 @@ def as_rows(X: Any) -> Any:
     refuse_sparse(X)
     rows = X if isinstance(getattr(X, "dtype", None), np.dtype) and hasattr(X, "shape") else _as_array(X)
     if len(rows.shape) != 2:
-        msg = f"X must be two-dimensional (rows, features), but its shape is {tuple(rows.shape)}."
+        msg = f"`X` is two-dimensional (rows, features), but its shape is {tuple(rows.shape)}."
         raise ValueError(msg)
     if 0 in rows.shape:
-        msg = f"X must have at least one row and one feature, but its shape is {tuple(rows.shape)}."
+        msg = f"`X` has at least one row and one feature, but its shape is {tuple(rows.shape)}."
         raise ValueError(msg)
     if rows.dtype.kind not in "biuf":
-        msg = f"X must hold real numbers, but its dtype is {rows.dtype}."
+        msg = f"`X` holds real numbers, but its dtype is {rows.dtype}."
         raise TypeError(msg)
     if hasattr(rows, "__dask_graph__"):
         from repatient.mixture._dask import DaskRows
@@ -82,7 +71,7 @@ def masked_rows(X: Any, mask: NDArray[np.bool_]) -> Any:
     """
     rows, mask = as_rows(X), np.asarray(mask)
     if mask.dtype != bool or mask.shape != rows.shape[:1]:
-        msg = f"mask must hold {rows.shape[0]} booleans, one a row, got {mask.dtype} of shape {mask.shape}."
+        msg = f"`mask` holds {rows.shape[0]} booleans, one a row, not {mask.dtype} of shape {mask.shape}."
         raise ValueError(msg)
     return rows.masked(mask) if isinstance(rows, RowSource) else rows[mask]
 

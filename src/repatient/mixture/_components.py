@@ -1,4 +1,4 @@
-"""A mixture that few cells can bear: fewer axes and simpler covariances where cells are few."""
+"""A mixture that few cells can bear: fewer axes where cells are few."""
 
 from __future__ import annotations
 
@@ -16,18 +16,15 @@ if TYPE_CHECKING:
 
 _MOST_AXES = 20
 _FEWEST_CELLS = 5
-# Of the mean variance: few cells make components of no width.
-_REGULARISATION = 1e-4
 
 
 @dataclass(frozen=True)
 class Components:
     """Mixture of Gaussians over as many directions as the cells can bear.
 
-    With as many cells as full covariances have parameters, the mixture is fitted on all features. With fewer, it is
-    fitted on principal components, one for every two cells that a component of the mixture has on average, at most 20,
-    and with diagonal covariances if there still are too few cells. The number of components falls where they would have
-    less than five cells.
+    Where cells are fewer than full covariances have parameters, it is fitted on principal components, one for every two
+    cells that a component of the mixture has on average, at most 20. The number of components falls where they would
+    have less than five cells.
 
     Parameters
     ----------
@@ -57,21 +54,11 @@ class Components:
         n_components = max(2, min(n_components, n_cells // _FEWEST_CELLS))
         rotation = None
         with threadpool_limits(limits=1):
-            if not _bears_full(n_cells, n_components, n_features):
+            if n_cells < n_components * n_features * (n_features + 3) // 2:
                 n_axes = min(n_features, n_cells - 1, _MOST_AXES, max(2, n_cells // (2 * n_components)))
                 rotation = PCA(n_axes, svd_solver="full").fit(X)
                 X = rotation.transform(X)
-            kind = "full" if _bears_full(n_cells, n_components, X.shape[1]) else "diag"
-            mixture = GaussianMixture(
-                n_components,
-                covariance_type=kind,
-                # Squares of half precision overflow at 256.
-                reg_covar=_REGULARISATION * float(X.var(axis=0, dtype=np.float64).mean()),
-                tol=1e-3,
-                n_init=2,
-                random_state=random_state,
-                progress=False,
-            )
+            mixture = GaussianMixture(n_components, tol=1e-3, n_init=2, random_state=random_state, progress=False)
             return cls(mixture.fit(X), rotation)
 
     @property
@@ -85,8 +72,3 @@ class Components:
             if self.rotation is not None:
                 X = self.rotation.transform(X)
             return self.mixture.predict(X).astype(np.int64)
-
-
-def _bears_full(n_cells: int, n_components: int, n_features: int) -> bool:
-    """Whether there are as many cells as parameters."""
-    return n_cells >= n_components * n_features * (n_features + 3) // 2

@@ -8,8 +8,7 @@ import numpy as np
 from dask.base import compute
 from dask.delayed import delayed
 
-from repatient.mixture._chunks import NotFiniteError
-from repatient.mixture._sources import RowSource, refuse_sparse
+from repatient.mixture._sources import NotFiniteError, RowSource, refuse_sparse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +28,7 @@ class DaskRows(RowSource):
     def __init__(self, array: Any) -> None:
         refuse_sparse(array._meta)
         if np.isnan(array.shape).any():
-            msg = f"X has chunks of unknown size, its shape is {array.shape}: call X.compute_chunk_sizes() first."
+            msg = f"`X` has chunks of unknown size, its shape is {array.shape}: call X.compute_chunk_sizes() first."
             raise ValueError(msg)
         self._array = array
         self.shape = array.shape

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
+from repatient._checks import check_integer
 from repatient.mixture._blocks import score_blocks
 from repatient.mixture._chunks import as_rows, collect, compute_dtype, fold
 from repatient.mixture._devices import torch_device
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
         feature_map: FeatureMap
         coefficients: Coefficients
         device: str | None
+
+
+# Whatever numpy is set to: underflow is nothing to stop for.
+USUAL_ERRORS = partial(np.errstate, all="warn", under="ignore")
 
 
 class MixtureDensity(DensityMixin, BaseEstimator):
@@ -74,7 +79,7 @@ class MixtureDensity(DensityMixin, BaseEstimator):
     def score(self, X: Any, y: None = None) -> float:
         """Mean log-likelihood of the rows, in nats."""
         rows = self._rows_to_score(X)
-        with threadpool_limits(limits=1):
+        with threadpool_limits(limits=1), USUAL_ERRORS():
             return fold(rows, partial(_log_likelihood, model=self._density_model()), operator.add) / rows.shape[0]
 
     def bic(self, X: Any) -> float:
@@ -109,13 +114,11 @@ class MixtureDensity(DensityMixin, BaseEstimator):
             If ``n_samples`` is below 1.
         """
         check_is_fitted(self)
-        if n_samples < 1:
-            msg = f"n_samples must be at least 1, got {n_samples}."
-            raise ValueError(msg)
+        check_integer(n_samples, "n_samples")
         rng = np.random.default_rng(random_state)
         labels = rng.choice(len(self.weights_), size=n_samples, p=self.weights_ / self.weights_.sum())
         rows = rng.standard_normal((n_samples, self.n_features_in_))
-        with threadpool_limits(limits=1):
+        with threadpool_limits(limits=1), USUAL_ERRORS():
             if self.covariance_type == "diag":
                 rows *= np.sqrt(self.covariances_)[labels]
             elif self.covariance_type == "tied":
@@ -154,7 +157,7 @@ class MixtureDensity(DensityMixin, BaseEstimator):
     def _per_row(self, X: Any, describe: Callable[..., tuple[NDArray[Any], ...]]) -> tuple[NDArray[Any], ...]:
         """Arrays with one entry a row."""
         rows = self._rows_to_score(X)
-        with threadpool_limits(limits=1):
+        with threadpool_limits(limits=1), USUAL_ERRORS():
             return collect(rows, partial(describe, model=self._density_model()))
 
     def _rows_to_score(self, X: Any) -> Any:
@@ -162,7 +165,7 @@ class MixtureDensity(DensityMixin, BaseEstimator):
         check_is_fitted(self)
         rows = as_rows(X)
         if rows.shape[1] != self.n_features_in_:
-            msg = f"X has {rows.shape[1]} features, but the mixture was fitted with {self.n_features_in_}."
+            msg = f"`X` has {rows.shape[1]} features, but the mixture was fitted with {self.n_features_in_}."
             raise ValueError(msg)
         return rows
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from repatient.mixture._blocks import FLOAT32_DISTANCE, LEAST_EXPONENT
 from repatient.mixture._chunks import iter_blocks
+from repatient.mixture._statistics import FLOAT32_DISTANCE, LEAST_EXPONENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

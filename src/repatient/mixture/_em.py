@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from repatient.mixture._blocks import FLOAT32_DISTANCE, score_blocks
+from repatient.mixture._blocks import score_blocks
 from repatient.mixture._chunks import fold
 from repatient.mixture._prior import Prior, Strength
-from repatient.mixture._statistics import Coefficients, Sums
+from repatient.mixture._statistics import FLOAT32_DISTANCE, Coefficients, Sums
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _MAX_RIDGE_RAISES = 6
 _MAX_RESEEDS = 3
 _NO_PRIOR = Strength(0.0)
+_FIRST_ESTIMATE = 4
 
 
 class SingularCovarianceError(ValueError):
@@ -50,7 +51,8 @@ class RegCovar(NamedTuple):
 class Settings:
     """Regularisation of the covariances, when EM stops, and what becomes of its last pass.
 
-    A prior of ``strength`` 0 rows is none. With ``refine`` it is repeated in double precision; with ``settle`` parameters that it has found to have converged
+    A prior of ``strength`` 0 rows is none; ``known`` is where the
+    estimate of its strength starts. With ``refine`` it is repeated in double precision; with ``settle`` parameters that it has found to have converged
     stay as they are and do not move once more.
     """
 
@@ -60,6 +62,7 @@ class Settings:
     refine: bool = False
     settle: bool = False
     strength: Strength = field(default_factory=Strength)
+    known: Strength | None = None
 
 
 @dataclass(frozen=True)
@@ -214,7 +217,10 @@ def run_em(
     progress: Any = None,
 ) -> EMTrace:
     """Alternate both steps until a pass gains less than the tolerance in mean log-likelihood."""
-    trace = EMTrace(parameters, settings.reg_covar, settings.strength)
+    first = _FIRST_ESTIMATE if settings.known is None else 1
+    estimated = settings.strength.rows is None
+    usual = Strength(feature_map.n_dims + 2.0) if estimated else settings.strength
+    trace = EMTrace(parameters, settings.reg_covar, settings.known or usual)
     reseeds = np.zeros(len(parameters.weights), dtype=int)
     just_reseeded = False
     for iteration in range(1, settings.max_iter + 1):
@@ -225,7 +231,7 @@ def run_em(
         expected = expectation(sample, feature_map, coefficients)
         gain = expected.log_likelihood - trace.log_likelihoods[-1] if trace.log_likelihoods else np.inf
         # With a prior the likelihood may fall towards what is likelier elsewhere.
-        trace.converged = abs(gain) < settings.tol and not just_reseeded
+        trace.converged = abs(gain) < settings.tol and not just_reseeded and iteration > first * estimated
         last = trace.converged or iteration == settings.max_iter
         if last and settings.refine:
             expected = expectation(sample, feature_map, coefficients, double=True)
@@ -236,8 +242,11 @@ def run_em(
         if trace.converged and settings.settle and len(trace.log_likelihoods) > 2:
             trace.log_likelihood = expected.log_likelihood
             break
-        # The strength of the prior settles long before the components do: it is estimated in passes 1, 2, 4, 8, …
-        strength = trace.strength if iteration & (iteration - 1) else settings.strength
+        # The strength of the prior settles long before the components do. Before they have found their places they are
+        # too alike; a strength that is known was estimated on other rows.
+        strength = trace.strength
+        if estimated and iteration >= first and not iteration & (iteration - 1):
+            strength = settings.strength
         trace.parameters, trace.reg_covar, trace.strength = maximisation(
             sample, feature_map, expected.sums, trace.parameters, trace.reg_covar, strength
         )

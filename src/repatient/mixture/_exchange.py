@@ -56,7 +56,7 @@ class _Exchange(NamedTuple):
     pair: int
 
 
-def exchange_components(part: Sample, feature_map: FeatureMap, start: Parameters, settings: Settings) -> Parameters:
+def exchange_components(part: Sample, feature_map: FeatureMap, start: Parameters, settings: Settings) -> EMTrace:
     """Run EM briefly, merge the components that lose least by it and split the one that gains most, and so on.
 
     Gains and losses are those of the classification likelihood, in which every row belongs to one component: one
@@ -66,13 +66,13 @@ def exchange_components(part: Sample, feature_map: FeatureMap, start: Parameters
     brief = replace(settings, max_iter=_TRIAL_PASSES, refine=False)
     z = np.ascontiguousarray(part.whitening.columns(np.asarray(part.rows, dtype=np.float64)).T)
     best = run_em(part, feature_map, start, brief)
-    brief = replace(brief, strength=best.strength)
+    brief = replace(brief, strength=best.strength, known=None)
     for _ in range(len(start.weights)):
         better = _after_exchange(part, z, feature_map, best, brief)
         if better is None:
             break
         best = better
-    return best.parameters
+    return best
 
 
 def _after_exchange(

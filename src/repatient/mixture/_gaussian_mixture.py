@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
+from repatient._checks import check_integer, check_number, check_option
 from repatient._progress import progress_bar
 from repatient.mixture._chunks import as_rows, compute_dtype, read_small
-from repatient.mixture._density import MixtureDensity
+from repatient.mixture._density import USUAL_ERRORS, MixtureDensity
 from repatient.mixture._devices import torch_device
 from repatient.mixture._em import EMTrace, RegCovar, Sample, Settings, remaining_gain, run_em
 from repatient.mixture._features import FEATURE_MAPS
-from repatient.mixture._parameters import Parameters, check_covariance_type, check_size, checked_parameters
+from repatient.mixture._parameters import COVARIANCE_TYPES, Parameters, check_size, checked_parameters
 from repatient.mixture._prior import Strength
 from repatient.mixture._seeding import seed_parameters
 from repatient.mixture._whitening import Whitening, moments_of_rows, robust_moments, spreads
@@ -57,8 +57,15 @@ class GaussianMixture(MixtureDensity):
         EM has converged when a pass gains less than this in mean log-likelihood (nats per row). Single precision
         resolves about 1e-5; pass float64 rows to go below.
     reg_covar
-        Added to the variances of every component, in squared units of the input. Raised tenfold, at most six times,
-        while a covariance is not positive definite.
+        Added to the variances of every component, as a share of the variance of each feature (without the few rows that
+        lie far beyond all others), so that the unit of the input does not matter. With ``prior="auto"`` it is the least
+        one: where rows held out ask for more, up to a tenth of each feature's or of the features' mean variance is added.
+        Raised tenfold, at most six times, while a covariance is not positive definite.
+    prior
+        How many rows the prior of each full covariance is worth while the component has fewer rows than its covariance
+        has parameters; with three times as many it is gone. It shrinks towards what components have in common:
+        their mean correlations between the component's own variances, or their mean covariance. ``"auto"`` lets the
+        evidence decide, for tied and diagonal covariances, too. 0 is maximum likelihood.
     max_iter
         Largest number of passes over the data.
     n_init
@@ -99,12 +106,16 @@ class GaussianMixture(MixtureDensity):
     n_reseeded_
         How often a component without rows was moved to a badly explained row.
     reg_covar_
-        The regularisation in use at the end; larger than ``reg_covar`` when it had to be raised.
+        The regularisation in use at the end, as a share; ``"auto"`` and singular covariances raise it.
+    prior_rows_
+        How many rows the prior of each full covariance was worth; None for other covariances under ``"auto"``.
     n_features_in_
         Number of features d.
 
     References
     ----------
+    Fraley & Raftery (2007), Bayesian regularization for normal mixture estimation and model-based clustering, J. Classif.
+    24.
     Dempster, Laird & Rubin (1977), Maximum likelihood from incomplete data via the EM algorithm, J. R. Stat. Soc. B 39.
     Ueda, Nakano, Ghahramani & Hinton (2000), SMEM algorithm for mixture models, Neural Computation 12.
     """
@@ -214,7 +225,7 @@ class GaussianMixture(MixtureDensity):
         check_size(rows.shape, self.n_components, self.covariance_type)
         # No more than the starts would read anyway.
         rows = read_small(rows, max(self.init_max_samples, self.n_components))
-        with threadpool_limits(limits=1):
+        with threadpool_limits(limits=1), USUAL_ERRORS():
             trace, whitening = self._run(rows)
             self._store(whitening.unwhiten(trace.parameters).ordered())
             told = trace.log_likelihood
@@ -226,8 +237,7 @@ class GaussianMixture(MixtureDensity):
         self.gap_ = remaining_gain(np.append(self.log_likelihoods_, after))
         self.n_reseeded_ = trace.n_reseeded
         self.reg_covar_ = trace.reg_covar.share
-        self.R_ = trace.reg_covar
-        self.strength_ = trace.strength
+        self.prior_rows_ = trace.strength.rows
         if not trace.converged:
             msg = (
                 f"EM did not converge in max_iter={self.max_iter} passes (tol={self.tol:g}): raise max_iter or tol, "
@@ -265,7 +275,7 @@ class GaussianMixture(MixtureDensity):
         with progress_bar(desc="EM passes", total=self.max_iter, enabled=self.progress) as bar:
             start = self._given_start(sample)
             if start is None:
-                start, reg_covar = seed_parameters(
+                start, settings = seed_parameters(
                     sample,
                     feature_map,
                     self.n_components,
@@ -275,7 +285,6 @@ class GaussianMixture(MixtureDensity):
                     max_samples=self.init_max_samples,
                     settings=settings,
                 )
-                settings = replace(settings, reg_covar=reg_covar)
             return run_em(sample, feature_map, start, settings, bar), whitening
 
     def _given_start(self, sample: Sample) -> Parameters | None:
@@ -284,7 +293,7 @@ class GaussianMixture(MixtureDensity):
             return None
         n_components, expected = self.n_components, (self.n_components, sample.rows.shape[1])
         if np.shape(self.means_init) != expected:
-            msg = f"means_init must have shape {expected} (n_components, d), got {np.shape(self.means_init)}."
+            msg = f"`means_init` has shape {expected} (n_components, d), not {np.shape(self.means_init)}."
             raise ValueError(msg)
         weights = np.full(n_components, 1 / n_components) if self.weights_init is None else self.weights_init
         covariances = self.covariances_init
@@ -298,18 +307,14 @@ class GaussianMixture(MixtureDensity):
 
     def _check_arguments(self) -> None:
         """Refuse arguments that are out of their range."""
-        check_covariance_type(self.covariance_type)
+        check_option(self.covariance_type, "covariance_type", COVARIANCE_TYPES)
         torch_device(self.device)
         for name in ("n_components", "max_iter", "n_init", "init_max_samples"):
-            value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-                msg = f"{name} must be an integer of at least 1, got {value!r}."
-                raise ValueError(msg)
-        for name in ("tol", "reg_covar"):
-            value = getattr(self, name)
-            if not 0 <= value < np.inf:
-                msg = f"{name} must be a finite number of at least 0, got {value!r}."
-                raise ValueError(msg)
+            check_integer(getattr(self, name), name)
+        for name in ("tol", "reg_covar", *([] if self.prior == "auto" else ["prior"])):
+            check_number(getattr(self, name), name, minimum=0)
         if self.means_init is None and not (self.weights_init is None and self.covariances_init is None):
-            msg = "weights_init and covariances_init need means_init: without means there is nothing to start from."
+            msg = (
+                "`weights_init` and `covariances_init` need `means_init`: without means there is nothing to start from."
+            )
             raise ValueError(msg)

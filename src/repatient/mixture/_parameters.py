@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from repatient._checks import check_option
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -34,15 +36,8 @@ class Parameters:
 def covariance_shape(covariance_type: str, n_components: int, n_dims: int) -> tuple[int, ...]:
     """Shape of the covariances of a mixture."""
     shapes = {"full": (n_components, n_dims, n_dims), "tied": (n_dims, n_dims), "diag": (n_components, n_dims)}
-    return shapes[check_covariance_type(covariance_type)]
-
-
-def check_covariance_type(covariance_type: str) -> str:
-    """Return a known covariance type, refuse any other."""
-    if covariance_type not in COVARIANCE_TYPES:
-        msg = f"covariance_type must be one of {', '.join(map(repr, COVARIANCE_TYPES))}, got {covariance_type!r}."
-        raise ValueError(msg)
-    return covariance_type
+    check_option(covariance_type, "covariance_type", COVARIANCE_TYPES)
+    return shapes[covariance_type]
 
 
 def checked_parameters(
@@ -51,7 +46,7 @@ def checked_parameters(
     """Float64 copies of the parameters, after checks of their shapes and values."""
     means = np.array(means, dtype=np.float64)
     if means.ndim != 2:
-        msg = f"{names.format('means')} must be (n_components, n_features), but its shape is {means.shape}."
+        msg = f"`{names.format('means')}` is (n_components, n_features), but its shape is {means.shape}."
         raise ValueError(msg)
     expected = {
         "weights": (np.array(weights, dtype=np.float64), means.shape[:1]),
@@ -60,15 +55,15 @@ def checked_parameters(
     }
     for name, (values, shape) in expected.items():
         if values.shape != shape:
-            msg = f"{names.format(name)} must have shape {shape} ({covariance_type} covariance), got {values.shape}."
+            msg = f"`{names.format(name)}` has shape {shape} ({covariance_type} covariance), not {values.shape}."
             raise ValueError(msg)
         if not np.isfinite(values).all():
-            msg = f"{names.format(name)} contains NaN or infinity."
+            msg = f"`{names.format(name)}` contains NaN or infinity."
             raise ValueError(msg)
     checked = Parameters(covariance_type, *(values for values, _ in expected.values()))
     total = checked.weights.sum()
     if (checked.weights < 0).any() or abs(total - 1) > 1e-4:
-        msg = f"{names.format('weights')} must be non-negative and sum to 1, but they sum to {total:.6g}."
+        msg = f"`{names.format('weights')}` are non-negative and sum to 1, but these sum to {total:.6g}."
         raise ValueError(msg)
     return checked
 
@@ -77,7 +72,7 @@ def check_size(shape: tuple[int, int], n_components: int, covariance_type: str) 
     """Refuse too few rows, advise against too many features; the caller is what the user has called."""
     n_rows, n_dims = shape
     if n_rows < n_components:
-        msg = f"X has {n_rows} rows, fewer than n_components={n_components}: use fewer components."
+        msg = f"`X` has {n_rows} rows, fewer than `n_components`={n_components}: use fewer components."
         raise ValueError(msg)
     if covariance_type == "full" and n_dims > _MANY_DIMENSIONS:
         msg = (

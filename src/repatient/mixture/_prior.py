@@ -51,7 +51,7 @@ class Prior:
             ), strength
         posterior = covariances.copy()
         if kind == "diag":
-            posterior[alive] = _shrunk_variances(covariances[alive], sizes, strength.rows)
+            posterior[alive] = _shrunk_variances(covariances[alive], sizes)
         else:
             matrices, strength = _shrunk_covariances(self._back(covariances[alive]), sizes, strength)
             posterior[alive] = self._turned(matrices)
@@ -71,27 +71,26 @@ class Prior:
         return (covariances + np.swapaxes(covariances, -1, -2)) / 2
 
 
-def _shrunk_variances(variances: Float, counts: Float, rows: float | None) -> Float:
-    """Variances (K, d), their logarithms shrunk towards the means over components (Smyth, 2004).
+def _shrunk_variances(variances: Float, counts: Float) -> Float:
+    """Variances (K, d), their logarithms shrunk towards the means over components where those have few rows.
 
-    The spread between components beyond that of chance is found by moments (DerSimonian & Laird, 1986).
+    Given their spread between components beyond that of chance (DerSimonian & Laird, 1986), Smyth (2004) would shrink in
+    proportion to the noise. With its square what is shrunk vanishes faster with more rows: of cells, features are often
+    constant in some components and not in others, and the least pull keeps EM from finding those.
     """
     noise, weights = 2 / np.maximum(counts, 1)[:, None], (counts / counts.sum())[:, None]
     logs = np.log(np.maximum(variances, _TINY))
     means = (weights * logs).sum(axis=0)
-    if rows is None:
-        free = weights * (1 - weights)
-        excess = (weights * np.square(logs - means)).mean(axis=1).sum() - (free * noise).sum()
-        share = noise / (noise + max(excess / max(free.sum(), _TINY), _SMALLEST_SPREAD))
-    else:
-        share = rows / (counts[:, None] + rows)
+    free = weights * (1 - weights)
+    excess = (weights * np.square(logs - means)).sum(axis=0).mean() - (free * noise).sum()
+    share = noise**2 / (noise**2 + max(excess / max(free.sum(), _TINY), _SMALLEST_SPREAD))
     return np.exp(logs + share * (means - logs))
 
 
 def _shrunk_covariances(covariances: Float, counts: Float, strength: Strength) -> tuple[Float, Strength]:
     """Covariances (K, d, d) shrunk towards the likelier target, and the strength where it was to be estimated."""
     weights, sizes = counts / counts.sum(), counts[:, None, None]
-    scales = np.sqrt(_shrunk_variances(np.diagonal(covariances, axis1=1, axis2=2), counts, strength.rows))
+    scales = np.sqrt(_shrunk_variances(np.diagonal(covariances, axis1=1, axis2=2), counts))
     outer = scales[:, :, None] * scales[:, None, :]
     common = {
         False: _shrunk(np.tensordot(weights, covariances / outer, axes=1), counts.sum()),
@@ -104,16 +103,28 @@ def _shrunk_covariances(covariances: Float, counts: Float, strength: Strength) -
         }
         log_volumes = -counts @ np.log(scales).sum(axis=1)
         shared = found[True][1] > found[False][1] + log_volumes
-        strength = Strength(found[shared][0], shared)
+        strength = Strength(found[shared][0], bool(shared))
     target = common[True] if strength.shared else common[False] * outer
-    return (sizes * covariances + strength.rows * target) / (sizes + strength.rows), strength
+    rows = (strength.rows or 0.0) * _need(counts, len(target[0]))[:, None, None]
+    return (sizes * covariances + rows * target) / (sizes + rows), strength
 
 
 def _shrunk(covariance: Float, n_rows: float) -> Float:
     """A covariance (d, d) of so many rows, shrunk towards its own variances by as many as are likeliest."""
     variances = np.diag(np.maximum(np.diag(covariance), _TINY))
     rows = _most_likely_rows(covariance[None], variances, np.array([n_rows]))[0]
+    rows *= float(_need(np.array(n_rows), len(covariance)))
     return (n_rows * covariance + rows * variances) / (n_rows + rows)
+
+
+def _need(counts: Float, n_dims: int) -> Float:
+    """How much of a prior covariances of so many rows need: 1 with few, nothing with three times their parameters.
+
+    Real components are less alike than any inverse Wishart distribution says, which with many rows costs more likelihood
+    than the noise that is left.
+    """
+    need: Float = np.exp(-np.square(counts / (n_dims * (n_dims + 1) / 2)))
+    return need
 
 
 def _most_likely_rows(covariances: Float, target: Float, counts: Float) -> tuple[float, float]:

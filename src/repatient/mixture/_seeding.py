@@ -11,7 +11,7 @@ from sklearn.metrics import euclidean_distances
 
 from repatient.mixture._chunks import take_rows
 from repatient.mixture._clusters import parameters_of_clusters
-from repatient.mixture._em import RegCovar, Sample, Settings, expectation, maximisation, run_em
+from repatient.mixture._em import EMTrace, RegCovar, Sample, Settings, expectation, maximisation, run_em
 from repatient.mixture._exchange import exchange_components
 from repatient.mixture._whitening import moments_of_rows
 
@@ -28,8 +28,8 @@ _ROWS_TO_START = 3
 # How many times as large the second subsample is, which takes over passes in which EM adapts to more rows, and its limit.
 _GROWTH, _MOST_VALUES = 4, 4_000_000
 _LOOSER = 10
-# Regularisations that held-out rows choose from, and the log-likelihood (nats) that is not worth a larger one.
-_SHARES, _NEARLY = (1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1), 0.03
+# Regularisations that held-out rows choose from, and the log-likelihood (nats a feature) that is not worth a larger one.
+_SHARES, _NEARLY = (1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1), 0.01
 _FOLDS, _BLOCKS, _FOLD_PASSES, _FEW_ROWS = 3, 48, 3, 5_000
 
 
@@ -43,12 +43,12 @@ def seed_parameters(
     n_init: int,
     max_samples: int,
     settings: Settings,
-) -> tuple[Parameters, RegCovar]:
+) -> tuple[Parameters, Settings]:
     """Start ``n_init`` times from k-means, run EM briefly, and go on from the most likely run.
 
     With more than ``max_samples`` rows that happens on a part of a subsample; what it leaves to be wished for is made
-    good on the whole subsample, and on a larger one, where passes are still cheap. Returned is the regularisation, too:
-    with a prior, it is the one that held-out rows ask for.
+    good on the whole subsample, and on a larger one, where passes are still cheap. Returned is with which
+    regularisation, the one that held-out rows ask for, and strength of the prior to go on.
     """
     part = _subsample(sample, max(max_samples, n_components), rng)
     first = part
@@ -60,17 +60,19 @@ def seed_parameters(
     ]
     best = _most_likely(first, feature_map, starts, settings)
     if settings.strength.rows is None:
-        settings = replace(settings, reg_covar=_held_out_reg_covar(part, feature_map, best, settings, rng))
+        settings = replace(settings, known=best.strength)
+        reg_covar = _held_out_reg_covar(part, feature_map, best.parameters, settings, rng)
+        settings = replace(settings, reg_covar=reg_covar)
     if part is sample:
-        return best, settings.reg_covar
-    best = exchange_components(part, feature_map, best, settings)
+        return best.parameters, settings
+    best = exchange_components(part, feature_map, best.parameters, settings)
     # More rows will move the optimum by more than the last passes here would.
     loose = replace(settings, tol=_LOOSER * settings.tol, refine=False)
-    best = run_em(part, feature_map, best, loose).parameters
+    best = run_em(part, feature_map, best.parameters, loose)
     larger = min(_GROWTH * max_samples, _MOST_VALUES // feature_map.n_dims)
     if max_samples < larger <= sample.rows.shape[0] // 2:
-        best = run_em(_subsample(sample, larger, rng), feature_map, best, loose).parameters
-    return best, settings.reg_covar
+        best = run_em(_subsample(sample, larger, rng), feature_map, best.parameters, replace(loose, known=best.strength))
+    return best.parameters, replace(settings, known=best.strength)
 
 
 def _held_out_reg_covar(
@@ -89,7 +91,8 @@ def _held_out_reg_covar(
     candidates = [least, *(RegCovar(share, common) for common in (False, True) for share in larger)]
     scores = np.zeros(len(candidates))
     brief = replace(settings, max_iter=_FOLD_PASSES, refine=False)
-    for index in range(_FOLDS if n_rows <= _FEW_ROWS else 1):
+    n_folds = _FOLDS if n_rows <= _FEW_ROWS else 1
+    for index in range(n_folds):
         train, test = (
             part.part(some, moments_of_rows(some, may_be_constant=True))
             for some in (rows[fold != index], rows[fold == index])
@@ -99,18 +102,18 @@ def _held_out_reg_covar(
         for row, reg_covar in enumerate(candidates):
             parameters = maximisation(train, feature_map, sums, run.parameters, reg_covar, settings.strength)[0]
             scores[row] += expectation(test, feature_map, feature_map.coefficients(parameters)).log_likelihood
-    print(np.round(scores, 3))
-    return candidates[0 if scores[0] >= scores.max() - _NEARLY else int(scores.argmax())]
+    enough = scores[0] >= scores.max() - _NEARLY * n_folds * feature_map.n_dims
+    return candidates[0 if enough else int(scores.argmax())]
 
 
-def _most_likely(part: Sample, feature_map: FeatureMap, starts: list[Parameters], settings: Settings) -> Parameters:
+def _most_likely(part: Sample, feature_map: FeatureMap, starts: list[Parameters], settings: Settings) -> EMTrace:
     """Run EM briefly from all starts, then a little longer from the better half, and keep the most likely."""
     for n_passes in _SHORT_RUNS:
         brief = replace(settings, max_iter=n_passes, refine=False)
         runs = [run_em(part, feature_map, start, brief) for start in starts]
         runs.sort(key=lambda run: -run.log_likelihoods[-1])
         starts = [run.parameters for run in runs[: (len(runs) + 1) // 2]]
-    return starts[0]
+    return runs[0]
 
 
 def _subsample(sample: Sample, max_samples: int, rng: np.random.Generator) -> Sample:

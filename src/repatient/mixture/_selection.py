@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.model_selection import GroupKFold
 
+from repatient._checks import check_integer
 from repatient._progress import progress_bar
-from repatient.mixture._chunks import as_rows, masked_rows
+from repatient.mixture._chunks import as_rows, masked_rows, take_rows
 from repatient.mixture._gaussian_mixture import GaussianMixture
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import ArrayLike, NDArray
+
+_OF_CUBE_ROOT, _MOST_COMPONENTS, _FEW_PATIENTS = 0.7, 40, 5
 
 
 def select_n_components(
@@ -25,6 +28,7 @@ def select_n_components(
     n_splits: int = 5,
     random_state: int = 0,
     progress: bool | None = None,
+    max_samples: int = 20_000,
     **params: Any,
 ) -> tuple[int, dict[str, NDArray[Any]]]:
     """Choose the number of components that explains unseen groups (patients) best.
@@ -46,6 +50,8 @@ def select_n_components(
         Seed of the folds and of the fits.
     progress
         Show a progress bar; ``None`` shows it where a person can see it.
+    max_samples
+        Largest number of rows that each mixture is fitted to; of more, a random part.
     **params
         Further arguments of :class:`GaussianMixture`.
 
@@ -67,15 +73,18 @@ def select_n_components(
     sizes = np.unique(np.asarray(list(candidates), dtype=int))
     codes, n_groups = _group_codes(groups, n_rows, n_splits)
     if sizes.size == 0:
-        msg = "candidates is empty: name at least one number of components."
+        msg = "`candidates` is empty: name at least one number of components."
         raise ValueError(msg)
     folds = list(GroupKFold(n_splits, shuffle=True, random_state=random_state).split(codes, groups=codes))
-    density = np.empty((len(sizes), n_rows))
+    density, rng = np.empty((len(sizes), n_rows)), np.random.default_rng(random_state)
     with progress_bar(desc="Mixtures", total=len(sizes) * n_splits, enabled=progress) as bar:
         for _, test in folds:
             held_out = np.zeros(n_rows, dtype=bool)
             held_out[test] = True
-            train_rows, test_rows = masked_rows(rows, ~held_out), masked_rows(rows, held_out)
+            train = np.flatnonzero(~held_out)
+            if len(train) > max_samples:
+                train = np.sort(rng.choice(train, size=max_samples, replace=False))
+            train_rows, test_rows = take_rows(rows, train), masked_rows(rows, held_out)
             for row, size in enumerate(sizes):
                 mixture = GaussianMixture(int(size), random_state=random_state, progress=False, **params)
                 density[row, test] = mixture.fit(train_rows).score_samples(test_rows)
@@ -90,14 +99,47 @@ def select_n_components(
     return int(sizes[table["log_likelihood"].argmax()]), table
 
 
+def default_n_components(n_cells: int, n_dims: int, n_patients: int | None = None) -> int:
+    """Number of components that so many cells can bear and so many patients can use.
+
+    .7 times the cube root of the number of cells, between 2 and 40: 5 for 500 cells, 7 for 1,000, 15 for 10,000, 32 for
+    100,000; and no more than leave each component twice as many cells as a full covariance has rows, 2 (d + 1). Recipes
+    of few patients cannot tell many components apart: there are at most as many as patients, or 5.
+
+    Parameters
+    ----------
+    n_cells
+        Number of cells that the mixture is fitted to.
+    n_dims
+        Number of dimensions d of the embedding.
+    n_patients
+        Number of patients, where it is known.
+
+    Returns
+    -------
+    The number of components, at most ``n_cells``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is not an integer of 1 or more.
+    """
+    check_integer(n_cells, "n_cells")
+    check_integer(n_dims, "n_dims")
+    most = min(_OF_CUBE_ROOT * n_cells ** (1 / 3), n_cells / (2 * (n_dims + 1)), _MOST_COMPONENTS)
+    if n_patients is not None:
+        most = min(most, max(_FEW_PATIENTS, check_integer(n_patients, "n_patients")))
+    return min(max(2, int(most)), n_cells)
+
+
 def _group_codes(groups: ArrayLike, n_rows: int, n_splits: int) -> tuple[NDArray[np.intp], int]:
     """Groups as consecutive integers, and their number."""
     values = np.asarray(groups)
     if values.shape != (n_rows,):
-        msg = f"groups must name one group for each of the {n_rows} rows, but its shape is {values.shape}."
+        msg = f"`groups` names one group for each of the {n_rows} rows, but its shape is {values.shape}."
         raise ValueError(msg)
     names, codes = np.unique(values, return_inverse=True)
     if not 2 <= n_splits <= len(names):
-        msg = f"n_splits must lie between 2 and the number of groups ({len(names)}), got {n_splits}."
+        msg = f"`n_splits` lies between 2 and the number of groups ({len(names)}), not {n_splits}."
         raise ValueError(msg)
     return codes, len(names)

@@ -20,6 +20,17 @@ if TYPE_CHECKING:
 PIECE_BYTES = 4 << 20
 
 
+class NotFiniteError(ValueError):
+    """Row ``row`` holds NaN or infinity."""
+
+    def __init__(self, row: int) -> None:
+        super().__init__(row)
+        self.row = row
+
+    def __str__(self) -> str:
+        return f"`X` contains NaN or infinity (first in row {self.row}): drop or impute these rows first."
+
+
 class RowSource(ABC):
     """Rows (n, d) that are read in order, piece by piece, and never held as a whole.
 
@@ -103,7 +114,7 @@ def refuse_sparse(X: Any) -> None:
     """Sparse rows would have to be made dense, which is for the caller to decide."""
     if sparse.issparse(X):
         msg = (
-            f"X is a sparse {type(X).__name__}, but a mixture of Gaussians needs dense rows: reduce it first "
+            f"`X` is a sparse {type(X).__name__}, but a mixture of Gaussians needs dense rows: reduce it first "
             "(PCA, scVI), or pass X.toarray() when it has few columns."
         )
         raise TypeError(msg)

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
     Float = NDArray[np.float64]
 
+# The squares of rows beyond this distance (in global standard deviations) leave float32 too few digits.
+FLOAT32_DISTANCE = 1e3
+# Smaller responsibilities change no sum; as subnormal numbers they would slow the products down.
+LEAST_EXPONENT = -80.0
 # Not 1: a component that holds exactly one row sums to it only up to rounding.
 MIN_EFFECTIVE_ROWS = 0.999
 # Sums of absolute terms up to which float32 keeps the mean log density to about 1e-5 nats, and EM stable: the first
