@@ -11,6 +11,7 @@ from repatient.mil._attention import Attention
 from repatient.mil._cells import Cells
 from repatient.mil._centroid import Centroid
 from repatient.mil._ensemble import Ensemble
+from repatient.mil._likelihood import Likelihood
 from repatient.mil._linear import Linear
 from repatient.mil._training_set import OUTCOMES
 
@@ -114,6 +115,7 @@ for _name, _factory in {
     "composition": _linear(features=("composition",)),
     "cells": Cells,
     "centroid": Centroid,
+    "likelihood": Likelihood,
     "attention": Attention,
     "auto": Ensemble,
 }.items():
