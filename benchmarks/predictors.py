@@ -165,7 +165,9 @@ def report(frame: pd.DataFrame, baselines: list[str], test_fraction: float) -> N
             continue
         best = single.idxmax()
         wide = part.pivot_table(index=["cohort", "split"], columns="predictor", values="auroc", sort=False)
-        print(f"\n| predictor | difference from {best} | one-sided 95 % bound | worst against the best of each cohort |")
+        print(
+            f"\n| predictor | difference from {best} | one-sided 95 % bound | worst against the best of each cohort |"
+        )
         print("|---|---|---|---|")
         names = [column for column in table if column in frame["cohort"].unique()]
         for name in table.index.drop(best):

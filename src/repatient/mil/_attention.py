@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -19,6 +18,7 @@ from repatient.mil._training_set import OUTCOMES
 if TYPE_CHECKING:
     from os import PathLike
 
+    import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
     from repatient.mil._augment import Augmenter

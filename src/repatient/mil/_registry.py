@@ -87,7 +87,7 @@ def make_predictor(
     check_option(outcome, "outcome", OUTCOMES)
     if isinstance(model, str):
         check_option(model, "model", PREDICTORS)
-        made = PREDICTORS[model]()
+        made: Any = PREDICTORS[model]()
     elif callable(getattr(model, "fit", None)) and callable(getattr(model, "get_params", None)):
         made = clone(model)
     else:
