@@ -16,6 +16,7 @@ from repatient.mil._cells import Cells
 from repatient.mil._centroid import Centroid
 from repatient.mil._classifier import MILClassifier
 from repatient.mil._ensemble import Ensemble
+from repatient.mil._likelihood import Likelihood
 from repatient.mil._linear import Linear
 from repatient.mil._load import load_model
 from repatient.mil._ordinal import MILOrdinalClassifier
@@ -33,6 +34,7 @@ __all__ = [
     "Cells",
     "Centroid",
     "Ensemble",
+    "Likelihood",
     "Linear",
     "MILClassifier",
     "MILOrdinalClassifier",

@@ -70,7 +70,7 @@ class Batch:
         weights, targets = self.weights.cpu().numpy().astype(np.float64), self.targets.cpu().numpy()
         if targets.ndim == 2:
             return weights @ targets
-        return np.bincount(targets, weights, minlength=self.n_codes)
+        return np.bincount(targets, weights, minlength=self.n_codes).astype(np.float64)
 
     def embeddings(self, some: slice = slice(None)) -> Tensor:
         """Embeddings of the bags, or of some consecutive ones, (bags, hidden)."""

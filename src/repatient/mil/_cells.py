@@ -81,9 +81,9 @@ class Cells(BasePredictor):
         most = min(self.max_cells, MOST_VALUES // training.real.X.shape[1]) // len(training.parts)
         cells, bags, first = [], [], 0
         for part in training.parts:
-            values, bag = self._read(part).sample(rng, most)
-            cells.append(values)
-            bags.append(bag + first)
+            some, of_bag = self._read(part).sample(rng, most)
+            cells.append(some)
+            bags.append(of_bag + first)
             first += len(part)
         bag = np.concatenate(bags)
         of_cells = mass[bag] / np.bincount(bag, minlength=first)[bag][:, None]

@@ -119,7 +119,7 @@ class Centroid(FeaturePredictor):
         v = mass @ values / weight
         # Bags that were drawn have no donor of their own: they count for whoever is left out.
         donors = np.unique(training.groups, return_inverse=True)[1]
-        donors = np.concatenate([donors, np.arange(len(F) - len(donors)) + donors.max() + 1])
+        donors = np.concatenate([donors, np.arange(len(F) - len(donors)) + len(donors)])
         others = (donors[:, None] != donors) * weight
         without = others @ v / others.sum(axis=1)
         left_out = ((others * (v - without[:, None])) * (F @ F.T)).sum(axis=1)
@@ -137,7 +137,7 @@ class Centroid(FeaturePredictor):
 def _within(F: Array, y: NDArray[np.int64]) -> Array:
     """Directions (r, p), whose squares sum to the covariance of patients inside their classes."""
     counts = np.bincount(y)
-    degrees = len(y) - np.count_nonzero(counts)
+    degrees = len(y) - int(np.count_nonzero(counts))
     if degrees == 0:
         # No class has two patients: that classes differ is then as likely as that patients do.
         rest, degrees = F - F.mean(axis=0), max(len(y) - 1, 1)

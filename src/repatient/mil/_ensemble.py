@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from sklearn.base import clone
 from sklearn.utils.metaestimators import available_if
 
-from repatient._checks import check_option
+from repatient._checks import check_integer, check_option
 from repatient.mil import _inputs
 from repatient.mil._attention import Attention
 from repatient.mil._cells import Cells
@@ -39,6 +39,10 @@ N_FOLDS = 3
 # A class of so few patients asks for members that hardly learn.
 RARE = 2
 N_PLACES, STEP = 16, 1e-5
+
+
+def _some_attention(ensemble: Ensemble) -> bool:
+    return any(hasattr(model, "attention") for _, model in getattr(ensemble, "members_", ()))
 
 
 class Ensemble(BasePredictor):
@@ -147,7 +151,7 @@ class Ensemble(BasePredictor):
         )
         return f"Ensemble({parts})"
 
-    @available_if(lambda self: any(hasattr(model, "attention") for _, model in getattr(self, "members_", ())))
+    @available_if(_some_attention)  # type: ignore[untyped-decorator]
     def attention(self, bags: Bags) -> NDArray[np.float32]:
         """Attention of the first member that has one, (m,)."""
         return next(model for _, model in self.members_ if hasattr(model, "attention")).attention(bags)
@@ -237,7 +241,7 @@ class Ensemble(BasePredictor):
     ) -> NDArray[np.float64]:
         """Passes of the members, each of as many as its weight asks for; see :meth:`BasePredictor.predict_proba_mc`."""
         bags = self._checked(bags)
-        n = _inputs.check_integer(self.n_passes if n_passes is None else n_passes, "n_passes")
+        n = check_integer(self.n_passes if n_passes is None else n_passes, "n_passes")
         seed = self.random_state if random_state is None else random_state
         member = np.searchsorted(np.cumsum(self.weights_)[:-1], (np.arange(n) + 0.5) / n, side="right")
         counts = np.bincount(member, minlength=len(self.members_))
@@ -263,7 +267,8 @@ class Ensemble(BasePredictor):
         return np.tensordot(self.weights_, np.stack(scores), axes=1)
 
     def _contributions(self, bags: Bags) -> NDArray[np.float64]:
-        bag, result = np.repeat(np.arange(len(bags)), bags.sizes), 0.0
+        bag = np.repeat(np.arange(len(bags)), bags.sizes)
+        result = np.zeros((len(bag), len(self.intercept_)))
         for (_, model), weight in zip(self.members_, self.weights_, strict=True):
             scores, start = model.decision_function(bags), np.asarray(model.intercept_)
             slopes = _mean_slopes(lambda s, model=model: self._common(model, s), start, scores)
@@ -360,11 +365,10 @@ def _stacked(p: Array, cohort: Cohort, outcome: str) -> NDArray[np.float64]:
 def _mean_slopes(function: Any, start: Array, end: Array) -> NDArray[np.float64]:
     """Mean slope (B, K, outputs) of a function of scores on the straight way from ``start`` (K,) to ``end`` (B, K)."""
     places, weights = np.polynomial.legendre.leggauss(N_PLACES)
-    total = 0.0
-    for place, weight in zip((places + 1) / 2, weights / 2, strict=True):
+    steps = STEP * np.eye(end.shape[1])
+    slopes = []
+    for place in (places + 1) / 2:
         way = start + place * (end - start)
-        steps = STEP * np.eye(end.shape[1])
-        total = total + weight * np.stack(
-            [(function(way + step) - function(way - step)) / (2 * STEP) for step in steps], axis=1
-        )
-    return total
+        differences = [function(way + step) - function(way - step) for step in steps]
+        slopes.append(np.stack(differences, axis=1) / (2 * STEP))
+    return np.tensordot(weights / 2, np.stack(slopes), axes=1)

@@ -7,6 +7,7 @@ by the training cells; ``attribute`` divides a weighted sum of the features amon
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -207,7 +208,7 @@ class Quantiles(PatientFeatures):
         result = np.zeros((len(bag), weights.shape[1]))
         last = np.maximum(cells.bags.sizes[bag] - 1, 1)
         for j in range(d):
-            x = cells.each(lambda x, j=j: x[:, [j]], 1)[:, 0]
+            x = cells.each(partial(_column, j), 1)[:, 0]
             order = np.lexsort((x, bag))
             rank = np.empty(len(bag))
             rank[order] = np.arange(len(bag)) - np.repeat(cells.bags.indptr[:-1], cells.bags.sizes)
@@ -288,6 +289,10 @@ class KernelMean(PatientFeatures):
 FEATURES: dict[str, type[PatientFeatures]] = {
     kind.name: kind for kind in (Mean, Moments, Extremes, Quantiles, Composition, KernelMean)
 }
+
+
+def _column(j: int, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    return x[:, [j]]
 
 
 def _divide(has: NDArray[np.float64], bag: NDArray[np.int64], difference: Array, weights: Array) -> NDArray[np.float64]:

@@ -156,8 +156,8 @@ def read_outcome(
         return read_cohort(bags, check_values(y, "y"), groups, generated, drawn, source_groups)
     grades = read_grades(classes, y, generated_y)
     codes = codes_of(y, grades, "y")
-    drawn = None if generated_y is None else codes_of(generated_y, grades, "generated_y")
-    cohort = read_cohort(bags, codes, groups, generated, drawn, source_groups, np.arange(len(grades)))
+    of_generated = None if generated_y is None else codes_of(generated_y, grades, "generated_y")
+    cohort = read_cohort(bags, codes, groups, generated, of_generated, source_groups, np.arange(len(grades)))
     # Augmenters know recipes of grades by their names.
     return replace(cohort, classes=grades)
 

@@ -256,13 +256,13 @@ class BagModel(BaseEstimator, ABC):
         places, weights = np.polynomial.legendre.leggauss(N_PLACES)
         centre = network.centre
         end = torch.from_numpy(embeddings).to(centre.device)
-        total = 0.0
+        total = torch.zeros(())
         for place, weight in zip((places + 1) / 2, weights / 2, strict=True):
             way = (centre + float(place) * (end - centre)).requires_grad_()
             scores = self._as_scores(network.classify(way))
             slopes = [torch.autograd.grad(column.sum(), way, retain_graph=True)[0] for column in scores.T]
             total = total + float(weight) * torch.stack(slopes, dim=1)
-        return total.cpu().numpy().astype(np.float64)
+        return total.detach().cpu().numpy().astype(np.float64)
 
     def _build_network(self, outcome: Outcome, generator: torch.Generator) -> GatedAttentionNetwork:
         shape = {name: getattr(self, name) for name in ("hidden", "attention_hidden", "n_layers", "dropout")}

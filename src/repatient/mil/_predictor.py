@@ -43,6 +43,12 @@ class Predictor(Protocol):
 
     outcome: str
 
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: FBT001, FBT002
+        """Parameters of the constructor."""
+
+    def set_params(self, **params: Any) -> Self:
+        """Set some of them."""
+
     def fit(
         self,
         bags: Bags,

@@ -11,6 +11,7 @@ from repatient.mil._attention import Attention
 from repatient.mil._cells import Cells
 from repatient.mil._centroid import Centroid
 from repatient.mil._ensemble import Ensemble
+from repatient.mil._likelihood import Likelihood
 from repatient.mil._linear import Linear
 from repatient.mil._training_set import OUTCOMES
 
@@ -86,7 +87,7 @@ def make_predictor(
     check_option(outcome, "outcome", OUTCOMES)
     if isinstance(model, str):
         check_option(model, "model", PREDICTORS)
-        made = PREDICTORS[model]()
+        made: Any = PREDICTORS[model]()
     elif callable(getattr(model, "fit", None)) and callable(getattr(model, "get_params", None)):
         made = clone(model)
     else:
@@ -114,6 +115,7 @@ for _name, _factory in {
     "composition": _linear(features=("composition",)),
     "cells": Cells,
     "centroid": Centroid,
+    "likelihood": Likelihood,
     "attention": Attention,
     "auto": Ensemble,
 }.items():

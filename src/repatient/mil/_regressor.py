@@ -66,7 +66,7 @@ class MILRegressor(RegressorMixin, BagModel):
         generated_y: ArrayLike | None = None,
         source_groups: ArrayLike | None = None,
         augment: Augmenter | None = None,
-        classes: None = None,
+        classes: ArrayLike | None = None,
     ) -> Self:
         """Train on real and, if given, generated bags.
 
@@ -80,7 +80,7 @@ class MILRegressor(RegressorMixin, BagModel):
             What makes the bags of every step. Every value counts as a class of its own, and a bag that is of several in
             some proportion has their mean as its value. Not those that need several bags of a class.
         classes
-            Values have none.
+            Values have none: ``None``.
 
         Returns
         -------

@@ -129,7 +129,8 @@ def _train_epoch(
     generator: torch.Generator,
 ) -> tuple[float, float]:
     """One step for each batch; returns the mean loss, and that of guessing."""
-    total, weight, n_bags, mass = 0.0, 0.0, 0, 0.0
+    total, weight, n_bags = 0.0, 0.0, 0
+    masses: list[NDArray[np.float64]] = []
     for batch in batches:
         masks = network.draw_masks(len(batch), generator)
         embeddings = batch.thinned(cells_per_step, generator).embeddings()
@@ -143,8 +144,8 @@ def _train_epoch(
         total += float(losses.detach().sum())
         weight += float(batch.weights.sum())
         n_bags += len(batch)
-        mass = mass + batch.mass()
-    return total / n_bags, weight / n_bags * network.outcome.loss_of_guessing(mass)
+        masses.append(batch.mass())
+    return total / n_bags, weight / n_bags * network.outcome.loss_of_guessing(np.sum(masses, axis=0))
 
 
 @torch.no_grad()
