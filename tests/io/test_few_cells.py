@@ -14,7 +14,7 @@ def test_too_few_cells_to_hold_a_patient_out(tmp_path):
     keys = {"patient_key": "patient", "label_key": "label"}
     rp.tl.gmm(adata, 2)
     rp.tl.recipes(adata, **keys)
-    rp.io.write_recipes(adata, tmp_path / "a.h5")
+    rp.io.write_recipes(adata, tmp_path / "a.h5", min_cells=1, min_donors=1)
     content = rp.io.read_recipes(tmp_path / "a.h5")
     assert list(content["cohort"]["classes"]) == ["a", "b"]
     assert "log_density_quantiles" not in content["cohort"]

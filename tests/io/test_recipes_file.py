@@ -101,7 +101,7 @@ def damage(path, how):
         elif how == "mixture":
             file["gmm/weights"][:] = file["gmm/weights"][:][::-1]
         elif how == "proportions":
-            file["recipes/mean/0"][:] = 2.0
+            file["recipes/mean"][:] = 2.0
 
 
 @pytest.mark.parametrize(
@@ -225,8 +225,8 @@ def test_one_changed_byte_is_noticed_before_hdf5_reads_it(generated, tmp_path, m
 def test_a_file_of_a_later_version_says_so(generated, tmp_path):
     path = tmp_path / "a.h5"
     rp.io.write_recipes(generated, path)
-    path.write_bytes(path.read_bytes().replace(b"version 3\n", b"version 4\n", 1))
-    with pytest.raises(ValueError, match=r"a\.h5' has format version 4.*reads up to 3\. Update repatient"):
+    path.write_bytes(path.read_bytes().replace(b"version 4\n", b"version 5\n", 1))
+    with pytest.raises(ValueError, match=r"a\.h5' has format version 5.*reads up to 4\. Update repatient"):
         rp.io.read_recipes(path)
 
 
@@ -259,10 +259,10 @@ def test_nothing_outside_the_file_is_read_and_nothing_larger_than_it(generated, 
 @pytest.mark.parametrize(
     ("part", "value", "match"),
     [
-        ("concentration", np.array([np.nan, 1.0]), "'concentration' has NaN"),
+        ("concentration", np.array([np.nan, 1.0]), "'concentration'.* has NaN"),
         ("concentration", np.array([-1.0, 1.0]), "not above 0"),
-        ("concentration", np.ones(3), r"shape \(3,\); \(C\) = \(2,\)"),
-        ("origin", np.array(["cohort"], dtype=object), "'origin' of the recipes has shape"),
+        ("concentration", np.ones(3), "'concentration' has shape"),
+        ("origin", np.array(["cohort"], dtype=object), "one origin a class"),
     ],
 )
 def test_recipes_edited_into_none_are_not_written(generated, tmp_path, part, value, match):

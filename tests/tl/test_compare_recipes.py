@@ -37,7 +37,7 @@ def test_the_table(generated):
         assert (table[f"{name}_low"] < table[name]).all()
         assert (table[name] < table[f"{name}_high"]).all()
     np.testing.assert_allclose(table["difference"], table["proportion"] - table["proportion_reference"], atol=0.01)
-    np.testing.assert_allclose(table["q_value"], stats.false_discovery_control(table["tail_probability"]))
+    np.testing.assert_allclose(table["q_value"], stats.false_discovery_control(table["p_value"]))
     np.testing.assert_array_equal(table["significant"], table["q_value"] <= 0.1)
     pd.testing.assert_frame_equal(
         generated.uns["compare_recipes"]["results"].reset_index(drop=True), table, check_index_type=False

@@ -3,6 +3,7 @@
 from repatient._store import _keys as keys
 from repatient._store._cohort import (
     Cohort,
+    density_quantiles,
     embedding_of_mixture,
     has_embedding,
     held_out_quantiles,
@@ -66,6 +67,7 @@ __all__ = [
     "check_mixture",
     "check_outcome",
     "check_values",
+    "density_quantiles",
     "describe_model",
     "embedding_of_mixture",
     "fingerprint",

@@ -10,6 +10,7 @@ import numpy as np
 from repatient._store._embedding import read_embedding
 from repatient._store._outcomes import of_one_class, read_valued_patients
 from repatient._store._patients import read_patients
+from repatient.recipe import is_covariance
 from repatient.sampling import (
     Moments,
     Spread,
@@ -112,6 +113,13 @@ def has_embedding(data: AnnData | MuData, use_rep: str) -> bool:
     return True
 
 
+def density_quantiles(embedding: Any, patients: NDArray[np.int64], mixture: Any) -> dict[str, NDArray[np.float64]]:
+    """Quantiles of the log-density of the patients' cells, over at most 50,000 of them."""
+    rows = draw_evenly(patients, _MOST_CELLS, np.random.default_rng(0))
+    log_density = mixture.score_samples(read_rows(embedding, rows))
+    return {"probability": np.array(QUANTILES), "value": np.quantile(log_density, QUANTILES)}
+
+
 def held_out_quantiles(
     embedding: Any, patients: NDArray[np.int64], mixture: Any, random_state: int = 0
 ) -> dict[str, NDArray[np.float64]] | None:
@@ -166,15 +174,18 @@ def read_moments(entry: dict[str, Any]) -> Moments:
     means = np.asarray(entry["means"], dtype=np.float64)
     covariances = np.asarray(entry["covariances"], dtype=np.float64)
     n_cells = np.asarray(entry["n_cells"])
-    fitting = means.ndim == 2 and len(means) == len(classes) == len(n_cells)
+    fitting = means.ndim == 2 and 0 < len(means) == len(set(classes)) == len(classes) and n_cells.shape == (len(means),)
     if not fitting or covariances.shape != (*means.shape, means.shape[1]):
         msg = (
             f"The moments of {len(classes)} classes have means of shape {means.shape} and covariances of shape "
             f"{covariances.shape}; (classes, d) and (classes, d, d) are needed."
         )
         raise ValueError(msg)
-    if not (np.isfinite(means).all() and np.isfinite(covariances).all()):
-        msg = "The moments of the classes have NaN or infinity."
+    if not (np.isfinite(means).all() and is_covariance(covariances)):
+        msg = "The moments of the classes have NaN, infinity, or a covariance with a direction of negative variance."
+        raise ValueError(msg)
+    if n_cells.dtype.kind not in "iu" or (n_cells < 1).any():
+        msg = f"The moments of the classes are of {n_cells.tolist()} cells; whole numbers of 1 or more are needed."
         raise ValueError(msg)
     return Moments(classes, means, covariances, n_cells)
 
@@ -197,7 +208,7 @@ def read_spread(entry: dict[str, Any], moments: Moments) -> Spread | None:
             f"{n_donors.tolist()} donors; it does not fit the moments of {len(moments.classes)} classes."
         )
         raise ValueError(msg)
-    if not (np.isfinite(means).all() and np.isfinite(covariances).all()):
-        msg = "The spread of the donors has NaN or infinity."
+    if not (np.isfinite(means).all() and is_covariance(covariances)):
+        msg = "The spread of the donors has NaN, infinity, or a covariance with a direction of negative variance."
         raise ValueError(msg)
     return Spread(moments.classes, means, covariances, n_donors)

@@ -8,29 +8,37 @@ import numpy as np
 import pandas as pd
 
 from repatient import _store
-from repatient.io._format import COHORT
+from repatient.io._format import COHORT, GMM, RECIPES
 from repatient.mixture import GaussianMixture
 
-# Of C classes, K components and P columns of covariates; further parts are of a length of their own.
-_SHAPES: dict[str, tuple[str, ...]] = {
-    "classes": ("C",),
-    "origin": ("C",),
-    "mean": ("C", "K"),
-    "concentration": ("C",),
-    "location": ("C", "K-1"),
-    "covariance": ("C", "K-1", "K-1"),
-    "compositions": ("*", "K"),
-    "composition_class": ("*",),
-    "subtype_weight": ("*",),
-    "subtype_mean": ("*", "K"),
-    "subtype_concentration": ("*",),
-    "subtype_class": ("*",),
-    "effects": ("C", "P", "K"),
-    "covariate_mean": ("C", "P"),
-    "covariate_low": ("C", "P"),
-    "covariate_high": ("C", "P"),
-}
-_POSITIVE = ("concentration", "subtype_concentration")
+_TEXTS = ("kind", "mixture", "gmm_key", "patient_key", "label_key")
+_COVARIATES = ("covariate", "level", "numeric")
+
+
+def as_stored(recipes: dict[str, Any]) -> dict[str, Any]:
+    """Recipes with arrays in place of tables, whose columns would each have to be trusted."""
+    stored = {**recipes, "mean": np.asarray(recipes["mean"], dtype=np.float64)}
+    if "covariates" in recipes:
+        stored["covariates"] = {name: recipes["covariates"][name].to_numpy() for name in _COVARIATES}
+        for name in ("covariate", "level"):
+            stored["covariates"][name] = stored["covariates"][name].astype(object)
+    return stored
+
+
+def as_read(recipes: dict[str, Any]) -> dict[str, Any]:
+    """Inverse of :func:`as_stored`; recipes of earlier versions of the file have tables already."""
+    read = dict(recipes)
+    if not isinstance(read["mean"], pd.DataFrame):
+        mean = np.asarray(read["mean"])
+        if mean.ndim != 2 or mean.shape[0] != len(read["classes"]):
+            msg = f"'mean' of the recipes has shape {mean.shape}; (classes, components) is needed."
+            raise ValueError(msg)
+        names = pd.Index([str(name) for name in read["classes"]], name="class")
+        read["mean"] = pd.DataFrame(mean, index=names, columns=[str(k) for k in range(mean.shape[1])])
+    if "covariates" in read and not isinstance(read["covariates"], pd.DataFrame):
+        table = {name: np.asarray(read["covariates"][name]) for name in _COVARIATES}
+        read["covariates"] = pd.DataFrame(table, index=[str(i) for i in range(len(table["numeric"]))])
+    return read
 
 
 def check_content(content: dict[str, Any]) -> None:
@@ -38,54 +46,46 @@ def check_content(content: dict[str, Any]) -> None:
 
     Everything is rebuilt once, so that what is wrong shows here and not in the middle of a later call.
     """
-    gmm, recipes = content[_store.keys.GMM], content[_store.keys.RECIPES]
+    gmm, recipes = content[GMM], content[RECIPES]
+    if not isinstance(gmm["params"].get("use_rep"), str):
+        msg = f"'use_rep' of the mixture is the name of an embedding, not {gmm['params'].get('use_rep')!r}."
+        raise ValueError(msg)
     mixture = GaussianMixture.from_parameters(
         gmm["weights"], gmm["means"], gmm["covariances"], covariance_type=str(gmm["params"]["covariance_type"])
     )
-    for name in (part for part in recipes if part != "params"):
-        _check_finite(recipes[name], name)
-    _check_shapes(recipes, len(gmm["weights"]))
-    _store.read_recipes_entry(recipes, _store.keys.RECIPES)
-    if recipes["params"]["mixture"] != _store.fingerprint(gmm):
-        msg = "its recipes do not belong to its mixture."
-        raise ValueError(msg)
+    n_components, n_dimensions = mixture.means_.shape
     if "log_density_quantiles" in gmm:
         _check_quantiles(gmm["log_density_quantiles"])
+    _check_params(recipes["params"])
+    fitted, _ = _store.read_recipes_entry(recipes, _store.keys.RECIPES)
+    if fitted.mean.shape[1] != n_components or recipes["params"]["mixture"] != _store.fingerprint(gmm):
+        msg = "its recipes do not belong to its mixture."
+        raise ValueError(msg)
+    _store.read_offsets(recipes, n_components, n_dimensions)
     if COHORT in content:
-        _check_cohort(content[COHORT], mixture.means_.shape[1])
+        _check_cohort(content[COHORT], n_dimensions)
 
 
-def _check_shapes(recipes: dict[str, Any], n_components: int) -> None:
-    sizes = {"C": len(recipes["classes"]), "K": n_components, "K-1": n_components - 1}
-    sizes["P"] = len(recipes["covariates"]) if "covariates" in recipes else 0
-    for name, dimensions in _SHAPES.items():
-        if name not in recipes:
-            continue
-        shape = np.shape(recipes[name])
-        wanted = tuple(sizes.get(size, shape[i] if i < len(shape) else -1) for i, size in enumerate(dimensions))
-        if shape != wanted:
-            msg = f"'{name}' of the recipes has shape {shape}; ({', '.join(dimensions)}) = {wanted} is needed."
-            raise ValueError(msg)
-    for name in _POSITIVE:
-        if name in recipes and (np.asarray(recipes[name]) <= 0).any():
-            msg = f"'{name}' of the recipes is not above 0 everywhere."
-            raise ValueError(msg)
-
-
-def _check_finite(values: Any, name: str) -> None:
-    if isinstance(values, pd.DataFrame):
-        values = values.select_dtypes("number").to_numpy()
-    if not (array := np.asarray(values)).dtype.kind == "f":
-        return
-    if not np.isfinite(array).all():
-        msg = f"'{name}' has NaN or infinity."
+def _check_params(params: dict[str, Any]) -> None:
+    wrong = [name for name in _TEXTS if not isinstance(params.get(name), str)]
+    wrong += [name for name in ("donor_key", "outcome") if not isinstance(params.get(name), str | None)]
+    shrinkage = params.get("shrinkage", 1.0)
+    if not isinstance(shrinkage, int | float | np.number) or not 0 <= float(shrinkage) < np.inf:
+        wrong.append("shrinkage")
+    if wrong:
+        found = {name: params.get(name) for name in wrong}
+        msg = f"the parameters of its recipes are not what they have to be: {found}."
         raise ValueError(msg)
 
 
 def _check_quantiles(quantiles: dict[str, Any]) -> None:
     probability, value = (np.asarray(quantiles[name], dtype=np.float64) for name in ("probability", "value"))
-    if probability.ndim != 1 or probability.shape != value.shape or not len(value) or not np.isfinite(value).all():
+    fitting = probability.ndim == 1 and probability.shape == value.shape and len(value) > 0
+    if not fitting or not np.isfinite(value).all() or not ((probability >= 0) & (probability <= 1)).all():
         msg = "'log_density_quantiles' are not a finite value for each probability."
+        raise ValueError(msg)
+    if (np.diff(probability) < 0).any() or (np.diff(value) < 0).any():
+        msg = "'log_density_quantiles' do not rise."
         raise ValueError(msg)
 
 

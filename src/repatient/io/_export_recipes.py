@@ -121,10 +121,8 @@ def export_recipes(
         h5ls("healthy.recipes.h5")
         weights <- h5read("healthy.recipes.h5", "gmm/weights")
         means <- t(h5read("healthy.recipes.h5", "gmm/means"))
-        recipe <- h5read("healthy.recipes.h5", "recipes/mean")
-        components <- h5readAttributes("healthy.recipes.h5", "recipes/mean")[["column-order"]]
-        mean_composition <- do.call(cbind, recipe[components])
-        rownames(mean_composition) <- recipe[["class"]]
+        mean_composition <- t(h5read("healthy.recipes.h5", "recipes/mean"))
+        rownames(mean_composition) <- h5read("healthy.recipes.h5", "recipes/classes")
 
     With hdf5r, ``hdf5r::H5File$new("healthy.recipes.h5", "r")[["gmm/weights"]][]`` is the same.
     """

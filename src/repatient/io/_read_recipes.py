@@ -7,9 +7,8 @@ import h5py
 import numpy as np
 from anndata.io import read_elem
 
-from repatient import _store
-from repatient.io._content import check_content
-from repatient.io._format import COHORT, FIRST_SEALED_VERSION, FORMAT, VERSION, Refused
+from repatient.io._content import as_read, check_content
+from repatient.io._format import COHORT, FIRST_SEALED_VERSION, FORMAT, GMM, RECIPES, VERSION, Refused
 from repatient.io._seal import open_sealed
 from repatient.io._structure import check_structure
 
@@ -29,21 +28,21 @@ def read_recipes(path: str | PathLike[str]) -> dict[str, Any]:
     -------
     ``{"gmm": …, "recipes": …, "cohort": …}``, the first two as in ``uns`` of the cohort that they come from; the third
     has ``classes``, the ``means`` and ``covariances`` of their cells, and the ``spread`` of their donors, and may be
-    missing. It is what
-    :func:`repatient.tl.assign` and :func:`repatient.tl.recipes` take as ``reference``.
+    missing. It is what :func:`repatient.tl.assign` and :func:`repatient.tl.recipes` take as ``reference``.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is no recipes file, is damaged, or was written by a later version of the package.
+        If it is no recipes file, is damaged, holds what cannot be (a negative variance, shares that do not sum to 1) or
+        recipes of a kind that is not registered here, or was written by a later version of the package.
 
     Notes
     -----
     The file begins with the checksum of the rest, which is compared before anything else is read. Files of formats 1 and
-    2 have none: on damaged ones, HDF5 before version 2 may crash. Nothing in a file is ever run, and nothing outside it
-    is read.
+    2 have none: on damaged ones, HDF5 before version 2 may crash. Nothing in a file is ever run, nothing outside it is
+    read, and what it declares is compared with its size before memory is taken for it.
     """
     path = Path(path)
     if not path.is_file():
@@ -52,11 +51,10 @@ def read_recipes(path: str | PathLike[str]) -> dict[str, Any]:
     source, version = open_sealed(path)
     try:
         with h5py.File(source, "r") as file:
-            check_structure(file, path)
+            check_structure(file, path, source)
             _check_format(file, path, version)
-            content = {name: read_elem(file[name]) for name in (_store.keys.GMM, _store.keys.RECIPES)}
-            if COHORT in file:
-                content[COHORT] = read_elem(file[COHORT])
+            content = {name: read_elem(file[name]) for name in (GMM, RECIPES, COHORT) if name in file or name != COHORT}
+        content[RECIPES] = as_read(content[RECIPES])
         check_content(content)
     except Refused:
         raise

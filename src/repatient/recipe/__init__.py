@@ -61,6 +61,8 @@ from repatient.recipe._contrast import Contrast, contrast
 from repatient.recipe._counterfactual import counterfactual_compositions, log_likelihood
 from repatient.recipe._covariates import Design
 from repatient.recipe._kinds import KINDS, Array, Kind, Learning, is_covariance, register_kind
+from repatient.recipe._merging import coarsened, groups_of_enough, merged_gaussians, too_small
+from repatient.recipe._moderated import moderated_p_values
 from repatient.recipe._offsets import Offsets, Pooled, fit_offsets, pool_offsets
 from repatient.recipe._ordination import ordinate
 from repatient.recipe._pooling import pool_recipes
@@ -80,20 +82,25 @@ __all__ = [
     "Offsets",
     "Pooled",
     "Recipes",
+    "coarsened",
     "contrast",
     "counterfactual_compositions",
     "fit_offsets",
     "fit_recipes",
+    "groups_of_enough",
     "is_covariance",
     "log_likelihood",
     "log_ratio_transfer",
     "log_ratios",
     "mean_posteriors",
+    "merged_gaussians",
+    "moderated_p_values",
     "ordinate",
     "pool_offsets",
     "pool_recipes",
     "proportions",
     "register_kind",
     "smoothed_proportions",
+    "too_small",
     "transferred",
 ]

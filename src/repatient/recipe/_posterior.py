@@ -130,7 +130,7 @@ def _prior_of_concentration(profiles: Array) -> Array:
     kernels = np.exp(-0.5 * (distance / _TAU[:, None, None]) ** 2)
     kernels /= kernels.sum(axis=2, keepdims=True)
     # Not a product of matrices, whose last bits depend on the number of threads.
-    evidence = np.log(np.einsum("tms,sc->tmc", kernels, likelihood)).sum(axis=2)
+    evidence = np.log(np.maximum(np.einsum("tms,sc->tmc", kernels, likelihood), np.finfo(float).tiny)).sum(axis=2)
     evidence -= 0.5 * ((_LOG_S - _TYPICAL_LOG_S) / _LOG_S_SD) ** 2
     evidence -= 0.5 * (np.log(_TAU / _TYPICAL_TAU) / _LOG_TAU_SD)[:, None] ** 2
     weight = np.exp(evidence - evidence.max())

@@ -1,0 +1,109 @@
+"""Fewer components, each of enough cells of enough donors: what may leave a hospital."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from repatient.recipe._recipes import Recipes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Integers = NDArray[np.int64]
+
+
+def too_small(counts: Integers, min_cells: int, min_donors: int) -> Integers:
+    """Components of fewer cells or donors; ``counts`` are the cells of each donor in each component, (donors, K)."""
+    return np.flatnonzero((counts.sum(axis=0) < min_cells) | ((counts > 0).sum(axis=0) < min_donors))
+
+
+def groups_of_enough(counts: Integers, means: Floats, min_cells: int, min_donors: int) -> Integers:
+    """Merge small components into their nearest neighbours until each has cells and donors enough.
+
+    Parameters
+    ----------
+    counts
+        Cells of each donor in each component, (donors, K).
+    means
+        Where the components lie, (K, d), in units that make the dimensions comparable.
+    min_cells, min_donors
+        What a component has to have.
+
+    Returns
+    -------
+    The component that each becomes part of, (K,), numbered from 0 by their first parts. There may be one left, and even
+    that too small.
+    """
+    groups = np.arange(counts.shape[1])
+    centres, sizes = means.copy(), counts.sum(axis=0).astype(np.float64)
+    while len(sizes) > 1:
+        joined = counts @ np.eye(len(sizes), dtype=np.int64)[groups]
+        small = too_small(joined, min_cells, min_donors)
+        if not len(small):
+            break
+        smallest = small[joined.sum(axis=0)[small].argmin()]
+        distance = ((centres - centres[smallest]) ** 2).sum(axis=1)
+        distance[smallest] = np.inf
+        kept, gone = sorted((int(smallest), int(distance.argmin())))
+        weights = np.maximum(sizes[[kept, gone]], 0.5)
+        centres[kept] = weights @ centres[[kept, gone]] / weights.sum()
+        sizes[kept] += sizes[gone]
+        centres, sizes = np.delete(centres, gone, axis=0), np.delete(sizes, gone)
+        groups = np.where(groups == gone, kept, groups)
+        groups -= groups > gone
+    return groups
+
+
+def merged_gaussians(
+    weights: Floats, means: Floats, covariances: Floats, groups: Integers
+) -> tuple[Floats, Floats, Floats]:
+    """Weights, means and covariances (full, diagonal, or one for all) of Gaussians that have the moments of groups."""
+    member = np.eye(int(groups.max()) + 1)[groups].T
+    share = member * np.maximum(weights, np.finfo(float).tiny)
+    share /= share.sum(axis=1, keepdims=True)
+    centres = share @ means
+    if covariances.shape == (means.shape[1], means.shape[1]) and covariances.shape != means.shape:
+        return member @ weights, centres, covariances
+    around = means - centres[groups]
+    outer = around**2 if covariances.ndim == 2 else around[:, :, None] * around[:, None, :]
+    spread = (covariances + outer).reshape(len(means), -1)
+    return member @ weights, centres, (share @ spread).reshape(len(centres), *covariances.shape[1:])
+
+
+def coarsened(recipes: Recipes, x: Floats, labels: NDArray[Any], n_patients: int) -> Recipes:
+    """Recipes whose covariates tell of no fewer than so many patients.
+
+    The ends of a range become means of the patients nearest to them, all of them where there are no more; a class of fewer
+    patients stands at the mean covariates of all, to which its recipe is moved.
+
+    Parameters
+    ----------
+    recipes
+        Recipes with covariates.
+    x
+        Covariates of the patients that they were learnt from, (patients, columns).
+    labels
+        Their classes. Recipes of other classes stay.
+    n_patients
+        How many patients a number has to be of.
+    """
+    ordered = np.sort(x, axis=0)
+    least = min(n_patients, len(x))
+    ends = {"covariate_low": ordered[:least].mean(axis=0), "covariate_high": ordered[-least:].mean(axis=0)}
+    numeric = np.array([level is None for level in recipes.design.levels]) if recipes.design is not None else None
+    parameters = []
+    for name, part in zip(recipes.classes, recipes.parameters, strict=True):
+        number = int((labels == name).sum())
+        if not number:
+            parameters.append(part)
+            continue
+        coarse = {**part, **{end: np.where(numeric, value, part[end]) for end, value in ends.items()}}
+        if number < n_patients:
+            move = (x.mean(axis=0) - part["covariate_mean"]) @ part["effects"]
+            coarse = recipes.family.shift(coarse, np.exp(move - move.max()))
+            coarse["covariate_mean"] = x.mean(axis=0)
+        parameters.append(coarse)
+    return Recipes(recipes.kind, recipes.classes, tuple(parameters), recipes.design)
