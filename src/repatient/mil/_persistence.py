@@ -91,7 +91,7 @@ def load(kinds: Sequence[type[Model]], folder: str | PathLike[str], device: str)
             msg = "it has no mean and no scale above 0 for each feature"
             raise ValueError(msg)
     except UNFITTING as error:
-        raise stored.incomplete(error) from error
+        raise FOLDER.incomplete(folder, error) from error
     return model
 
 
