@@ -46,12 +46,12 @@ venv: $(READY) ## set up .venv, once: PYTHON=/path/to/python names the interpret
 # "$$DATA" and its like reach the shell through the environment, so that spaces and quotes in them stay what they are.
 demo: $(READY) ## augment a public cohort, or yours: DATA=cohort.h5ad PATIENT=patient LABEL=label [REP=X_pca]
 ifndef DATA
-	@MPLBACKEND=Agg $(VENV)/bin/repatient demo demo $(ARGS)
+	@MPLBACKEND=Agg $(VENV)/bin/repatient demo demo --overwrite $(ARGS)
 else
 	@mkdir -p demo
 	@name=$${DATA%/}; name=$${name##*/}; \
 	MPLBACKEND=Agg $(VENV)/bin/repatient augment "$$DATA" "demo/$${name%.*}.augmented.h5ad" \
-	    --patient-key "$$PATIENT" --label-key "$$LABEL" $(if $(REP),--use-rep "$$REP") --figures demo $(ARGS)
+	    --patient-key "$$PATIENT" --label-key "$$LABEL" $(if $(REP),--use-rep "$$REP") --figures demo --overwrite $(ARGS)
 endif
 
 # A process a core, each with one thread: more threads than cores make every test slower.

@@ -47,8 +47,6 @@ class Stored:
 
     Parameters
     ----------
-    what
-        What the kind of model is called in errors.
     folder
         Where it lies.
     description
@@ -59,7 +57,6 @@ class Stored:
         Content of further files that were asked for, by name.
     """
 
-    what: str
     folder: Path
     description: dict[str, Any]
     arrays: dict[str, NDArray[Any]]
@@ -74,9 +71,9 @@ class Stored:
         """Arrays whose names begin so, without the beginning."""
         return {name.removeprefix(prefix): array for name, array in self.arrays.items() if name.startswith(prefix)}
 
-    def incomplete(self, error: Exception) -> ValueError:
-        """The error of a folder of which no model can be made."""
-        return ValueError(f"{self.folder} is no complete {self.what}, or damaged: {type(error).__name__} {error}.")
+    def __iter__(self) -> Iterator[Any]:
+        """Description and arrays."""
+        return iter((self.description, self.arrays))
 
 
 @dataclass(frozen=True)
@@ -97,11 +94,11 @@ class ModelFolder:
     format: str
     description: str
 
-    def check_target(self, folder: str | os.PathLike[str]) -> None:
-        """Refuse a folder that holds something else."""
+    def check_target(self, folder: str | os.PathLike[str], argument: str = "folder", *, overwrite: bool = True) -> None:
+        """Refuse a folder that holds something else, or what is not to be overwritten."""
         # Folders on the way there are made when the model is written.
         if Path(folder).parent.exists():
-            check_target(folder, "folder", what=self.what, ours=self._holds_one, folder=True)
+            check_target(folder, argument, what=self.what, ours=self._holds_one, folder=True, overwrite=overwrite)
 
     @contextmanager
     def replacing(self, folder: str | os.PathLike[str]) -> Iterator[Path]:
@@ -180,7 +177,7 @@ class ModelFolder:
             if name == self.description:
                 description = self._description(files[name], place / name)
         arrays = self._arrays(files[WEIGHTS], place / WEIGHTS, description)
-        return Stored(self.what, place, description, arrays, {name: files[name] for name in others})
+        return Stored(place, description, arrays, {name: files[name] for name in others})
 
     def _description(self, content: bytes, path: Path) -> dict[str, Any]:
         description = parse_json(content, path)
@@ -206,6 +203,10 @@ class ModelFolder:
                 msg = f"{path}: the array {name!r} has NaN or infinity, with which nothing can be predicted."
                 raise ValueError(msg)
         return arrays
+
+    def incomplete(self, folder: str | os.PathLike[str], error: Exception) -> ValueError:
+        """The error of a folder of which no model can be made."""
+        return ValueError(f"{Path(folder)} is no complete {self.what}, or damaged: {type(error).__name__} {error}.")
 
     def _holds_one(self, folder: Path) -> bool:
         """Whether a folder may be overwritten."""

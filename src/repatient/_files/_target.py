@@ -123,6 +123,21 @@ def check_target(
     return target
 
 
+def is_marked(path: Path) -> bool:
+    """Whether an h5ad file or a zarr store was written by this package."""
+    import h5py
+    import zarr
+
+    try:
+        if path.is_dir():
+            return MARK in zarr.open_group(path, mode="r").attrs
+        with h5py.File(path, "r") as file:
+            return MARK in file.attrs
+    # What zarr and HDF5 raise at something else has no common type.
+    except Exception:  # noqa: BLE001
+        return False
+
+
 def _overlap(target: Path, source: Path) -> bool:
     """Whether writing the one would touch the other: they are the same, hard links of one file, or one in the other."""
     if target == source or target in source.parents or source in target.parents:

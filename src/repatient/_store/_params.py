@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,6 @@ def record(**params: Any) -> dict[str, Any]:
 
 
 def _storable(value: Any) -> Any:
-    if isinstance(value, Integral) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:
-        # A seed of any size: no file has integers of more than 64 bits.
-        return str(value)
     if isinstance(value, dict):
         return {str(name).replace("/", "|"): _storable(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

@@ -12,7 +12,7 @@ import h5py
 import zarr
 
 from repatient._files._atomic import replace_when_whole
-from repatient._files._target import MARK, check_target, files_behind
+from repatient._files._target import MARK, check_target, files_behind, is_marked
 from repatient._progress import progress_bar
 from repatient.get._elements import GATHERED_BLOCKS
 from repatient.get._write_matrices import DenseWriter, SparseWriter
@@ -66,23 +66,11 @@ def check_cells_target(to: Any, data: Any, *, overwrite: bool) -> Path:
         path,
         "to",
         what="augmented cohort",
-        ours=is_ours,
+        ours=is_marked,
         folder=path.suffix == ".zarr",
         overwrite=overwrite,
         sources=sources,
     )
-
-
-def is_ours(path: Path) -> bool:
-    """Whether an h5ad file or a zarr store was written by this package."""
-    try:
-        if path.is_dir():
-            return MARK in zarr.open_group(path, mode="r").attrs
-        with h5py.File(path, "r") as file:
-            return MARK in file.attrs
-    # What zarr and HDF5 raise at something else has no common type.
-    except Exception:  # noqa: BLE001
-        return False
 
 
 def write_cells(

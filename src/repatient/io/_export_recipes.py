@@ -10,6 +10,7 @@ import pandas as pd
 from repatient import _store
 from repatient._docs import shared_docs
 from repatient._files._atomic import replace_when_whole
+from repatient._files._tables import write_table
 from repatient._files._target import check_target
 from repatient.recipe import proportions
 
@@ -144,7 +145,7 @@ def export_recipes(
     with replace_when_whole(folder) as new:
         new.mkdir()
         for name, table in tables.items():
-            _without_formulas(table).to_csv(new / f"{name}.csv", index=False, encoding="utf-8", lineterminator="\n")
+            write_table(new / f"{name}.csv", table)
 
 
 def _tables(entry: dict[str, Any], mixture: dict[str, Any]) -> dict[str, pd.DataFrame]:
@@ -210,25 +211,6 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
     return json.dumps(value, default=lambda array: array.tolist(), ensure_ascii=False)
-
-
-def _without_formulas(table: pd.DataFrame) -> pd.DataFrame:
-    """A table whose names and texts are none that a spreadsheet runs."""
-    table = table.rename(columns=_harmless)
-    for name, column in table.items():
-        if not pd.api.types.is_numeric_dtype(column.dtype):
-            table[name] = column.astype(object).map(_harmless)
-    return table
-
-
-def _harmless(value: Any) -> Any:
-    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return value
-    try:
-        float(value)
-    except ValueError:
-        return f"'{value}"
-    return value
 
 
 def _is_export(folder: Path) -> bool:

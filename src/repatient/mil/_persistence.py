@@ -33,7 +33,8 @@ def save(model: Any, folder: str | PathLike[str]) -> None:
 def load(folder: str | PathLike[str], device: str, wanted: type[Any] | None = None) -> Any:
     """Read a predictor, of a kind if one is wanted, and check that all of it is there."""
     find_device(device)
-    description, arrays = FOLDER.read(folder)
+    stored = FOLDER.read(folder)
+    description, arrays = stored.description, stored.arrays
     kind = description.get("kind")
     found = KINDS.get(kind) if isinstance(kind, str) else None
     if found is None or not issubclass(found, wanted or object):

@@ -303,7 +303,7 @@ class Encoder(BaseEstimator):
                 msg = "its embedding has no mean and no scale above 0 for each dimension"
                 raise ValueError(msg)
         except UNFITTING as error:
-            raise stored.incomplete(error) from error
+            raise FOLDER.incomplete(folder, error) from error
         model._network = network.to(place).eval()
         return model
 

@@ -337,7 +337,7 @@ class Translator(BaseEstimator):
                 stored.part("network."),
             )
         except UNFITTING as error:
-            raise stored.incomplete(error) from error
+            raise FOLDER.incomplete(folder, error) from error
         model._networks = networks.to(place).eval()
         return model
 

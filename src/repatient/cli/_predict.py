@@ -1,0 +1,45 @@
+"""Predict the patients of a cohort by a model.
+
+Read a model that train saved and write one row a patient: what is predicted, how probable, how uncertain.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from repatient.cli import _cohort
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.add_argument("model", type=Path, metavar="model/", help="folder of the model")
+    _cohort.add_input(parser)
+    parser.add_argument("output", type=Path, metavar="out.csv", help="where to write the table")
+    parser.add_argument("--patient-key", metavar="COLUMN", help="column of obs with the patient (default: as trained)")
+    parser.add_argument("--use-rep", metavar="KEY", help="embedding: a key of obsm, or X (default: as trained)")
+    _cohort.add_seed(parser)
+    _cohort.add_overwrite(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Predict the patients of a file."""
+    from tqdm.auto import tqdm
+
+    from repatient.tl import PatientClassifier
+
+    model = PatientClassifier.load(arguments.model)
+    adata = _cohort.read_cohort(arguments.input)
+    _cohort.check_table(
+        arguments.output, columns=["patient", "predicted"], overwrite=arguments.overwrite, source=arguments.input
+    )
+    frame = model.predict(
+        adata, patient_key=arguments.patient_key, use_rep=arguments.use_rep, random_state=arguments.random_state
+    )
+    table = frame.rename_axis("patient").reset_index()
+    first = ["patient", "predicted"]
+    _cohort.write_csv(table[[*first, *(name for name in table if name not in first)]], arguments.output)
+    tqdm.write(f"{len(table)} patients: {arguments.output}")

@@ -1,0 +1,51 @@
+"""Train a classifier of patients on a cohort.
+
+Train on the labelled patients (rp.tl.mil) and save the model to a folder, without pickle.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from repatient.cli import _cohort
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    _cohort.add_input(parser)
+    parser.add_argument("output", type=Path, metavar="model/", help="folder to save the model to")
+    _cohort.add_columns(parser)
+    parser.add_argument(
+        "--outcome",
+        choices=["class", "ordinal", "continuous"],
+        default="class",
+        help="what the label is: a class, a grade or a number (%(default)s)",
+    )
+    _cohort.add_seed(parser)
+    _cohort.add_overwrite(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train on the cohort of a file."""
+    from tqdm.auto import tqdm
+
+    from repatient import tl
+    from repatient._files._model_folder import CLASSIFIER
+
+    adata = _cohort.read_cohort(arguments.input)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    CLASSIFIER.check_target(arguments.output, "output", overwrite=arguments.overwrite)
+    _cohort.check_cohort(adata, arguments, values=arguments.outcome == "continuous")
+    model = tl.mil(
+        adata,
+        **_cohort.keys_of(arguments),
+        outcome=arguments.outcome,
+        use_rep=arguments.use_rep,
+        random_state=arguments.random_state,
+    )
+    model.save(arguments.output)
+    tqdm.write(f"{model}\nmodel: {arguments.output}")
