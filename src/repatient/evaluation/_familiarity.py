@@ -1,0 +1,423 @@
+"""Does a new patient look like those that a model was trained on?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from scipy.stats import t as student
+from sklearn.covariance import LedoitWolf
+from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
+
+from repatient._checks import check_integer, listed
+from repatient._files._scratch import blocks
+from repatient.mixture import GaussianMixture
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+MEASURES = ("inside", "mean", "composition", "spread")
+# Cells that the density is fitted to, components and axes that they are spent on.
+_MOST_CELLS, _MOST_COMPONENTS, _MOST_AXES, _CELLS_OF_A_COMPONENT = 5_000, 8, 20, 50
+_FOLDS = 5
+_FEWEST_PATIENTS = 4
+# Standard deviations, so that one wild value does not decide.
+_CLIP = 8.0
+# Share of the training cells on the far side of each of the two thresholds of a cell.
+_OUTSIDE = 0.025
+# What is doubtful, and what is plainly foreign: p-values after Bonferroni's correction for four measures.
+_DOUBTFUL, _FOREIGN, _FOREIGN_PATIENT = 2e-3, 1e-6, 1e-2
+_TINY = 1e-9
+_LEVELS = {
+    "inside": "few of the cells lie where the training cells do",
+    "mean": "the mean cell lies elsewhere",
+    "composition": "cells fall into other components",
+    "spread": "cells vary more, or less, than within training patients",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class FamiliarityScores:
+    """How familiar each of some patients is.
+
+    Parameters
+    ----------
+    patients
+        Their names, (P,).
+    inside
+        Share of each one's cells inside the training density, (P,).
+    p_values
+        How rare so large a distance is among training patients that the density did not see, (P, 4): of ``MEASURES``.
+    p_cohort
+        The same of all patients together, (4,): small where they are all a little off, in the same way.
+    training_inside
+        Smallest and median share of cells inside among held-out training patients.
+    shifts
+        Mean of each feature over the patients minus that of training, in standard deviations of the training cells, (d,).
+    """
+
+    patients: NDArray[Any]
+    inside: NDArray[np.float64]
+    p_values: NDArray[np.float64]
+    p_cohort: NDArray[np.float64]
+    training_inside: tuple[float, float]
+    shifts: NDArray[np.float64]
+
+    @property
+    def p(self) -> NDArray[np.float64]:
+        """The smallest p-value of each patient, times four, (P,)."""
+        return np.minimum(self.p_values.min(axis=1) * len(MEASURES), 1)
+
+    @property
+    def doubtful(self) -> NDArray[np.bool_]:
+        """Which patients to warn of: rarer than one in 500 training patients, or all of a cohort that is, (P,)."""
+        return (self.p < _DOUBTFUL) | (self._cohort_p < _DOUBTFUL)
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the cells are plainly not of the kind that was trained on.
+
+        All patients together are rarer than one in a million, and most of them alone than one in a hundred.
+        """
+        return bool(self._cohort_p < _FOREIGN and np.mean(self.p < _FOREIGN_PATIENT) > 0.5)
+
+    @property
+    def _cohort_p(self) -> float:
+        return float(min(self.p_cohort.min() * len(MEASURES), 1))
+
+    def reason(self, features: Sequence[str] | None = None) -> str:
+        """What does not fit, in words.
+
+        Parameters
+        ----------
+        features
+            Names of the features, (d,), so that the furthest can be named.
+        """
+        worst = [int(self.p_values.min(axis=0).argmin())]
+        if self._cohort_p < _DOUBTFUL:
+            worst = np.flatnonzero(self.p_cohort < _DOUBTFUL / len(MEASURES)).tolist()
+        what = "; ".join(_LEVELS[MEASURES[i]] for i in sorted(worst, key=lambda i: self.p_cohort[i]))
+        low, usual = self.training_inside
+        names = features if features is not None else [f"dimension {i}" for i in range(len(self.shifts))]
+        far = np.argsort(-np.abs(self.shifts))[:3]
+        shifted = ", ".join(f"{names[i]} by {self.shifts[i]:+.1f}" for i in far)
+        return (
+            f"{what}. {np.median(self.inside):.0%} of a patient's cells are inside the training density (training patients: "
+            f"{usual:.0%}, at least {low:.0%}); means are off most in {shifted} standard deviations"
+        )
+
+    def table(self) -> pd.DataFrame:
+        """One row a patient: ``inside``, ``p_inside``, ``p_mean``, ``p_composition``, ``p_spread``, ``doubtful``."""
+        frame = pd.DataFrame(self.p_values, columns=[f"p_{name}" for name in MEASURES], index=pd.Index(self.patients))
+        frame.insert(0, "inside", self.inside)
+        return frame.assign(doubtful=self.doubtful)
+
+
+@dataclass(frozen=True, eq=False)
+class Familiarity:
+    """What training patients look like, to tell whether new ones do.
+
+    A mixture of a few Gaussians over the principal axes of the training cells says which cells lie inside; patients are
+    compared with each other by the share of cells inside, their mean cell, their composition over the mixture, and the
+    spread of their cells, each in units of how training patients differ. Both are fitted without a fifth of the patients at a
+    time: how far those that were left out lie is what a new patient's distance is compared with (t distribution of
+    the logarithm), so that p-values account for what a fit to few patients cannot know.
+
+    Parameters
+    ----------
+    arrays
+        Everything that was learnt, by name.
+    """
+
+    arrays: Mapping[str, NDArray[Any]]
+
+    @classmethod
+    def fit(
+        cls, X: NDArray[Any], patients: ArrayLike, *, groups: ArrayLike | None = None, random_state: int = 0
+    ) -> Self:
+        """Learn from the cells of training patients.
+
+        Parameters
+        ----------
+        X
+            Cells (n, d), finite.
+        patients
+            Patient of each cell, (n,).
+        groups
+            Donor of each cell, (n,), so that all of a donor's patients are left out together.
+        random_state
+            Seed.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than four patients (or donors).
+        """
+        check_integer(random_state, "random_state", minimum=0)
+        codes, names = pd.factorize(np.asarray(patients))
+        donors = pd.factorize(np.asarray(groups))[0] if groups is not None else codes
+        of_patient = np.zeros(len(names), dtype=np.int64)
+        of_patient[codes] = donors
+        n_donors = int(donors.max()) + 1
+        if n_donors < _FEWEST_PATIENTS:
+            msg = f"`patients`: what is usual cannot be told from {n_donors} patients; {_FEWEST_PATIENTS} or more are needed."
+            raise ValueError(msg)
+        fold = (np.random.default_rng(random_state).permutation(n_donors) % min(_FOLDS, n_donors))[of_patient]
+        held_out, inside = np.empty((len(names), len(MEASURES))), np.empty(len(names))
+        with threadpool_limits(limits=1):
+            for k in range(fold.max() + 1):
+                out = fold[codes] == k
+                reference = _fit_reference(X[~out], _renumbered(codes[~out]), random_state)
+                summary = _summarise(reference, X[out], _renumbered(codes[out]))
+                at = np.unique(codes[out])
+                held_out[at], inside[at] = _distances(reference, summary), summary.inside
+            reference = _fit_reference(X, codes, random_state)
+        return cls({**reference, "held_out": held_out, "held_out_inside": inside})
+
+    def score(self, X: NDArray[Any], patients: ArrayLike) -> FamiliarityScores:
+        """How familiar patients are.
+
+        Parameters
+        ----------
+        X
+            Cells (m, d), in the space and units of the training cells.
+        patients
+            Patient of each cell, (m,).
+
+        Raises
+        ------
+        ValueError
+            If there are other numbers of features.
+        """
+        if X.shape[1] != len(self.arrays["location"]):
+            msg = f"`X` has {X.shape[1]} features, training cells have {len(self.arrays['location'])}."
+            raise ValueError(msg)
+        codes, names = pd.factorize(np.asarray(patients))
+        with threadpool_limits(limits=1):
+            summary = _summarise(self.arrays, X, codes)
+            distances = _distances(self.arrays, summary)
+        held_out = self.arrays["held_out"]
+        n, m = len(held_out), len(names)
+        z = (distances - held_out.mean(axis=0)) / np.maximum(held_out.std(axis=0, ddof=1), _TINY)
+        known = self.arrays["held_out_inside"]
+        return FamiliarityScores(
+            patients=np.asarray(names),
+            inside=summary.inside,
+            p_values=student.sf(z / np.sqrt(1 + 1 / n), n - 1),
+            p_cohort=student.sf(z.mean(axis=0) / np.sqrt(1 / m + 1 / n), n - 1),
+            training_inside=(float(known.min()), float(np.median(known))),
+            shifts=summary.feature_means.mean(axis=0),
+        )
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """What a file has to hold; no array needs pickle."""
+        return {name: np.asarray(value) for name, value in self.arrays.items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """The inverse of :meth:`to_arrays`.
+
+        Raises
+        ------
+        ValueError
+            If arrays are missing or do not fit each other.
+        """
+        missing = [name for name in _SHAPES if name not in arrays]
+        sizes: dict[str, int] = {}
+        wrong = [] if missing else [name for name, axes in _SHAPES.items() if not _fits(arrays[name], axes, sizes)]
+        if missing or wrong:
+            msg = (
+                f"A familiarity is not whole: {listed(missing or wrong)} {'are missing' if missing else 'do not fit'}."
+            )
+            raise ValueError(msg)
+        return cls({name: np.asarray(arrays[name]) for name in _SHAPES})
+
+
+# d features, q axes, K components, P patients, 4 measures.
+_SHAPES = {
+    "location": "d",
+    "scale": "d",
+    "center": "d",
+    "axes": "qd",
+    "weights": "K",
+    "means": "Kq",
+    "covariances": "Kqq",
+    "thresholds": "2",
+    "n_cells": "P",
+    "mean": "q",
+    "between": "qq",
+    "within": "qq",
+    "share": "K",
+    "share_variance": "K",
+    "within_variance": "d",
+    "log_variance": "d",
+    "log_variance_variance": "d",
+    "held_out": "P4",
+    "held_out_inside": "P",
+}
+
+
+def _fits(array: Any, axes: str, sizes: dict[str, int]) -> bool:
+    array = np.asarray(array)
+    if array.dtype.kind not in "fi" or array.ndim != len(axes) or not np.isfinite(array).all():
+        return False
+    return all(
+        size == (int(axis) if axis.isdigit() else sizes.setdefault(axis, size))
+        for axis, size in zip(axes, array.shape, strict=True)
+    )
+
+
+def _renumbered(codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Patients 0 to P - 1, in the order of their numbers."""
+    return np.unique(codes, return_inverse=True)[1]
+
+
+@dataclass(frozen=True)
+class _Summary:
+    """Patients as numbers: cells, means, compositions, spreads."""
+
+    n_cells: NDArray[np.int64]
+    inside: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    composition: NDArray[np.float64]
+    feature_means: NDArray[np.float64]
+    feature_variances: NDArray[np.float64]
+
+
+def _fit_reference(X: NDArray[Any], codes: NDArray[np.int64], seed: int) -> dict[str, NDArray[Any]]:
+    """Density of the cells, and how patients differ."""
+    n_patients = int(codes.max()) + 1
+    n_cells = np.bincount(codes, minlength=n_patients)
+    location, scale = _moments(X, codes, n_cells)
+    arrays: dict[str, Any] = {"location": location, "scale": scale, "n_cells": n_cells}
+    chosen = _some_cells(codes, n_cells, max(_MOST_CELLS // n_patients, 20), seed)
+    Z = _standardised(arrays, X[chosen])
+    n, d = Z.shape
+    n_components = max(1, min(_MOST_COMPONENTS, n // _CELLS_OF_A_COMPONENT))
+    n_axes = min(d, n - 1, _MOST_AXES, max(2, n // (10 * n_components)))
+    rotation = PCA(n_axes, svd_solver="covariance_eigh" if n >= d else "full").fit(Z)
+    A = rotation.transform(Z)
+    full = n >= 5 * n_components * n_axes * (n_axes + 3) // 2
+    mixture = GaussianMixture(
+        n_components,
+        covariance_type="full" if full else "diag",
+        reg_covar=max(1e-3 * float(A.var(axis=0).mean()), _TINY),
+        tol=1e-3,
+        n_init=1,
+        max_iter=50,
+        random_state=seed,
+        progress=False,
+    ).fit(A)
+    covariances = mixture.covariances_ if full else np.stack([np.diag(row) for row in mixture.covariances_])
+    arrays |= {"center": rotation.mean_, "axes": rotation.components_}
+    arrays |= {"weights": mixture.weights_, "means": mixture.means_, "covariances": covariances}
+    density, rest, _ = _scores(arrays, Z, A)
+    arrays["thresholds"] = np.array([np.quantile(density, _OUTSIDE), np.quantile(rest, 1 - _OUTSIDE) + _TINY * d])
+    summary = _summarise(arrays, X, codes)
+    between = LedoitWolf().fit(summary.mean).covariance_
+    ridge = max(np.trace(between) / n_axes, _TINY) * 1e-6 * np.eye(n_axes)
+    deviations = A - summary.mean[codes[chosen]]
+    weight = 1 / np.bincount(codes[chosen], minlength=n_patients)[codes[chosen]] / n_patients
+    share = summary.composition.mean(axis=0)
+    binomial = share * (1 - share)
+    variance = summary.composition.var(axis=0, ddof=1)
+    # Shrunk halfway to what the shares alone lead to expect, because few patients say little of a rare component.
+    expected = binomial * variance.sum() / max(binomial.sum(), _TINY)
+    arrays |= {"mean": summary.mean.mean(axis=0), "between": between + ridge}
+    arrays |= {"within": (deviations * weight[:, None]).T @ deviations}
+    arrays |= {"share": share, "share_variance": (variance + expected) / 2 + 1e-5}
+    arrays["within_variance"] = np.maximum(summary.feature_variances.mean(axis=0), 1e-4)
+    logarithms = _log_variances(arrays, summary)
+    spread = logarithms.var(axis=0, ddof=1)
+    arrays["log_variance"] = logarithms.mean(axis=0)
+    arrays["log_variance_variance"] = (spread + spread.mean()) / 2 + 1e-6
+    return arrays
+
+
+def _moments(
+    X: NDArray[Any], codes: NDArray[np.int64], n_cells: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of each feature, every patient of equal weight."""
+    weight = 1 / n_cells[codes] / len(n_cells)
+    location = np.zeros(X.shape[1])
+    for part in blocks(len(X)):
+        location += weight[part] @ X[part].astype(np.float64)
+    variance = np.zeros(X.shape[1])
+    for part in blocks(len(X)):
+        variance += weight[part] @ (X[part].astype(np.float64) - location) ** 2
+    # What does not vary beyond rounding has no unit of its own.
+    still = variance <= (1e-6 * np.abs(location)) ** 2
+    return location, np.where(still, np.maximum(np.abs(location), 1) * 1e-3, np.sqrt(variance))
+
+
+def _some_cells(codes: NDArray[np.int64], n_cells: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
+    """At most so many random cells of each patient."""
+    order = np.random.default_rng(seed).permutation(len(codes))
+    order = order[np.argsort(codes[order], kind="stable")]
+    starts = np.concatenate([[0], np.cumsum(n_cells)[:-1]])
+    return np.sort(order[np.arange(len(codes)) - starts[codes[order]] < most])
+
+
+def _standardised(arrays: Mapping[str, NDArray[Any]], X: NDArray[Any]) -> NDArray[np.float64]:
+    return np.clip((X.astype(np.float64) - arrays["location"]) / arrays["scale"], -_CLIP, _CLIP)
+
+
+def _scores(
+    arrays: Mapping[str, NDArray[Any]], Z: NDArray[np.float64], A: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Log-density in the axes, squared distance from them, and component of each cell."""
+    mixture = GaussianMixture.from_parameters(arrays["weights"], arrays["means"], arrays["covariances"])
+    components, density = mixture.predict_with_density(A)[:2]
+    rest = np.maximum(((Z - arrays["center"]) ** 2).sum(axis=1) - (A**2).sum(axis=1), 0)
+    return density, rest, components
+
+
+def _summarise(arrays: Mapping[str, NDArray[Any]], X: NDArray[Any], codes: NDArray[np.int64]) -> _Summary:
+    n_patients, n_components = int(codes.max()) + 1, len(arrays["weights"])
+    n_cells = np.bincount(codes, minlength=n_patients)
+    d, q = len(arrays["location"]), len(arrays["axes"])
+    inside, composition = np.zeros(n_patients), np.zeros((n_patients, n_components))
+    means, first, second = np.zeros((n_patients, q)), np.zeros((n_patients, d)), np.zeros((n_patients, d))
+    for part in blocks(len(X)):
+        Z = _standardised(arrays, X[part])
+        A = (Z - arrays["center"]) @ arrays["axes"].T
+        density, rest, components = _scores(arrays, Z, A)
+        near = (density >= arrays["thresholds"][0]) & (rest <= arrays["thresholds"][1])
+        of, ones = codes[part], np.ones(len(Z))
+        patients = sp.csr_array((ones, (of, np.arange(len(Z)))), shape=(n_patients, len(Z)))
+        inside += patients @ near.astype(np.float64)
+        composition += sp.csr_array((ones, (of, components)), shape=(n_patients, n_components)).toarray()
+        means, first, second = means + patients @ A, first + patients @ Z, second + patients @ Z**2
+    size = n_cells[:, None]
+    variances = np.maximum(second / size - (first / size) ** 2, 0)
+    return _Summary(n_cells, inside / n_cells, means / size, composition / size, first / size, variances)
+
+
+def _log_variances(arrays: Mapping[str, NDArray[Any]], summary: _Summary) -> NDArray[np.float64]:
+    """Log-variance of each feature within each patient, that of few cells drawn to the usual one."""
+    n, usual = summary.n_cells[:, None], arrays["within_variance"]
+    return np.log((n * summary.feature_variances + 2 * usual) / (n + 2) + 1e-4 * usual)
+
+
+def _distances(arrays: Mapping[str, NDArray[Any]], summary: _Summary) -> NDArray[np.float64]:
+    """Logarithm of how far each patient lies from the training patients, by ``MEASURES``, (P, 4)."""
+    n = summary.n_cells
+    # Patients of fewer cells than usual differ more by chance.
+    more = np.maximum(1 / n - np.mean(1 / arrays["n_cells"]), 0)
+    outside = n * (1 - summary.inside)
+    off = summary.mean - arrays["mean"]
+    covariances = arrays["between"] + more[:, None, None] * arrays["within"]
+    mean = (off * np.linalg.solve(covariances, off[:, :, None])[:, :, 0]).mean(axis=1)
+    share = arrays["share"]
+    variance = arrays["share_variance"] + more[:, None] * share * (1 - share)
+    composition = ((summary.composition - share) ** 2 / variance).mean(axis=1)
+    of_spread = arrays["log_variance_variance"] + 2 * more[:, None]
+    spread = ((_log_variances(arrays, summary) - arrays["log_variance"]) ** 2 / of_spread).mean(axis=1)
+    logits = np.log((outside + 0.5) / (n - outside + 0.5))
+    return np.column_stack([logits, *np.log(np.stack([mean, composition, spread]) + _TINY)])

@@ -1,0 +1,131 @@
+"""Patients of the kind that was trained on are familiar, anything else is not."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+
+from repatient.evaluation import Familiarity
+
+WIDTH = 10
+CENTRES = np.random.default_rng(0).normal(size=(4, WIDTH)) * np.linspace(4, 1, WIDTH)
+
+
+def cohort(n_patients, seed, n_cells=200):
+    """Patients that differ in composition and a little in where their cells lie."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(n_cells // 2, n_cells + 1, n_patients)
+    codes = np.repeat(np.arange(n_patients), sizes)
+    shares = rng.dirichlet([8, 6, 4, 2], n_patients)
+    kinds = (rng.random(len(codes))[:, None] > shares.cumsum(axis=1)[codes]).sum(axis=1).clip(max=3)
+    X = CENTRES[kinds] + rng.normal(size=(len(codes), WIDTH)) + 0.2 * rng.normal(size=(n_patients, WIDTH))[codes]
+    return X.astype(np.float32), codes
+
+
+def own_components(X):
+    centred = X - X.mean(axis=0)
+    return centred @ np.linalg.svd(centred, full_matrices=False)[2].T
+
+
+FOREIGN = {
+    "other units": lambda X, rng: X * 1000,
+    "smaller units": lambda X, rng: X / 1000,
+    "untransformed": lambda X, rng: np.sinh(X),
+    "noise": lambda X, rng: rng.normal(size=X.shape) * 100,
+    "small noise": lambda X, rng: rng.normal(size=X.shape),
+    "permuted features": lambda X, rng: X[:, ::-1],
+    "its own components": lambda X, rng: own_components(X),
+    "nothing": lambda X, rng: np.zeros_like(X),
+}
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return Familiarity.fit(*cohort(16, 1))
+
+
+def test_right_patients_are_familiar(fitted):
+    X, codes = cohort(200, 2)
+    scores = fitted.score(X, codes)
+    assert np.mean(scores.p < 0.002) <= 0.02
+    assert not scores.foreign
+    assert 0.85 < np.median(scores.inside) < 0.99
+    # Uniform p-values of right patients, but for what 16 patients can tell of the tail.
+    assert np.all(np.abs(np.quantile(scores.p_values, 0.5, axis=0) - 0.5) < 0.2)
+    assert list(scores.table()) == ["inside", "p_inside", "p_mean", "p_composition", "p_spread", "doubtful"]
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+@pytest.mark.parametrize("n_patients", [3, 20])
+def test_foreign_input_is_recognised(what, n_patients, fitted):
+    X, codes = cohort(n_patients, 3)
+    scores = fitted.score(FOREIGN[what](X, np.random.default_rng(4)).astype(np.float32), codes)
+    assert scores.doubtful.all()
+    assert scores.foreign
+    assert "training" in scores.reason([f"CD{i}" for i in range(WIDTH)])
+    assert "CD" in scores.reason([f"CD{i}" for i in range(WIDTH)])
+
+
+def test_one_odd_patient_is_told_apart(fitted):
+    X, codes = cohort(8, 5)
+    X[codes == 3] *= 3
+    scores = fitted.score(X, codes)
+    assert scores.doubtful[3]
+    assert not scores.foreign
+    assert np.flatnonzero(fitted.score(X, np.array([f"p{i}" for i in codes])).p < 0.002).tolist() == [3]
+
+
+def test_the_same_from_a_file_and_by_seed(fitted):
+    X, codes = cohort(4, 6)
+    buffer = io.BytesIO()
+    np.savez(buffer, **fitted.to_arrays())
+    buffer.seek(0)
+    with np.load(buffer, allow_pickle=False) as arrays:
+        read = Familiarity.from_arrays(dict(arrays))
+    again = Familiarity.fit(*cohort(16, 1))
+    for other in (read, again):
+        np.testing.assert_array_equal(other.score(X, codes).p_values, fitted.score(X, codes).p_values)
+
+
+def test_wide_and_tiny_bags(fitted):
+    rng = np.random.default_rng(7)
+    X = rng.normal(size=(240, 300)).astype(np.float32) @ (rng.normal(size=(300, 300)) * 0.1).astype(np.float32)
+    codes = np.repeat(np.arange(60), 4)
+    wide = Familiarity.fit(X[:200], codes[:200])
+    assert not wide.score(X[200:], codes[200:]).foreign
+    assert wide.score(X[200:] * 1000, codes[200:]).foreign
+
+
+def test_donors_are_left_out_as_a_whole():
+    X, codes = cohort(16, 1)
+    same = Familiarity.fit(X, codes, groups=codes)
+    pairs = Familiarity.fit(X, codes, groups=codes // 2)
+    np.testing.assert_array_equal(same.to_arrays()["mean"], pairs.to_arrays()["mean"])
+    assert not np.array_equal(same.to_arrays()["held_out"], pairs.to_arrays()["held_out"])
+
+
+def test_bad_input(fitted):
+    X, codes = cohort(3, 1)
+    with pytest.raises(ValueError, match="`patients`"):
+        Familiarity.fit(X, codes)
+    with pytest.raises(ValueError, match="features"):
+        fitted.score(X[:, 1:], codes)
+    arrays = fitted.to_arrays()
+    with pytest.raises(ValueError, match="axes"):
+        Familiarity.from_arrays(arrays | {"axes": arrays["axes"][:, 1:]})
+    with pytest.raises(ValueError, match="missing"):
+        Familiarity.from_arrays({})
+
+
+def test_real_patients(read_cohort):
+    """A fifth of a real cohort is familiar to the rest, and is not in other units or another order of the markers."""
+    adata = read_cohort("aml_flowcap2_tube4.h5ad")
+    X = np.asarray(adata.X, dtype=np.float32)
+    codes = adata.obs["patient"].astype("category").cat.codes.to_numpy()
+    test = codes % 5 == 0
+    fitted = Familiarity.fit(X[~test], codes[~test])
+    assert not fitted.score(X[test], codes[test]).doubtful.any()
+    assert fitted.score(X[test][:, [3, 4, 5, 6, 0, 1, 2]], codes[test]).foreign
+    assert fitted.score(10 ** X[test], codes[test]).foreign
