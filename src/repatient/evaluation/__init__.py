@@ -28,6 +28,7 @@ from repatient.evaluation._discrepancy import MMD, energy_distance, mmd_test
 from repatient.evaluation._fitted_fold import Plan
 from repatient.evaluation._fold import SCENARIOS, Fold, Scenario, make_folds
 from repatient.evaluation._grouped_auroc import TooFewPatientsError, auroc, grouped_auroc
+from repatient.evaluation._labels import method_label
 from repatient.evaluation._methods import BASELINES, DEFAULTS, Method, check_methods
 from repatient.evaluation._metrics import METRICS, Reliability, calibration_error, reliability, score
 from repatient.evaluation._privacy import (
@@ -90,6 +91,7 @@ __all__ = [
     "grouped_auroc",
     "make_folds",
     "membership_auroc",
+    "method_label",
     "mmd_test",
     "real_against_generated",
     "reidentification",
