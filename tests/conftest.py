@@ -81,11 +81,9 @@ def trained(_trained):
     return adata.copy(), model
 
 
-def evaluation_of(
-    patients: pd.Series, *, methods: dict[str, float], n_splits: int = 12, seed: int = 0, scenario: str = "full"
-) -> dict[str, Any]:
+def evaluation_of(patients: pd.Series, methods: dict[str, float], *, n_splits: int = 12) -> dict[str, Any]:
     """An entry of ``uns`` as `rp.tl.evaluate` writes it: each method gives a patient's class so much evidence, and noise."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     classes = list(patients.cat.categories)
     rows, results = [], []
     for split in range(n_splits):
@@ -114,8 +112,13 @@ def evaluation_of(
         "classes": np.array(classes),
         "n_splits": n_splits,
     }
-    params |= {"patient_key": "patient", "label_key": "label", "scenario": scenario, "random_state": 0, "version": "0"}
+    params |= {"patient_key": "patient", "label_key": "label", "scenario": "full", "random_state": 0, "version": "0"}
     return {"results": frame.rename(index=str), "predictions": predictions.rename(index=str), "params": params}
+
+
+@pytest.fixture(scope="session")
+def make_evaluation():
+    return evaluation_of
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ from repatient.evaluation._familiarity import Familiarity, FamiliarityScores
 from repatient.evaluation._fitted_fold import FittedFold, Plan
 from repatient.evaluation._fold import SCENARIOS, Fold, Scenario, make_folds
 from repatient.evaluation._grouped_auroc import TooFewPatientsError, auroc, grouped_auroc
+from repatient.evaluation._labels import method_label
 from repatient.evaluation._methods import (
     BASELINES,
     DEFAULTS,
@@ -102,6 +103,7 @@ __all__ = [
     "grouped_auroc",
     "make_folds",
     "membership_auroc",
+    "method_label",
     "method_names",
     "mmd_test",
     "real_against_generated",

@@ -38,6 +38,13 @@ def verbatim(name: Any) -> str:
     return str(name).replace("$", r"\$")
 
 
+def shortened(name: str, most: int) -> str:
+    """A name of at most so many characters, its middle left out: ends are where names differ."""
+    name = str(name)
+    head = (most - 1) // 2
+    return name if len(name) <= most else f"{name[:head]}…{name[len(name) - (most - 1 - head) :]}"
+
+
 def open_frame(ax: Axes) -> None:
     """Take away the top and right edges of the frame."""
     ax.spines[["top", "right"]].set_visible(False)

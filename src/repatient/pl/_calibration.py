@@ -8,10 +8,9 @@ from scipy import stats
 from repatient import _store, get
 from repatient._checks import check_integer
 from repatient._docs import shared_docs
-from repatient.evaluation import calibration_error, reliability
-from repatient.pl._axes import SMALL, axes_or_new, check_axes, open_frame, verbatim
+from repatient.evaluation import calibration_error, method_label, reliability
+from repatient.pl._axes import SMALL, axes_or_new, check_axes, open_frame, shortened, verbatim
 from repatient.pl._colours import class_colours
-from repatient.pl._methods import readable, shortened
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -101,7 +100,7 @@ def calibration(
     ax.set_xlabel(f"Predicted probability of {verbatim(what)}" + ("\n(numbers: different patients)" if few else ""))
     ax.set_ylabel("Share that came true")
     error = calibration_error(y, probabilities, n_bins=n_bins)
-    title = f"{shortened(readable(table['method'].iloc[0]), 34)}: calibration error {error:.2f}"
+    title = f"{shortened(method_label(table['method'].iloc[0]), 34)}: calibration error {error:.2f}"
     n_patients, n_splits = len(np.unique(patients)), table["split"].nunique()
     ax.set_title(
         f"{verbatim(title)}\n{len(y)} predictions of {n_patients} patients, {n_splits} splits",

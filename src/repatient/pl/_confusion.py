@@ -6,8 +6,8 @@ import numpy as np
 
 from repatient import _store, get
 from repatient._docs import shared_docs
-from repatient.pl._axes import SMALL, axes_or_new, check_axes, verbatim
-from repatient.pl._methods import readable, shortened
+from repatient.evaluation import method_label
+from repatient.pl._axes import SMALL, axes_or_new, check_axes, shortened, verbatim
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -83,6 +83,6 @@ def confusion(
     ax.spines[:].set_visible(False)
     ax.set_xlabel("Predicted while held out")
     ax.set_ylabel("True class (patients)")
-    method_name = verbatim(shortened(readable(table["method"].iloc[0]), 30))
+    method_name = verbatim(shortened(method_label(table["method"].iloc[0]), 30))
     ax.set_title(f"{method_name}\n{len(table)} predictions, {table['split'].nunique()} splits", fontsize=SMALL + 1)
     return ax

@@ -6,9 +6,8 @@ import numpy as np
 
 from repatient import _store
 from repatient._docs import shared_docs
-from repatient.evaluation import by_split, compare
-from repatient.pl._axes import SMALL, axes_or_new, check_axes, open_frame, verbatim
-from repatient.pl._methods import readable, shortened
+from repatient.evaluation import by_split, compare, method_label
+from repatient.pl._axes import SMALL, axes_or_new, check_axes, open_frame, shortened, verbatim
 from repatient.pl._palette import CLASS_COLOURS
 
 if TYPE_CHECKING:
@@ -95,12 +94,12 @@ def evaluation(
         ax.scatter(values[name] - values[baseline], places, s=9, color=_SPLITS, linewidths=0, zorder=2)
         _draw_difference(ax, result.loc[name], row, less_is_better=less)
     ax.set_ylim(len(result) - 0.5, -0.5)
-    ax.set_yticks(range(len(result)), [verbatim(shortened(readable(name), 40)) for name in result.index])
+    ax.set_yticks(range(len(result)), [verbatim(shortened(method_label(name), 40)) for name in result.index])
     ax.tick_params(axis="y", length=0)
     beside.tick_params(axis="y", length=0, labelleft=False)
     name = _NAMES.get(metric, metric)
     ax.set_xlabel(
-        f"Difference in {name} from\n{verbatim(shortened(readable(baseline), 40))}, {confidence:.0%} interval"
+        f"Difference in {name} from\n{verbatim(shortened(method_label(baseline), 40))}, {confidence:.0%} interval"
         + (", less is better" if less else "")
     )
     beside.set_xlabel(f"{name[0].upper()}{name[1:]}\nin {len(values)} splits")

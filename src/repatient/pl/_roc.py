@@ -9,9 +9,9 @@ from sklearn.metrics import auc, roc_curve
 from repatient import _store, get
 from repatient._checks import check_number
 from repatient._docs import shared_docs
-from repatient.pl._axes import SMALL, axes_or_new, check_axes, open_frame, verbatim
+from repatient.evaluation import method_label
+from repatient.pl._axes import SMALL, axes_or_new, check_axes, open_frame, shortened, verbatim
 from repatient.pl._colours import class_colours
-from repatient.pl._methods import readable, shortened
 from repatient.pl._palette import CLASS_COLOURS
 
 if TYPE_CHECKING:
@@ -84,13 +84,13 @@ def roc(
         msg = f"`method`: {len(tables)} methods; of {len(classes)} classes each has a curve, so that one method can be drawn."
         raise ValueError(msg)
     if len(classes) == 2:
-        curves = {readable(table["method"].iloc[0]): _curves(table, classes[1]) for table in tables}
+        curves = {method_label(table["method"].iloc[0]): _curves(table, classes[1]) for table in tables}
         colours = dict(zip(curves, [CLASS_COLOURS[i % len(CLASS_COLOURS)] for i in range(len(curves))], strict=True))
         title, kept = f"{shortened(classes[1], 24)} against {shortened(classes[0], 24)}", None
     else:
         curves = {name: _curves(tables[0], name) for name in classes}
         kept = class_colours(data, str(data.uns[evaluation_key]["params"].get("label_key", "label")), classes, palette)
-        colours, title = kept.of, f"{readable(tables[0]['method'].iloc[0])}, each class against the rest"
+        colours, title = kept.of, f"{method_label(tables[0]['method'].iloc[0])}, each class against the rest"
 
     ax = axes_or_new(ax, 4.6, 4.9)
     ax.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, zorder=1)

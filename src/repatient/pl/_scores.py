@@ -9,9 +9,9 @@ from matplotlib.lines import Line2D
 from repatient import _store, get
 from repatient._checks import check_option
 from repatient._docs import shared_docs
-from repatient.pl._axes import SMALL, axes_or_new, check_axes, legend_above, open_frame, verbatim
+from repatient.evaluation import method_label
+from repatient.pl._axes import SMALL, axes_or_new, check_axes, legend_above, open_frame, shortened, verbatim
 from repatient.pl._colours import class_colours
-from repatient.pl._methods import readable, shortened
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -112,7 +112,7 @@ def scores(
     ax.set_yticks(list(ticks) if named else [], names if named else [], fontsize=7)
     ax.tick_params(axis="y", length=0)
     what = "the patient's own class" if label is None else shortened(label, 30)
-    ax.set_xlabel(f"Probability of {verbatim(what)} while held out\n{verbatim(shortened(readable(used), 50))}")
+    ax.set_xlabel(f"Probability of {verbatim(what)} while held out\n{verbatim(shortened(method_label(used), 50))}")
     if not named:
         ax.set_ylabel(f"{len(table)} patients")
     open_frame(ax)

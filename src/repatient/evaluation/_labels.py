@@ -1,4 +1,4 @@
-"""Methods of an evaluation under names for figures."""
+"""Methods under names for readers."""
 
 from __future__ import annotations
 
@@ -26,13 +26,16 @@ _WORDS = {
 }
 
 
-def readable(method: str) -> str:
-    """``"mean+recipe"`` as "mean of cells + RECIPE"; names of the user's as they are."""
+def method_label(method: str) -> str:
+    """Name a method for figures and reports.
+
+    Parameters
+    ----------
+    method
+        Its name in results, such as ``"mean+recipe"``.
+
+    Returns
+    -------
+    Words, such as "mean of cells + RECIPE"; names that users gave are left as they are.
+    """
     return " + ".join(_WORDS.get(part, part) for part in str(method).split("+"))
-
-
-def shortened(name: str, most: int) -> str:
-    """A name of at most so many characters, its middle left out: ends are where names differ."""
-    name = str(name)
-    head = (most - 1) // 2
-    return name if len(name) <= most else f"{name[:head]}…{name[len(name) - (most - 1 - head) :]}"
