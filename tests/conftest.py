@@ -58,7 +58,9 @@ def _generated(_plain) -> ad.AnnData:
 @pytest.fixture(scope="session")
 def _trained(_generated):
     adata = _generated.copy()
-    model = rp.tl.mil(adata, **KEYS, generated_key="generated", max_epochs=8)
+    model = rp.tl.mil(
+        adata, **KEYS, generated_key="generated", model=rp.mil.Attention(n_steps=16, validation_fraction=0.2)
+    )
     return adata, model
 
 

@@ -21,7 +21,13 @@ def test_main_job(read_cohort, keys, name, use_rep, n_components):
         rp.tl.gmm(adata, n_components, use_rep=use_rep, n_init=1, tol=1e-3)
         rp.tl.recipes(adata, **keys)
         rp.tl.generate(adata, 10)
-        model = rp.tl.mil(adata, **keys, generated_key="generated", use_rep=use_rep, max_epochs=10)
+        model = rp.tl.mil(
+            adata,
+            **keys,
+            generated_key="generated",
+            use_rep=use_rep,
+            model=rp.mil.Attention(n_steps=20, validation_fraction=0.2),
+        )
         rp.tl.select(adata, model)
     predictions = adata.uns["mil"]["predictions"]
     assert (predictions["predicted"].astype(str) == predictions["label"].astype(str)).mean() > 0.7

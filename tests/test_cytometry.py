@@ -68,8 +68,6 @@ def test_from_fcs_files_to_patients(tmp_path, keys):
         use_rep="X",
         mask_obs="training",
         generated_key="generated",
-        validation_fraction=0,
-        max_epochs=10,
         progress=False,
     )
     predictions = adata.uns["mil"]["predictions"]

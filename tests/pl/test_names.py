@@ -20,7 +20,13 @@ def renamed(selected):
     rp.tl.recipes(adata, patient_key="patient", label_key="label")
     rp.tl.generate(adata, 3)
     rp.tl.compare_recipes(adata, n_draws=100)
-    model = rp.tl.mil(adata, patient_key="patient", label_key="label", generated_key="generated", max_epochs=1)
+    model = rp.tl.mil(
+        adata,
+        patient_key="patient",
+        label_key="label",
+        generated_key="generated",
+        model=rp.mil.Attention(n_steps=2, validation_fraction=0.2),
+    )
     rp.tl.select(adata, model, n_passes=2)
     return adata
 

@@ -21,7 +21,9 @@ def _valued(_generated):
     adata.obs["grade"] = pd.Categorical.from_codes(codes % 2, ["mild", "severe"], ordered=True)
     rp.tl.recipes(adata, **VALUES)
     rp.tl.generate(adata, 12)
-    model = rp.tl.mil(adata, **VALUES, generated_key="generated", max_epochs=4)
+    model = rp.tl.mil(
+        adata, **VALUES, generated_key="generated", model=rp.mil.Attention(n_steps=8, validation_fraction=0.2)
+    )
     rp.tl.select(adata, model)
     return adata
 
@@ -81,7 +83,7 @@ def test_grades_stand_in_their_order(valued):
         warnings.simplefilter("ignore")
         rp.tl.recipes(valued, **grades, labels=["severe", "mild"])
         rp.tl.generate(valued, 3)
-        rp.tl.select(valued, rp.tl.mil(valued, **grades, max_epochs=2))
+        rp.tl.select(valued, rp.tl.mil(valued, **grades, model=rp.mil.Attention(n_steps=4, validation_fraction=0.2)))
     assert list(dict.fromkeys(valued.uns["generated"]["patients"]["label"])) == ["severe", "mild"]
     ax = rp.pl.uncertainty(valued)
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["mild", "severe"]

@@ -36,7 +36,13 @@ def valued(_valued) -> ad.AnnData:
 @pytest.fixture(scope="session")
 def _judged(_valued):
     adata = _valued.copy()
-    model = rp.tl.mil(adata, **VALUES, outcome="continuous", generated_key="valued", max_epochs=15)
+    model = rp.tl.mil(
+        adata,
+        **VALUES,
+        outcome="continuous",
+        generated_key="valued",
+        model=rp.mil.Attention(n_steps=30, validation_fraction=0.2),
+    )
     return adata, model
 
 

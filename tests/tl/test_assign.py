@@ -68,7 +68,7 @@ def test_missing_class_from_another_cohort(plain, keys):
     np.testing.assert_array_equal(entry["mean"].loc["disease"], external.uns["recipes"]["mean"].loc["disease"])
     rp.tl.generate(target, {"disease": 30})
     assert set(target.uns["generated"]["patients"]["recipe"]) == {"dirichlet_multinomial (reference)"}
-    model = rp.tl.mil(target, **keys, generated_key="generated", validation_fraction=0)
+    model = rp.tl.mil(target, **keys, generated_key="generated", model="attention")
     assert set(model.classes) == {"healthy", "disease"}
     predictions = model.predict(plain)
     label = plain.obs.groupby("patient", observed=True)["label"].first().loc[predictions.index]

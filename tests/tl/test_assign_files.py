@@ -59,7 +59,7 @@ def test_missing_class_from_a_file_end_to_end(target, external, keys, tmp_path):
     rp.tl.generate(healthy, {"disease": 20})
     drawn = healthy.obsm["generated"].sum(axis=1).A1 > 0
     assert drawn.any()
-    model = rp.tl.mil(healthy, **keys, generated_key="generated", validation_fraction=0)
+    model = rp.tl.mil(healthy, **keys, generated_key="generated", model="attention")
     assert model.use_rep == "X_pca"
     predictions = model.predict(external)
     label = external.obs.groupby("patient", observed=True)["label"].first().loc[predictions.index]

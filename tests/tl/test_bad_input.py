@@ -14,7 +14,7 @@ import scipy.sparse as sp
 import repatient as rp
 
 KEYS = {"patient_key": "patient", "label_key": "label"}
-TRAIN = {**KEYS, "max_epochs": 1}
+TRAIN = {**KEYS, "model": rp.mil.Attention(n_steps=2, validation_fraction=0.2)}
 
 
 def check(data, untouched, error, match, function, *args, **kwargs):

@@ -103,7 +103,7 @@ def test_mudata(gaussian, keys, tmp_path):
     mdata.write_h5mu(tmp_path / "cohort.h5mu")
     back = md.read_h5mu(tmp_path / "cohort.h5mu")
     np.testing.assert_array_equal(cells(back)["embedding"], cells(mdata)["embedding"])
-    rp.tl.mil(back, **keys, generated_key="generated", max_epochs=1)
+    rp.tl.mil(back, **keys, generated_key="generated", model=rp.mil.Attention(n_steps=2, validation_fraction=0.2))
     with pytest.raises(TypeError, match="not a MuData"):
         rp.get.generated(back)
 
@@ -153,7 +153,13 @@ def test_a_classifier_learns_from_them_and_selects_among_them(gaussian, keys):
     rp.tl.recipes(gaussian, **keys)
     rp.tl.generate(gaussian, 10, draw="gaussian")
     training = ~sick | (gaussian.obs["patient"].cat.codes % 2 == 0).to_numpy()
-    model = rp.tl.mil(gaussian, **keys, generated_key="generated", mask_obs=training, max_epochs=30)
+    model = rp.tl.mil(
+        gaussian,
+        **keys,
+        generated_key="generated",
+        mask_obs=training,
+        model=rp.mil.Attention(n_steps=60, validation_fraction=0.2),
+    )
     predictions = gaussian.uns["mil"]["predictions"]
     assert (predictions["predicted"].astype(str) == predictions["label"].astype(str)).all()
     assert gaussian.uns["mil"]["params"]["n_generated"] == 20
@@ -177,7 +183,13 @@ def test_a_missing_class_is_learnt_from_points_alone(gaussian, keys):
     rp.tl.generate(gaussian, {"disease": 8}, draw="gaussian")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        rp.tl.mil(gaussian, **keys, generated_key="generated", mask_obs=~sick, max_epochs=30)
+        rp.tl.mil(
+            gaussian,
+            **keys,
+            generated_key="generated",
+            mask_obs=~sick,
+            model=rp.mil.Attention(n_steps=60, validation_fraction=0.2),
+        )
     predictions = gaussian.uns["mil"]["predictions"]
     assert (predictions.loc[predictions["label"] == "disease", "predicted"].astype(str) == "disease").all()
 
@@ -186,7 +198,7 @@ def test_other_embeddings_are_refused(gaussian, keys):
     gaussian.obsm["X_other"] = gaussian.obsm["X_pca"].copy()
     with pytest.raises(ValueError, match="points of Gaussians in 'X_pca'"):
         rp.tl.mil(gaussian, **keys, generated_key="generated", use_rep="X_other")
-    model = rp.tl.mil(gaussian, **keys, use_rep="X_other", max_epochs=1)
+    model = rp.tl.mil(gaussian, **keys, use_rep="X_other", model=rp.mil.Attention(n_steps=2, validation_fraction=0.2))
     with pytest.raises(ValueError, match="points of Gaussians in 'X_pca'"):
         rp.tl.select(gaussian, model)
     with pytest.raises(ValueError, match="points of Gaussians in 'X_pca'"):

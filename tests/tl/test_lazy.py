@@ -172,7 +172,7 @@ def test_stored_arrays_are_recognised_as_lazy(tmp_path, kind):
 
 def test_a_classifier_reads_the_embedding_into_memory(plain):
     keys = {"patient_key": "patient", "label_key": "label"}
-    _, expected = rp.tl.mil(plain, **keys, max_epochs=2, copy=True)
+    _, expected = rp.tl.mil(plain, **keys, model=rp.mil.Attention(n_steps=4, validation_fraction=0.2), copy=True)
     plain.obsm["X_pca"] = da.from_array(plain.obsm["X_pca"], chunks=(500, -1))
-    rp.tl.mil(plain, **keys, max_epochs=2)
+    rp.tl.mil(plain, **keys, model=rp.mil.Attention(n_steps=4, validation_fraction=0.2))
     pd.testing.assert_frame_equal(plain.uns["mil"]["predictions"], expected.uns["mil"]["predictions"])

@@ -12,7 +12,7 @@ from anndata.experimental import read_lazy
 import repatient as rp
 
 KEYS = {"patient_key": "patient", "label_key": "label"}
-BRIEF = {"max_epochs": 2, "progress": False}
+BRIEF = {"model": rp.mil.Attention(n_steps=4, validation_fraction=0.2), "progress": False}
 KINDS = ("read_lazy zarr", "read_lazy h5ad", "backed h5ad")
 
 

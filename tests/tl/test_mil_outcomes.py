@@ -14,7 +14,7 @@ from repatient.mil import MILOrdinalClassifier, MILRegressor
 
 VALUES = {"patient_key": "patient", "label_key": "score", "outcome": "continuous"}
 GRADES = {"patient_key": "patient", "label_key": "grade", "outcome": "ordinal"}
-QUICK = {"max_epochs": 2}
+QUICK = {"model": rp.mil.Attention(n_steps=4, validation_fraction=0.2)}
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def _few_patients():
 
 
 def test_grades_are_predicted_in_their_order(valued):
-    model = rp.tl.mil(valued, **GRADES, max_epochs=30)
+    model = rp.tl.mil(valued, **GRADES, model=rp.mil.Attention(n_steps=60, validation_fraction=0.2))
     predictions = valued.uns["mil"]["predictions"]
     columns = ["probability_none", "probability_mild", "probability_severe"]
     assert [name for name in predictions if name.startswith("probability_")] == columns
@@ -38,7 +38,7 @@ def test_grades_are_predicted_in_their_order(valued):
     np.testing.assert_allclose(predictions["expected_grade"], probabilities @ [0, 1, 2])
     assert predictions.groupby("label", observed=True)["expected_grade"].mean().is_monotonic_increasing
     assert (predictions["epistemic"] <= predictions["uncertainty"] + 1e-9).all()
-    assert isinstance(model.classifier, MILOrdinalClassifier)
+    assert isinstance(model.classifier.network_, MILOrdinalClassifier)
     assert (model.outcome, model.classes) == ("ordinal", ["none", "mild", "severe"])
     assert valued.uns["mil"]["params"]["outcome"] == "ordinal"
 
@@ -56,7 +56,7 @@ def test_values_are_predicted_in_their_unit(judged):
     assert set(predictions["split"]) == {"train", "validation"}
     assert "validation_mean_absolute_error" in adata.uns["mil"]["history"]
     assert adata.uns["mil"]["params"]["n_generated"] == 25
-    assert isinstance(model.classifier, MILRegressor)
+    assert isinstance(model.classifier.network_, MILRegressor)
     assert (model.outcome, model.classes) == ("continuous", [])
     assert "continuous" in repr(model)
 
@@ -66,10 +66,10 @@ def test_it_does_what_the_array_models_do(valued):
     bags = rp.mil.Bags.from_codes(valued.obsm["X_pca"], codes, 16)
     first = valued.obs.groupby("patient", observed=True)[["score", "grade"]].first()
     model = rp.tl.mil(valued, **VALUES, augment="psemix", **QUICK)
-    expected = MILRegressor(**QUICK).fit(bags, first["score"], augment=mixing.PseMix())
+    expected = MILRegressor(n_steps=4).fit(bags, first["score"], augment=mixing.PseMix())
     np.testing.assert_array_equal(model.classifier.predict(bags), expected.predict(bags))
     model = rp.tl.mil(valued, **GRADES, **QUICK)
-    expected = MILOrdinalClassifier(**QUICK).fit(bags, first["grade"].astype(str), classes=["none", "mild", "severe"])
+    expected = MILOrdinalClassifier(n_steps=4).fit(bags, first["grade"].astype(str), classes=["none", "mild", "severe"])
     np.testing.assert_array_equal(model.classifier.predict_proba(bags), expected.predict_proba(bags))
 
 
@@ -235,6 +235,6 @@ def test_grades_of_a_real_cohort(read_cohort):
         adata.obs["label"], categories=["eGFR>60", "eGFR30-60", "eGFR<30"], ordered=True
     )
     train = (adata.obs["patient"].astype("category").cat.codes % 2 == 0).to_numpy()
-    rp.tl.mil(adata, **GRADES, use_rep="X", mask_obs=train, max_epochs=15)
+    rp.tl.mil(adata, **GRADES, use_rep="X", mask_obs=train, model=rp.mil.Attention(n_steps=30, validation_fraction=0.2))
     unseen = adata.uns["mil"]["predictions"].query("split == 'not trained on'")
     assert unseen["expected_grade"].corr(pd.Series(unseen["label"].cat.codes, index=unseen.index), "spearman") > 0.2

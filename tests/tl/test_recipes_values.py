@@ -224,6 +224,6 @@ def test_values_in_a_real_cohort(read_cohort):
         outcome="continuous",
         generated_key="generated",
         use_rep="X",
-        max_epochs=2,
+        model=rp.mil.Attention(n_steps=4, validation_fraction=0.2),
     )
     assert model.outcome == "continuous"

@@ -28,7 +28,7 @@ for kind in ("dirichlet_multinomial", "logistic_normal"):
     add(adata.uns["recipes"]["mean"])
     rp.tl.generate(adata, 6, n_donors=3)
     add(adata.obsm["generated"].indices, adata.obsm["generated"].data)
-model = rp.tl.mil(adata, patient_key="patient", label_key="label", generated_key="generated", max_epochs=5)
+model = rp.tl.mil(adata, patient_key="patient", label_key="label", generated_key="generated", model=rp.mil.Attention(n_steps=10, validation_fraction=0.2))
 add(adata.obs["mil_attention"], adata.uns["mil"]["predictions"]["uncertainty"])
 rp.tl.select(adata, model)
 add(adata.uns["generated"]["patients"]["uncertainty"])
@@ -54,7 +54,12 @@ def test_seeds_matter(generated, plain, keys):
     assert (first.uns["gmm"]["means"] != second.uns["gmm"]["means"]).any()
     first, second = (rp.tl.generate(generated, 3, random_state=seed, copy=True) for seed in (0, 1))
     assert (first.obsm["generated"] != second.obsm["generated"]).nnz > 0
-    first, second = (rp.tl.mil(plain, **keys, max_epochs=2, random_state=seed, copy=True)[1] for seed in (0, 1))
+    first, second = (
+        rp.tl.mil(
+            plain, **keys, model=rp.mil.Attention(n_steps=4, validation_fraction=0.2), random_state=seed, copy=True
+        )[1]
+        for seed in (0, 1)
+    )
     assert (first.obs["mil_attention"] != second.obs["mil_attention"]).any()
 
 
@@ -67,7 +72,9 @@ def test_global_random_states_are_left_alone(plain, keys):
     rp.tl.gmm(plain, 3)
     rp.tl.recipes(plain, **keys)
     rp.tl.generate(plain, 2)
-    model = rp.tl.mil(plain, **keys, generated_key="generated", max_epochs=2)
+    model = rp.tl.mil(
+        plain, **keys, generated_key="generated", model=rp.mil.Attention(n_steps=4, validation_fraction=0.2)
+    )
     rp.tl.select(plain, model)
     np.testing.assert_array_equal(np.random.get_state()[1], before[0])  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), before[1])

@@ -50,7 +50,7 @@ def test_correct_and_all_and_random(trained):
 
 def test_ensemble(trained, plain, keys):
     adata, model = trained
-    second = rp.tl.mil(plain, **keys, max_epochs=2, random_state=1)
+    second = rp.tl.mil(plain, **keys, model=rp.mil.Attention(n_steps=4, validation_fraction=0.2), random_state=1)
     rp.tl.select(adata, [model, second], by="epistemic")
     both = patients(adata)["uncertainty"].mean()
     rp.tl.select(adata, model, by="epistemic")

@@ -35,12 +35,14 @@ def generate(data, **kwargs):
 
 
 def mil(data, **kwargs):
-    result = rp.tl.mil(data, **KEYS, generated_key="generated", max_epochs=2, **kwargs)
+    result = rp.tl.mil(
+        data, **KEYS, generated_key="generated", model=rp.mil.Attention(n_steps=4, validation_fraction=0.2), **kwargs
+    )
     return result[1] if kwargs.get("copy") else None
 
 
 def select(data, **kwargs):
-    model = rp.tl.mil(data, **KEYS, max_epochs=2, copy=True)[0]
+    model = rp.tl.mil(data, **KEYS, model=rp.mil.Attention(n_steps=4, validation_fraction=0.2), copy=True)[0]
     return rp.tl.select(data, model, **kwargs)
 
 
@@ -93,10 +95,14 @@ def test_results_read_back_serve_the_next_step(generated, storage, tmp_path):
     """Strings, frames and sparse counts come back as other types, which the functions take."""
     generated = generated[:, :5].copy()
     whole = generated.copy()
-    model = rp.tl.mil(whole, **KEYS, generated_key="generated", max_epochs=2)
+    model = rp.tl.mil(
+        whole, **KEYS, generated_key="generated", model=rp.mil.Attention(n_steps=4, validation_fraction=0.2)
+    )
     rp.tl.select(whole, model)
     again = read_back(generated, tmp_path / "data", storage)
-    model = rp.tl.mil(again, **KEYS, generated_key="generated", max_epochs=2)
+    model = rp.tl.mil(
+        again, **KEYS, generated_key="generated", model=rp.mil.Attention(n_steps=4, validation_fraction=0.2)
+    )
     rp.tl.select(again, model)
     table = again.uns["generated"]["patients"]
     np.testing.assert_array_equal(table["uncertainty"], whole.uns["generated"]["patients"]["uncertainty"])
@@ -186,7 +192,13 @@ def test_mudata(mudata, generated, storage, tmp_path, same_content):
     rp.tl.recipes(mudata, **KEYS)
     rp.tl.generate(mudata, 7)
     assert (mudata.obsm["generated"] != generated.obsm["generated"]).nnz == 0
-    model = rp.tl.mil(mudata, **KEYS, generated_key="generated", use_rep="rna:X_pca", max_epochs=2)
+    model = rp.tl.mil(
+        mudata,
+        **KEYS,
+        generated_key="generated",
+        use_rep="rna:X_pca",
+        model=rp.mil.Attention(n_steps=4, validation_fraction=0.2),
+    )
     rp.tl.select(mudata, model)
     back = read_back(mudata, tmp_path / "data", storage)
     same_content(back, mudata)

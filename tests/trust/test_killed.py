@@ -84,7 +84,11 @@ def test_a_bag_model(kill_often, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:No validation set")
 def test_a_patient_classifier(tiny, keys, kill_often, tmp_path):
-    models = both(lambda seed: rp.tl.mil(tiny.copy(), **keys, max_epochs=1, random_state=seed))
+    models = both(
+        lambda seed: rp.tl.mil(
+            tiny.copy(), **keys, model=rp.mil.Attention(n_steps=2, validation_fraction=0.2), random_state=seed
+        )
+    )
     kill_saving(
         kill_often,
         models,

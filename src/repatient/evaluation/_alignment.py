@@ -54,6 +54,9 @@ def aligned(
     """
     check_option(align, "align", ALIGNMENTS)
     shared = np.intersect1d(y[train], y[external])
+    if len(shared) == 0:
+        msg = f"`align={align!r}` needs a class that training and external patients have, and there is none."
+        raise ValueError(msg)
     scaler = StandardScaler(with_mean=scale, with_std=scale).fit(bags.X[bags.take(train).rows])
     names = [str(c) for c in shared]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
-from repatient._checks import check_option
+from repatient._checks import check_option, listed
 from repatient.evaluation._alignment import aligned
 from repatient.mixture import Components, default_n_components
 from repatient.recipe import Recipes, fit_recipes
@@ -51,6 +51,15 @@ class Plan:
     scale: bool = True
     classifier: Mapping[str, Any] = field(default_factory=dict)
     n_models: int = 1
+
+    def __post_init__(self) -> None:
+        from repatient.mil import make_predictor
+
+        known = make_predictor("attention").get_params(deep=False)
+        unknown = [name for name in self.classifier if name not in known]
+        if unknown:
+            msg = f"`classifier`: the attention network has no settings {listed(unknown)}; it has {listed(known, 40)}."
+            raise ValueError(msg)
 
 
 class FittedFold:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from repatient._checks import listed
 from repatient.evaluation._fold import SCENARIOS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from repatient.evaluation._fitted_fold import FittedFold
@@ -55,20 +57,22 @@ class Way(Protocol):
     An instance holds its settings. :func:`register_method` makes a class of them available under a name.
     """
 
-    scenarios: ClassVar[tuple[str, ...]]
+    @property
+    def scenarios(self) -> tuple[str, ...]:
+        """Scenarios that it makes sense in."""
 
     @classmethod
-    def settings(cls, **parts: Any) -> list[str]:
+    def settings(cls) -> list[str]:
         """Names of what the class can be called with."""
 
     def predict(self, fold: FittedFold) -> NDArray[np.float64]:
         """Train in a fold, and predict its test patients: (patients, classes)."""
 
 
-_REGISTRY: dict[str, type[Way]] = {}
+_REGISTRY: dict[str, Callable[..., Way]] = {}
 
 
-def register_method(name: str, way: type[Way]) -> None:
+def register_method(name: str, way: Callable[..., Way]) -> None:
     """Offer a method under a name in :func:`repatient.tl.evaluate`.
 
     Parameters
@@ -80,15 +84,19 @@ def register_method(name: str, way: type[Way]) -> None:
 
     Raises
     ------
-    ValueError
-        If the name is taken, or the class is of an unknown scenario.
+    TypeError, ValueError
+        If it is no such class, of an unknown scenario, or the name is taken.
     """
     from repatient.mil import PREDICTORS
 
     if name in _REGISTRY or name in ALIASES or name.partition("+")[0] in PREDICTORS:
         msg = f"`name`: there is a method {name!r} already."
         raise ValueError(msg)
-    unknown = [scenario for scenario in way.scenarios if scenario not in SCENARIOS]
+    missing = [attribute for attribute in ("scenarios", "settings", "predict") if not hasattr(way, attribute)]
+    if missing:
+        msg = f"`way`: a class with 'scenarios', 'settings' and 'predict' is needed, and it lacks {listed(missing)}."
+        raise TypeError(msg)
+    unknown = [scenario for scenario in way.scenarios if scenario not in SCENARIOS]  # type: ignore[attr-defined]
     if unknown:
         msg = f"`way`: there are no scenarios {listed(unknown)}; there are {listed(SCENARIOS)}."
         raise ValueError(msg)

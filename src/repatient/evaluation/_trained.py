@@ -59,7 +59,7 @@ class Trained:
         own = [*(OF_TRANSFER if "recipe" in parts else ()), *augment_settings(parts)]
         self.of_augment = {name: value for name, value in settings.items() if name in own}
         self.of_predictor = {name: value for name, value in settings.items() if name not in own}
-        makes_missing = bool(parts) and all(augmenters()[part].makes_missing for part in parts)
+        makes_missing = bool(parts) and all(augmenters()[str(part)].makes_missing for part in parts)
         # The patients as they are stand for what is had without another cohort.
         self.scenarios = SCENARIOS if augment is None or makes_missing else _WITH_ALL_CLASSES
 
@@ -104,7 +104,7 @@ class InTurn:
 
     scenarios: ClassVar[tuple[str, ...]] = _WITH_ALL_CLASSES
 
-    def __init__(self, of: Sequence[str | Mapping[str, Any]], predictor: str = "attention") -> None:
+    def __init__(self, of: Sequence[str | Mapping[str, Any]] = ("recipe", "psemix"), predictor: str = "attention") -> None:
         from repatient.mixing import parse_augment
 
         self.of = [dict(one) if isinstance(one, Mapping) else {"method": one} for one in of]

@@ -71,7 +71,7 @@ class Attention(BaseEstimator):
         max_epochs: int | None = None,
         cells_per_step: int | None = None,
         patience: int = 10,
-        validation_fraction: float = 0.2,
+        validation_fraction: float = 0.0,
         class_weight: Literal["balanced"] | None = "balanced",
         standardize: bool = True,
         n_passes: int = 50,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from repatient.mil import MILClassifier, MILRegressor
+    from repatient.mil import Predictor
 
 _FILE = "cohort.json"
 _FORMAT = "repatient patient classifier"
@@ -35,7 +35,7 @@ class PatientClassifier:
     Parameters
     ----------
     classifier
-        The fitted array model: of classes, grades or values.
+        The fitted predictor: of classes, grades or values.
     use_rep
         Embedding that it was trained on.
     patient_key
@@ -47,7 +47,7 @@ class PatientClassifier:
         As passed.
     """
 
-    def __init__(self, classifier: MILClassifier | MILRegressor, *, use_rep: str, patient_key: str) -> None:
+    def __init__(self, classifier: Predictor, *, use_rep: str, patient_key: str) -> None:
         self.classifier = classifier
         self.use_rep = use_rep
         self.patient_key = patient_key
@@ -178,3 +178,27 @@ def _parsed(content: bytes, path: Path) -> dict[str, Any]:
     values = checked(values, path, "version", _VERSION)
     check_values(values, {"use_rep": text, "patient_key": text}, path)
     return values
+
+def load_model(folder: str | PathLike[str], *, device: str = "auto") -> PatientClassifier:
+    """Read a model that :meth:`PatientClassifier.save` wrote; no code in the folder is ever run.
+
+    Parameters
+    ----------
+    folder
+        Folder of the model.
+    device
+        Device to predict on.
+
+    Returns
+    -------
+    The model.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder or a file of it is missing.
+    ValueError
+        If what is there is not such a model, or of a newer format.
+    """
+    return PatientClassifier.load(folder, device=device)
+

@@ -8,23 +8,21 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
-    from repatient.mil import Bags, MILClassifier, MILRegressor
+    from repatient.mil import Bags, Predictor
 
 
 def predictions_of(
-    model: MILClassifier | MILRegressor, bags: Bags, names: np.ndarray, *, n_passes: int | None, random_state: int
+    model: Predictor, bags: Bags, names: np.ndarray, *, n_passes: int | None, random_state: int
 ) -> pd.DataFrame:
     """One row a bag, see :func:`repatient.tl.mil` for the columns."""
-    from repatient.mil import MILRegressor
-
     index = pd.Index(names.astype(str), name="patient")
     options: dict[str, Any] = {"n_passes": n_passes, "random_state": random_state}
-    if isinstance(model, MILRegressor):
+    if model.outcome == "continuous":
         return _values(model, bags, index, options)
     return _classes(model, bags, index, options)
 
 
-def _classes(model: MILClassifier, bags: Bags, index: pd.Index, options: dict[str, Any]) -> pd.DataFrame:
+def _classes(model: Predictor, bags: Bags, index: pd.Index, options: dict[str, Any]) -> pd.DataFrame:
     from repatient.mil import epistemic, total_entropy
 
     probabilities = model.predict_proba(bags)
@@ -39,7 +37,7 @@ def _classes(model: MILClassifier, bags: Bags, index: pd.Index, options: dict[st
     return frame
 
 
-def _values(model: MILRegressor, bags: Bags, index: pd.Index, options: dict[str, Any]) -> pd.DataFrame:
+def _values(model: Any, bags: Bags, index: pd.Index, options: dict[str, Any]) -> pd.DataFrame:
     from repatient.mil import predictive_sd
 
     sd = predictive_sd(*model.predict_mc(bags, **options))

@@ -206,7 +206,9 @@ def test_mil_and_select(trial, cohorts, same, data):
         return
     _, generated = trial(rp.tl.generate, cohort, data.draw(st.integers(1, 3)), random_state=data.draw(SEEDS))
     key = data.draw(st.sampled_from([None, "generated"])) if generated else None
-    model, done = trial(rp.tl.mil, cohort, **KEYS, generated_key=key, max_epochs=1)
+    model, done = trial(
+        rp.tl.mil, cohort, **KEYS, generated_key=key, model=rp.mil.Attention(n_steps=2, validation_fraction=0.2)
+    )
     if not done:
         return
     frame = cohort.uns["mil"]["predictions"]

@@ -148,7 +148,9 @@ def test_model(trial, cohorts, data, rough):
     draw = data.draw
     cohort = known(draw, cohorts, rough, generate=not rough or draw(st.booleans()))
     key = "generated" if "generated" in cohort.uns and draw(st.booleans()) else None
-    model, done = trial(rp.tl.mil, cohort, **KEYS, generated_key=key, max_epochs=draw(st.integers(1, 2)))
+    model, done = trial(
+        rp.tl.mil, cohort, **KEYS, generated_key=key, model=rp.mil.Attention(n_steps=draw(st.integers(1, 3)))
+    )
     drawn(trial, draw, rough, rp.pl.history, cohort)
     patients = [str(name) for name in cohort.obs["patient"].dropna()]
     patient = chosen(draw, rough, patients[:1] or ["nobody"], ["nobody"])

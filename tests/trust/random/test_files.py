@@ -131,7 +131,10 @@ def test_models(trial, cohorts, data):
         return
     outcome = draw(st.sampled_from(["class", "ordinal", "continuous"]))
     key = {"class": "label", "ordinal": "grade", "continuous": "age"}[outcome]
-    more = {"donor_key": draw(st.sampled_from([None, "donor"])), "n_passes": 2, "max_epochs": 1, "hidden": 4}
+    more = {
+        "donor_key": draw(st.sampled_from([None, "donor"])),
+        "model": rp.mil.Attention(n_steps=2, validation_fraction=0.2, n_passes=2, hidden=4),
+    }
     augment = draw(st.sampled_from([None, None, None, "recipe", "oversampling", "nothing"]))
     model, done = trial(
         rp.tl.mil, cohort, patient_key="patient", label_key=key, outcome=outcome, augment=augment, **more
