@@ -271,17 +271,20 @@ def test_wrong_bags_are_named(planted, fitted):
         {"learning_rate": 0.0},
         {"weight_decay": -1.0},
         {"class_weight": "even"},
+        {"n_steps": 0},
+        {"max_epochs": 0},
+        {"cells_per_step": 0},
     ],
 )
 def test_parameters_out_of_range_are_named(planted, parameters):
-    with pytest.raises(ValueError, match=next(iter(parameters))):
+    with pytest.raises((TypeError, ValueError), match=f"`{next(iter(parameters))}`"):
         MILClassifier(**parameters).fit(*planted)
 
 
 def test_too_few_patients_train_without_validation_and_say_so(planted):
     bags, y = planted
     few = np.r_[np.flatnonzero(y == "case")[:4], np.flatnonzero(y == "control")[:20]]
-    with pytest.warns(UserWarning, match="No validation set.*case: 4, control: 20.*max_epochs=3"):
+    with pytest.warns(UserWarning, match="No validation set.*case: 4, control: 20.*n_steps=200"):
         model = MILClassifier(**QUICK).fit(bags.take(few), y[few])
     assert len(model.validation_bags_) == 0
     assert model.n_epochs_ == 3

@@ -135,23 +135,16 @@ def test_the_same_seed_gives_the_same_bits_and_files_keep_them(fitted, graded, g
         np.testing.assert_array_equal(loaded.predict_proba_mc(graded_test[0], n_passes=3), expected)
         np.testing.assert_equal(loaded.history_, fitted.history_)
     for other in (MILClassifier, MILRegressor):
-        with pytest.raises(ValueError, match=r"model of outcome 'ordinal', not .*load_model"):
+        with pytest.raises(ValueError, match="load_model"):
             other.load(tmp_path / "model")
-
-
-def test_models_without_an_outcome_are_of_classes(planted, tmp_path):
-    model = MILClassifier(**QUICK).fit(*planted)
-    model.save(tmp_path / "model")
-    assert json.loads((tmp_path / "model" / "model.json").read_text())["outcome"] == "class"
-    assert type(load_model(tmp_path / "model")) is MILClassifier
 
 
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"classes": None}, "classes must give the order of the grades"),
-        ({"classes": ["none", "mild", "none"]}, "each once and the lowest first"),
-        ({"classes": ["none", "mild"]}, r"y has labels that are not among the grades .*\['moderate', 'severe'\]"),
+        ({"classes": None}, "`classes`"),
+        ({"classes": ["none", "mild", "none"]}, "`classes`"),
+        ({"classes": ["none", "mild"]}, r"`y` .*\['moderate', 'severe'\]"),
         ({"y": ["none"] * 80, "classes": ["none"]}, "at least two classes"),
         ({"y": ["none"] * 3}, "y must have one entry for each of the 80 bags"),
         ({"y": [None] * 80}, "missing values or mixed types"),

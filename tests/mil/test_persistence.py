@@ -110,12 +110,13 @@ def test_damage_is_reported(saved):
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"format": "pickle"}, "does not describe a repatient-mil model"),
+        ({"format": "pickle"}, "does not describe a repatient-predictor model"),
         ({"format_version": 99}, "format version 99.*Update"),
         ({"format_version": None}, "format version None"),
         ({"shapes": {}}, "shapes"),
         ({"classes": {}}, "no complete model"),
         ({"fitted": {}}, "no complete model"),
+        ({"kind": "linear"}, "load_model"),
         ({"params": {"hidden": 9}}, "size mismatch"),
         ({"params": {"wings": 2}}, "wings"),
         ({"classes": {"dtype": "<U1", "values": ["a", "b", "c"]}}, "size mismatch"),

@@ -151,7 +151,7 @@ def test_mixed_bags_have_the_mean_of_the_values(graded, augmenter):
     ids=lambda augmenter: type(augmenter).__name__,
 )
 def test_augmenters_that_need_classes_are_refused(graded, augmenter):
-    with pytest.raises(ValueError, match="mixes bags of one class, and values have none"):
+    with pytest.raises(ValueError, match="`augment`"):
         MILRegressor(**QUICK).fit(graded[0], graded[1], augment=augmenter)
 
 
@@ -190,11 +190,11 @@ def test_without_dropout_or_validation(graded):
     ("change", "match"),
     [
         ({"y": np.full(80, 2.5)}, "all bags have the value 2.5"),
-        ({"y": np.r_[np.nan, np.arange(79)]}, "y must be finite numbers, found float64 with nan"),
-        ({"y": np.r_[np.inf, np.arange(79)]}, "y must be finite numbers, found float64 with inf"),
-        ({"y": ["a", *"b" * 79]}, "y must be finite numbers, found <U1 with 'a', 'b'"),
-        ({"y": np.array([None, *range(79)], dtype=object)}, "y must be finite numbers"),
-        ({"y": np.arange(80) > 3}, "y must be finite numbers, found bool"),
+        ({"y": np.r_[np.nan, np.arange(79)]}, "`y`.* with nan"),
+        ({"y": np.r_[np.inf, np.arange(79)]}, "`y`.* with inf"),
+        ({"y": ["a", *"b" * 79]}, "`y`.*<U1 with 'a', 'b'"),
+        ({"y": np.array([None, *range(79)], dtype=object)}, "`y`"),
+        ({"y": np.arange(80) > 3}, "`y`.*bool"),
         ({"y": np.arange(3.0)}, "y must have one entry for each of the 80 bags"),
         ({"generated_y": [1.0]}, "given together"),
     ],

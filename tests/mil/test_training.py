@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from scipy.special import log_softmax
 
 from repatient.mil import Bags, MILClassifier, _model, _train
-from repatient.mil._batches import LabelledBags
-from repatient.mil._embedding import PieceEmbedding, SegmentEmbedding, embedding_of
+from repatient.mil._batches import LabelledBags, orders_of_steps
+from repatient.mil._embedding import SegmentEmbedding, embedding_of
 from repatient.mil._outcomes import ClassOutcome
 from repatient.mil._train import evaluate, fit_temperature
 
@@ -97,7 +99,7 @@ def test_generated_bags_must_share_the_array(planted):
 def test_early_stopping_restores_the_weights_of_the_best_epoch(planted, spied):
     bags, y = planted
     noise = np.random.default_rng(3).permutation(y)
-    model = MILClassifier(max_epochs=60, patience=5, learning_rate=5e-3).fit(bags, noise)
+    model = MILClassifier(n_steps=600, patience=5, learning_rate=5e-3).fit(bags, noise)
     losses = np.array(model.history_["validation_loss"])
     assert model.early_stopped_
     assert model.best_epoch_ == losses.argmin() + 1
@@ -115,27 +117,40 @@ def test_training_runs_on_one_thread(planted, spied):
 
 
 def test_training_lowers_the_loss(planted):
-    model = MILClassifier(max_epochs=30, validation_fraction=0.0).fit(*planted)
+    model = MILClassifier(n_steps=300, validation_fraction=0.0).fit(*planted)
     assert model.history_["train_loss"][-1] < 0.5 * model.history_["train_loss"][0]
     assert model.history_["epoch"] == list(range(1, 31))
 
 
-def test_every_bag_is_in_one_batch_of_an_epoch_and_batches_are_even(planted, monkeypatch):
+def test_steps_are_counted_and_bags_come_up_equally_often(planted):
+    for settings, expected in (({"n_steps": 24}, 3), ({"n_steps": 24, "max_epochs": 2}, 2), ({"n_steps": 7}, 1)):
+        model = MILClassifier(**QUICK | {"max_epochs": None} | settings, validation_fraction=0.0).fit(*planted)
+        assert model.history_["epoch"] == list(range(1, expected + 1))
+    taken = np.concatenate(list(orders_of_steps(60, 20, 7, torch.Generator().manual_seed(0))))
+    assert np.bincount(taken, minlength=60).sum() == 140
+    assert np.ptp(np.bincount(taken, minlength=60)) == 1
+
+
+def test_a_step_sees_a_random_part_of_large_bags():
+    X = np.arange(1100.0)[:, None]
+    bags = Bags(X, np.arange(1100), np.array([0, 1000, 1040, 1100]))
+    labelled = LabelledBags.of(bags, np.zeros(3, dtype=int), n_classes=2, balanced=False)
+    batch = labelled.batch(np.arange(3), None, torch.device("cpu"))
+    thin = batch.thinned(50, torch.Generator().manual_seed(0))
+    assert np.diff(thin.indptr).tolist() == [50, 40, 50]
+    assert thin.rows[50:90].tolist() == list(range(1000, 1040))
+    assert (np.diff(thin.rows[:50]) > 0).all()
+    assert (thin.rows[:50] // 20).tolist() == list(range(50))
+    assert batch.thinned(1000, torch.Generator()) is batch
+
+
+def test_guessing_is_told(planted):
     bags, y = planted
-    numbers = Bags(np.arange(1200.0)[:, None], bags.rows, bags.indptr)
-    batches = []
-    call = PieceEmbedding.__call__
-
-    def spy(self, rows, indptr):
-        batches.append((self.cells[torch.from_numpy(rows), 0].tolist(), len(indptr) - 1))
-        return call(self, rows, indptr)
-
-    monkeypatch.setattr(PieceEmbedding, "__call__", spy)
-    MILClassifier(max_epochs=2, batch_size=29, validation_fraction=0.0, standardize=False).fit(numbers, y)
-    assert [n for _, n in batches] == [20] * 6
-    first, second = (sum((b[0] for b in batches[i : i + 3]), []) for i in (0, 3))
-    assert sorted(first) == sorted(second) == list(range(1200))
-    assert first != second
+    with pytest.warns(UserWarning, match=r"near guessing: its loss is 0\.\d+, that of .* 0\.693"):
+        MILClassifier(n_steps=3, validation_fraction=0.0, learning_rate=1e-5).fit(bags, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        MILClassifier(validation_fraction=0.0).fit(bags.take(range(8)), y[:8])
 
 
 def test_segments_for_other_devices_train_the_same_model(planted, monkeypatch):

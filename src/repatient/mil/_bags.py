@@ -46,11 +46,7 @@ class Bags:
     indptr: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        X = self.X
-        if not isinstance(X, np.ndarray) or X.ndim != 2 or X.dtype.kind not in "biuf":
-            found = f"{X.dtype} array of shape {X.shape}" if isinstance(X, np.ndarray) else type(X).__name__
-            msg = f"X must be a dense, real array of instances by features, found {found}."
-            raise ValueError(msg)
+        X = _check_array(self.X)
         rows, indptr = _as_integers(self.rows, "rows"), _as_integers(self.indptr, "indptr")
         if len(indptr) == 0 or indptr[0] != 0 or indptr[-1] != len(rows) or np.any(np.diff(indptr) < 0):
             msg = f"indptr must rise from 0 to the {len(rows)} entries of rows."
@@ -76,6 +72,7 @@ class Bags:
         -------
         The bags; inside a bag the instances keep their order.
         """
+        _check_array(X)
         codes = _as_integers(codes, "codes")
         _check_length(codes, X, "codes")
         _check_range(codes, -1, n_bags, "codes")
@@ -98,6 +95,7 @@ class Bags:
         -------
         The bags; an instance counted twice has two entries.
         """
+        _check_array(X)
         counts = sparse.csc_array(counts)
         _check_length(counts, X, "counts")
         if np.any(counts.data < 0) or np.any(counts.data != np.floor(counts.data)):
@@ -171,6 +169,15 @@ def used_rows(*parts: Bags) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def _cumulative(sizes: NDArray[Any]) -> NDArray[np.int64]:
     """0, then the running sums."""
     return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+
+
+def _check_array(X: Any) -> NDArray[Any]:
+    """Accept a dense, real matrix."""
+    if not isinstance(X, np.ndarray) or X.ndim != 2 or X.dtype.kind not in "biuf":
+        found = f"{X.dtype} array of shape {X.shape}" if isinstance(X, np.ndarray) else type(X).__name__
+        msg = f"X must be a dense, real array of instances by features, found {found}."
+        raise ValueError(msg)
+    return X
 
 
 def _as_integers(values: ArrayLike, name: str) -> NDArray[np.int64]:

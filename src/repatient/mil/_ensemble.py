@@ -310,10 +310,10 @@ class Ensemble(BasePredictor):
 
 
 MEMBERS: list[tuple[str, Any]] = [
-    ("kernel_mean", Linear(("kernel_mean",), C=0.01)),
+    ("kernel_mean", Linear(("kernel_mean",), C=0.1)),
     ("mean", Linear(("mean",))),
     ("cells", Cells()),
-    ("quantiles", Linear(("quantiles",))),
+    ("quantiles", Linear(("quantiles",), C=0.1)),
     ("composition", Linear(("composition",))),
     ("attention", Attention(validation_fraction=0.0, cells_per_step=256)),
 ]

@@ -1,0 +1,238 @@
+"""What every predictor promises, whatever its kind and outcome."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import BaseEstimator, clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from repatient.mil import (
+    PREDICTORS,
+    Attention,
+    Bags,
+    Cells,
+    Ensemble,
+    Linear,
+    Predictor,
+    load_model,
+    make_predictor,
+    register_predictor,
+)
+
+NAMES = np.array(["none", "some", "much"])
+OUTCOMES = ("class", "ordinal", "continuous")
+QUICK = {
+    "attention": {"n_steps": 20, "validation_fraction": 0.0, "hidden": 8, "attention_hidden": 4},
+    "auto": {"members": [("mean", Linear()), ("cells", Cells()), ("centroid", make_predictor("centroid"))]},
+    "composition": {"n_components": 4},
+    "likelihood": {"n_components": 4},
+}
+
+
+def cohort(n_bags: int = 24, seed: int = 0) -> tuple[Bags, np.ndarray]:
+    """Patients of three grades, of sizes of their own, whose cells shift with the grade."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(20, 60, n_bags)
+    codes = np.repeat(np.arange(n_bags), sizes)
+    grade = np.arange(n_bags) % 3
+    X = rng.normal(size=(len(codes), 5)) + 0.2 * rng.normal(size=(n_bags, 5))[codes]
+    X[:, 0] += 1.0 * grade[codes]
+    return Bags.from_codes(X.astype(np.float32), codes, n_bags), grade
+
+
+def target(grade: np.ndarray, outcome: str) -> dict:
+    if outcome == "continuous":
+        return {"y": 10.0 + 2.0 * grade}
+    return {"y": NAMES[grade], "classes": NAMES if outcome == "ordinal" else None}
+
+
+@pytest.mark.filterwarnings("ignore:Training ended near guessing")
+@pytest.mark.parametrize("outcome", OUTCOMES)
+@pytest.mark.parametrize("name", list(PREDICTORS))
+def test_every_predictor_keeps_the_protocol(name, outcome, tmp_path):
+    bags, grade = cohort()
+    new, truth = cohort(seed=1)
+    model = make_predictor(name, outcome=outcome, device="cpu", progress=False, **QUICK.get(name, {}))
+    assert isinstance(model, Predictor)
+    assert clone(model).get_params(deep=False).keys() == model.get_params(deep=False).keys()
+    assert model.fit(bags, **target(grade, outcome)) is model
+    p, passes, scores = model.predict_proba(new), model.predict_proba_mc(new, n_passes=7), model.decision_function(new)
+    np.testing.assert_allclose(model.link(scores), p, atol=1e-6)
+    if outcome == "continuous":
+        assert (p.shape, passes.shape) == ((24,), (7, 24))
+        means, sds = model.predict_mc(new, n_passes=7)
+        assert (means.shape, sds.shape) == ((7, 24), (7, 24))
+        assert (sds > 0).all()
+        right = np.corrcoef(p, truth)[0, 1]
+    else:
+        assert (p.shape, passes.shape) == ((24, 3), (7, 24, 3))
+        assert sorted(model.classes_) == sorted(NAMES)
+        np.testing.assert_allclose(p.sum(axis=1), 1.0, atol=1e-6)
+        np.testing.assert_allclose(passes.sum(axis=2), 1.0, atol=1e-6)
+        right = np.mean(model.predict(new) == NAMES[truth])
+    assert right > 0.5
+    assert passes.std(axis=0).max() > 0
+    # What cells contribute sums to the score of their patient.
+    sums = np.add.reduceat(model.contributions(new), new.indptr[:-1], axis=0) + model.intercept_
+    np.testing.assert_allclose(sums, scores, rtol=1e-4, atol=1e-4)
+    # The same seed gives the same bits, and so does what was saved.
+    again = clone(model).fit(bags, **target(grade, outcome))
+    model.save(tmp_path / "model")
+    loaded = load_model(tmp_path / "model", device="cpu")
+    assert type(loaded) is type(model)
+    for other in (again, loaded):
+        np.testing.assert_array_equal(other.predict_proba(new), p)
+        np.testing.assert_array_equal(other.predict_proba_mc(new, n_passes=7), passes)
+        np.testing.assert_array_equal(other.contributions(new), model.contributions(new))
+
+
+def test_the_mean_into_a_logistic_regression_is_that_of_scikit_learn():
+    bags, grade = cohort()
+    few = bags.take(grade < 2)
+    y = grade[grade < 2]
+    X = bags.X.astype(np.float64)
+    X = (X - X[few.rows].mean(axis=0)) / X[few.rows].std(axis=0)
+    means = np.stack([X[few.rows[a:b]].mean(axis=0) for a, b in zip(few.indptr[:-1], few.indptr[1:], strict=True)])
+    reference = LogisticRegression(C=0.5, tol=1e-10, max_iter=10_000).fit(StandardScaler().fit_transform(means), y)
+    expected = reference.predict_proba(StandardScaler().fit_transform(means))
+    np.testing.assert_allclose(Linear(C=0.5).fit(few, y).predict_proba(few), expected, atol=1e-4)
+
+
+def test_features_are_those_of_numpy():
+    bags, grade = cohort()
+    cells = [bags.X[bags.rows[a:b]].astype(np.float64) for a, b in zip(bags.indptr[:-1], bags.indptr[1:], strict=True)]
+    quantiles = np.arange(1, 10) / 10
+    expected = {
+        "mean": [x.mean(axis=0) for x in cells],
+        "moments": [np.r_[x.mean(axis=0), x.std(axis=0)] for x in cells],
+        "extremes": [np.r_[x.min(axis=0), x.max(axis=0)] for x in cells],
+        "quantiles": [np.quantile(x, quantiles, axis=0).ravel() for x in cells],
+    }
+    for name, rows in expected.items():
+        features = np.stack(rows)
+        reference = LogisticRegression(C=0.1, tol=1e-10, max_iter=10_000)
+        scaled = StandardScaler().fit_transform(features)
+        model = Linear(name, C=0.1, standardize=False).fit(bags, grade)
+        np.testing.assert_allclose(
+            model.predict_proba(bags), reference.fit(scaled, grade).predict_proba(scaled), atol=2e-3, err_msg=name
+        )
+
+
+def test_the_kernel_mean_is_that_of_a_gaussian_kernel():
+    """Products of kernel means are the mean kernel between the cells of two patients."""
+    bags, grade = cohort(6)
+    model = Linear("kernel_mean", n_frequencies=20_000, standardize=False).fit(bags, grade)
+    (kind,) = model._kinds
+    features = model._features(bags)
+    width = kind.arrays["frequencies"].std() ** -1
+    cells = [bags.X[bags.rows[a:b]] for a, b in zip(bags.indptr[:-1], bags.indptr[1:], strict=True)]
+    distances = [[((x[:, None] - z) ** 2).sum(axis=2) for z in cells] for x in cells]
+    kernel = np.array([[np.exp(-d / (2 * width**2)).mean() for d in row] for row in distances])
+    np.testing.assert_allclose(features @ features.T, kernel, atol=0.02)
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_generated_patients_stand_for_a_class_that_is_missing(outcome):
+    bags, grade = cohort()
+    real, generated = bags.take(grade < 2), bags.take(grade == 2)
+    y = target(grade, outcome)
+    for name in ("mean", "cells", "centroid", "likelihood"):
+        model = make_predictor(name, outcome=outcome, **QUICK.get(name, {}))
+        model.fit(real, y["y"][grade < 2], generated=generated, generated_y=y["y"][grade == 2], classes=y.get("classes"))
+        p = model.predict_proba(bags.take(grade == 2))
+        assert (p.mean() > 12.0) if outcome == "continuous" else (p[:, list(model.classes_).index("much")].mean() > 0.4)
+
+
+def test_members_are_averaged_and_a_temperature_is_learnt():
+    bags, grade = cohort(48)
+    few = bags.take(range(12))
+    model = Ensemble(QUICK["auto"]["members"]).fit(few, NAMES[grade[:12]])
+    expected = np.mean([member.predict_proba(few) for _, member in model.members_], axis=0)
+    np.testing.assert_allclose(model.predict_proba(few), expected)
+    assert model.temperature_ == 1.0
+    assert model.weights_.tolist() == pytest.approx([1 / 3] * 3)
+    many = Ensemble(QUICK["auto"]["members"]).fit(bags, NAMES[grade])
+    assert many.temperature_ != 1.0
+    assert len(many.reasons_) == 3
+    powers = np.mean([member.predict_proba(few) for _, member in many.members_], axis=0) ** (1 / many.temperature_)
+    np.testing.assert_allclose(many.predict_proba(few), powers / powers.sum(axis=1, keepdims=True))
+
+
+def test_weights_are_learnt_of_many_donors_only():
+    bags, grade = cohort(90)
+    noise = Bags(np.random.default_rng(0).normal(size=bags.X.shape).astype(np.float32), bags.rows, bags.indptr)
+    members = [("mean", Linear()), ("extremes", Linear("extremes", C=1e-4))]
+    model = Ensemble(members).fit(bags, grade)
+    assert model.weights_[0] > model.weights_[1]
+    assert Ensemble(members, weights="equal").fit(bags, grade).weights_.tolist() == [0.5, 0.5]
+    # With a single donor of a class nobody can be left out.
+    assert Ensemble(members).fit(noise, grade, groups=grade).temperature_ == 1.0
+
+
+def test_a_predictor_from_outside_has_a_name(monkeypatch, tmp_path):
+    monkeypatch.setattr("repatient.mil._registry.PREDICTORS", dict(PREDICTORS))
+
+    class Guess(BaseEstimator):
+        def __init__(self, outcome="class", random_state=0, level=1.0):
+            self.outcome, self.random_state, self.level = outcome, random_state, level
+
+        def fit(self, bags, y, **_):
+            self.classes_ = np.unique(y)
+            return self
+
+    register_predictor("guess", Guess)
+    model = make_predictor("guess", random_state=3, level=2.0)
+    assert (model.random_state, model.level) == (3, 2.0)
+    assert make_predictor(model).level == 2.0
+    for name in ("guess", "a+b"):
+        with pytest.raises(ValueError, match="`name`"):
+            register_predictor(name, Guess)
+    with pytest.raises(ValueError, match="`model`"):
+        make_predictor("gues")
+    with pytest.raises(TypeError, match="`model`"):
+        make_predictor(3)
+    with pytest.raises(ValueError, match="`wings`"):
+        make_predictor("mean", wings=2)
+
+
+def test_torch_in_double_precision_elsewhere_changes_nothing():
+    bags, grade = cohort()
+    expected = Attention(n_steps=10, device="cpu").fit(bags, grade).predict_proba(bags)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = Attention(n_steps=10, device="cpu").fit(bags, grade).predict_proba(bags)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_million_cells_take_seconds():
+    X = np.random.default_rng(0).normal(size=(1_000_000, 50)).astype(np.float32)
+    bags, y = Bags.from_codes(X, np.arange(1_000_000) // 5_000, 200), np.arange(200) % 2
+    start = time.process_time()
+    Linear().fit(bags, y).predict_proba(bags)
+    assert time.process_time() - start < 10
+
+
+@pytest.mark.parametrize(
+    ("model", "argument"),
+    [
+        (Linear("means"), "features"),
+        (Linear(()), "features"),
+        (Linear(C=0.0), "C"),
+        (Linear(outcome="survival"), "outcome"),
+        (Cells(max_cells=0), "max_cells"),
+        (Ensemble([]), "members"),
+        (Ensemble(weights="best"), "weights"),
+        (Ensemble([("a", Linear()), ("a", Cells())]), "members"),
+    ],
+)
+def test_parameters_out_of_range_are_named(model, argument):
+    bags, grade = cohort(6)
+    with pytest.raises(ValueError, match=f"`{argument}`"):
+        model.fit(bags, grade)
