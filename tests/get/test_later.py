@@ -114,18 +114,17 @@ def test_variables_of_one_name(small, tmp_path):
 
 
 def test_modalities_agree_with_the_whole(small, keys):
-    mdata = (
-        md.MuData({"rna": small[:, :2].copy(), "protein": ad.AnnData(obs=small.obs[["batch"]].copy())})
-        if ("batch" in small.obs)
-        else md.MuData({"rna": small[:, :2].copy()})
-    )
+    protein = ad.AnnData(obs=small.obs[["label"]].iloc[::2].copy())
+    mdata = md.MuData({"rna": small[:, :2].copy(), "protein": protein})
     mdata.obs["patient"], mdata.obs["label"] = small.obs["patient"], small.obs["label"]
     rp.tl.gmm(mdata, 4, use_rep="rna:X_pca")
     rp.tl.recipes(mdata, **keys)
     rp.tl.generate(mdata, 3)
     for found in (rp.get.augmented(mdata), rp.get.generated(mdata)):
         for name in ("patient", "label"):
-            assert (found["rna"].obs[name].astype(str) == found.obs[name].astype(str)).all()
+            for part in found.mod.values():
+                if name in part.obs:
+                    assert (part.obs[name].astype(str) == found.obs.loc[part.obs_names, name].astype(str)).all()
 
 
 @pytest.mark.parametrize("draw", ["cells", "gaussian"])
