@@ -42,7 +42,7 @@ def imported(path: Path) -> set[str]:
 
 
 def files(room: str) -> list[Path]:
-    return sorted((SOURCE / room).glob("*.py")) if room in ROOMS else [SOURCE / f"{room}.py"]
+    return sorted((SOURCE / room).rglob("*.py")) if room in ROOMS else [SOURCE / f"{room}.py"]
 
 
 def test_the_table_has_every_room():

@@ -153,11 +153,11 @@ def test_an_earlier_file_stays_until_the_new_one_is_whole(rich, extension, tmp_p
 
     monkeypatch.setattr(_write_matrices.SparseWriter, "close", fail)
     with pytest.raises(OSError, match="no space"):
-        rp.get.augmented(rich[:100].copy(), to=path)
+        rp.get.augmented(rich[::3].copy(), to=path)
     assert READ[extension](path).n_obs == before.n_obs
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
     monkeypatch.undo()
-    rp.get.augmented(rich[:100].copy(), to=path)
+    rp.get.augmented(rich[::3].copy(), to=path)
     assert READ[extension](path).n_obs < before.n_obs
 
 

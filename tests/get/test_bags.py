@@ -57,7 +57,7 @@ def test_gaussian_patients(generated, keys):
     np.testing.assert_array_equal(joined, cells["embedding"])
     assert bags.labels[16:] == ["disease", "disease"]
     generated.obsm["other"] = generated.obsm["X_pca"][:, :3].copy()
-    with pytest.raises(ValueError, match="drawn as Gaussians in 'X_pca' and have no coordinates in 'other'"):
+    with pytest.raises(ValueError, match="`use_rep`.*'X_pca'.*'other'"):
         rp.get.bags(generated, **keys, generated_key="points", use_rep="other")
 
 
@@ -146,7 +146,7 @@ def test_donors_to_split_by(plain, keys):
 def test_mask_keeps_test_patients_out(generated, keys):
     train = generated.obs["patient"].isin(generated.obs["patient"].cat.categories[4:]).to_numpy()
     assert len(rp.get.bags(generated, **keys, mask_obs=train)) == 12
-    with pytest.raises(ValueError, match="cells from outside `mask_obs`, so they would leak"):
+    with pytest.raises(ValueError, match="cells from outside `mask_obs`"):
         rp.get.bags(generated, **keys, mask_obs=train, generated_key="generated")
 
 

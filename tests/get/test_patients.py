@@ -44,12 +44,12 @@ def test_rows_are_patients_and_columns_components(generated, untouched):
 
 
 def test_log_ratios_and_their_distances(generated):
-    p = rp.get.patients(generated)
+    assert not rp.get.patients(generated).obsp
+    p = rp.get.patients(generated, distances=True)[3:9]
     smoothed = p.layers["counts"] + 0.5
     geometric_mean = np.exp(np.log(smoothed).mean(axis=1, keepdims=True))
     np.testing.assert_allclose(p.obsm["X_clr"], np.log(smoothed / geometric_mean))
-    expected = squareform(pdist(p.obsm["X_clr"]))
-    np.testing.assert_allclose(p.obsm["X_clr_distances"], expected, atol=1e-6)
+    np.testing.assert_allclose(p.obsp["X_clr_distances"], squareform(pdist(p.obsm["X_clr"])), atol=1e-6)
 
 
 def test_scanpy_makes_a_map_of_patients(known):
@@ -58,14 +58,6 @@ def test_scanpy_makes_a_map_of_patients(known):
     sc.tl.umap(p)
     assert p.obsm["X_umap"].shape == (30, 2)
     sc.pl.umap(p, color=["label", "3", "sex", "age", "treated", "is_generated", "n_cells"], show=False)
-
-
-def test_patpy_finds_the_distances(generated):
-    """patpy reads ``obsm[f"{representation}_distances"]`` of the representations in ``uns``, as a frame by names."""
-    p = rp.get.patients(generated)[3:9].copy()
-    for representation in p.uns["sample_representations"]:
-        distances = p.obsm[f"{representation}_distances"].loc[p.obs_names][p.obs_names].to_numpy()
-        np.testing.assert_allclose(distances, squareform(pdist(p.obsm[representation])), atol=1e-6)
 
 
 def test_covariates_are_what_patients_have_one_of(known):
@@ -182,7 +174,7 @@ def test_patients_that_no_recipe_was_learnt_from_are_there(plain, keys):
 
 @pytest.mark.parametrize("storage", ["h5ad", "zarr"])
 def test_round_trip(known, tmp_path, storage, same_content):
-    p = rp.get.patients(known, generated_key="generated", annotation_key="state")
+    p = rp.get.patients(known, generated_key="generated", annotation_key="state", distances=True)
     getattr(p, f"write_{storage}")(tmp_path / "a")
     same_content(getattr(ad, f"read_{storage}")(tmp_path / "a"), p)
 
@@ -200,16 +192,6 @@ def test_lazy_and_mudata(generated, tmp_path):
     p = rp.get.patients(mdata)
     np.testing.assert_array_equal(p.layers["counts"], expected.layers["counts"])
     assert list(p.obs["rna:label"].astype(str)) == list(expected.obs["label"].astype(str))
-
-
-def test_names_with_a_stroke(generated, tmp_path):
-    names = {name: f"{name}/x" for name in generated.obs["patient"].cat.categories}
-    generated.obs["patient"] = generated.obs["patient"].cat.rename_categories(names)
-    rp.tl.recipes(generated, patient_key="patient", label_key="label")
-    p = rp.get.patients(generated)
-    assert p.obs_names[0].endswith("/x")
-    assert p.obsm["X_clr_distances"].columns[0].endswith("|x")
-    p.write_h5ad(tmp_path / "a.h5ad")
 
 
 def test_bad_arguments(generated, untouched):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.metrics import adjusted_rand_score
 
 from repatient.mil import Bags, MILClassifier
 from repatient.mixing import RecipeMix
@@ -180,9 +181,9 @@ def test_components_must_be_those_of_the_rows(cohort):
 def test_a_component_without_a_cell_leaves_its_part_to_the_others(cohort):
     recipe = Recipes("mean", ("z",), ({"mean": np.array([0, 0, 0, 0.25, 0.25, 0.5])},))
     classes = np.array(["a", "b", "c", "z"])
-    sampler = RecipeMix(cohort.components, n_components=6, share=1.0, recipes=recipe).bind(
-        cohort.bags, cohort.y, classes, cohort.groups
-    )
+    augment = RecipeMix(cohort.components, n_components=6, share=1.0, recipes=recipe)
+    with pytest.warns(UserWarning, match="`pool`: 50.0% of the recipe of 'z' is of components without a cell"):
+        sampler = augment.bind(cohort.bags, cohort.y, classes, cohort.groups)
     bags, targets = sampler(np.arange(20), np.random.default_rng(0), cohort.score)
     found = compositions(cohort, [bags.take([i]).rows for i in range(20)])[targets[:, 3] == 1]
     assert (found[:, :3] == 0).all()
@@ -198,6 +199,37 @@ def test_a_recipe_that_the_pool_cannot_make_is_an_error(cohort):
     same = RecipeMix(cohort.components, n_components=6, recipes=recipe, pool="same")
     with pytest.raises(ValueError, match="`pool`: 100.0% of the recipe of 'z'"):
         same.bind(cohort.bags, cohort.y, classes, cohort.groups)
+
+
+def test_a_mixture_is_fitted_to_the_bags_that_are_bound(cohort):
+    rng = np.random.default_rng(0)
+    # Two components that a feature of large unit would hide.
+    X = (8 * np.eye(5)[cohort.components] + rng.normal(size=(len(cohort.components), 5))).astype(np.float32)
+    X = np.column_stack([X, 1e4 * rng.normal(size=len(X))]).astype(np.float32)
+    bags, cache = Bags(X, cohort.bags.rows, cohort.bags.indptr), {}
+    classes = np.array(["a", "b", "c"])
+
+    def components(**settings):
+        bound = RecipeMix(n_components=5, share=1.0, **settings).bind(bags, cohort.y, classes, cohort.groups)
+        return bound.generator.components
+
+    def agreement(found):
+        return adjusted_rand_score(cohort.components[bags.rows], found)
+
+    found = components(cache=cache)
+    assert agreement(found) > 0.95
+    assert agreement(components(standardize=False)) < 0.5
+    assert len(cache) == 1
+    assert components(cache=cache) is found
+    assert components(cache=cache, random_state=1) is not found
+    np.testing.assert_array_equal(components(), found)
+    other = bags.take(np.arange(10, 20))
+    RecipeMix(n_components=5, cache=cache).bind(
+        other, cohort.y[10:], classes[np.unique(cohort.y[10:])], cohort.groups[10:]
+    )
+    assert len(cache) == 3
+    with pytest.raises(TypeError, match="`n_components`"):
+        RecipeMix()
 
 
 @pytest.mark.parametrize("kind", ["dirichlet", "logistic_normal", "empirical", "mean"])

@@ -217,7 +217,7 @@ def test_what_cannot_be_audited(generated, untouched):
     with pytest.raises(ValueError, match="no real patient has a label"):
         audit(unlabelled)
     part = generated[np.flatnonzero(generated.obsm["generated"][:, [0]].toarray().ravel() == 0)].copy()
-    with pytest.raises(ValueError, match="1 of 14 generated patients have no cell here"):
+    with pytest.raises(ValueError, match="1 of 14 generated patients .* have no cell here"):
         audit(part)
     rp.tl.gmm(generated, 4)
     with untouched(generated), pytest.raises(ValueError, match="refitted since"):

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 
 import repatient as rp
-from repatient.evaluation._grouped_auroc import TooFewPatientsError
-from repatient.tl._audit_nearest import nearest_cell_ratio, nearest_patient_ratio
 
 OF_DONORS = ["donor_share_max", "donor_share_median", "effective_donors", "reidentification", "reidentification_chance"]
 FAST = {"n_permutations": 19, "n_repeats": 1}
@@ -85,20 +83,3 @@ def test_figures(both, kind):
         expected = measures(adata, "audit_points")[["nearest_patient_ratio", "nearest_cell_ratio"]].to_numpy().ravel()
         assert sorted(places) == sorted(expected)
         assert max(expected) < drawn.get_xlim()[1]
-
-
-def test_ratios_of_distances():
-    rng = np.random.default_rng(0)
-    donors = np.repeat(np.arange(40), 50).astype(str)
-    real = rng.normal(size=(2000, 3))
-    for ratio in (nearest_patient_ratio, lambda *args: nearest_cell_ratio(*args, 0)):
-        assert ratio(real[:500], real, donors) == 0
-        assert ratio(rng.normal(size=(500, 3)), real, donors) == pytest.approx(1, abs=0.1)
-        assert ratio(rng.normal(size=(500, 3)) + 100, real, donors) > 20
-    # Neighbours of one donor do not count as neighbours.
-    twins = np.concatenate([real, real + 1e-9])
-    assert nearest_patient_ratio(real[:200] + 1e-3, twins, np.tile(donors, 2)) < 0.1
-    with pytest.raises(TooFewPatientsError, match="2 donors, found 1"):
-        nearest_patient_ratio(real, real, np.zeros(2000))
-    with pytest.raises(TooFewPatientsError, match="2 donors, found 1"):
-        nearest_cell_ratio(real, real, np.zeros(2000), 0)

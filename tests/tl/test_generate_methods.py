@@ -39,10 +39,11 @@ def test_same_class_mixes_two_patients_of_the_class(generated):
     of_class = labels(generated)
     donors = (drawn > 0).sum(axis=1)
     assert set(donors) <= {1, 2}
-    assert (donors == 2).mean() > 0.9
+    # A partner may be the patient itself, one of eight.
+    assert (donors == 2).mean() == pytest.approx(7 / 8, abs=0.1)
     assert (generated.obsm["generated"].data == 1).all()
     shares = []
-    for row, label in zip(drawn, table["label"], strict=True):
+    for row, label in zip(drawn[donors == 2], table["label"][donors == 2], strict=True):
         pair = np.flatnonzero(row)
         assert (of_class[pair] == label).all()
         assert sizes[pair].min() - 1 <= row.sum() <= sizes[pair].max() + 1
@@ -91,5 +92,5 @@ def test_classes_that_cannot_be_mixed(plain, keys):
         rp.tl.generate(few, 3, method="same_class")
     healthy = few[few.obs["label"] == "healthy"].copy()
     rp.tl.recipes(healthy, **keys, reference=few)
-    with pytest.raises(ValueError, match="'disease' has no patient here"):
+    with pytest.raises(ValueError, match="'disease' has 0 here"):
         rp.tl.generate(healthy, {"disease": 3}, method="oversampling")

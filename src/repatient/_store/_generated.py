@@ -86,15 +86,18 @@ class Generated:
         counts = _counts_of_points(indptr)
         return replace(self, table=table, counts=counts, points=self.points[kept], components=self.components[kept])
 
-    def selected(self, option: bool | None = None) -> Generated:  # noqa: FBT001
-        """The patients that :func:`repatient.tl.select` kept; ``None``: where a selection was made; ``False``: all."""
+    def selected(self, option: bool | None = None, *, required: bool = False) -> Generated:  # noqa: FBT001
+        """The patients that :func:`repatient.tl.select` kept; ``None``: where a selection was made; ``False``: all.
+
+        Where patients are ``required``, none is an error.
+        """
         if option is True and "selected" not in self.table:
             msg = f"`selected`: no selection was made in `uns[{self.key!r}]`; make one with `rp.tl.select`."
             raise KeyError(msg)
         if option is False or "selected" not in self.table:
             return self
         kept = np.flatnonzero(self.table["selected"].to_numpy(dtype=bool))
-        if not len(kept):
+        if required and not len(kept):
             msg = f"`generated_key`: no patient of `uns[{self.key!r}]` is selected; select again with `rp.tl.select`."
             raise ValueError(msg)
         return self.take(kept)

@@ -184,6 +184,7 @@ def _copied(data: AnnData | MuData, cells: DrawnCells, key: str) -> AnnData | Mu
     if not isinstance(data, AnnData):
         return md.concat([real, new], join="outer", merge="first", uns_merge="first")
     raw = None if real.raw is None else put_below(real.raw.to_adata(), new.raw.to_adata())
+    real.raw = new.raw = None
     joined = put_below(real, new)
     joined.raw = raw
     return joined

@@ -33,7 +33,15 @@ _MOST_MISSING = 0.5
 
 
 class Gaussians(NamedTuple):
-    """Components that points are drawn from: means (K, d), covariances, and their type, as a mixture has them."""
+    """Components that points are drawn from, as a mixture has them.
+
+    Parameters
+    ----------
+    means
+        Of the components, (K, d).
+    covariances, covariance_type
+        As :func:`repatient.sampling.draw_gaussians` takes them.
+    """
 
     means: NDArray[np.float64]
     covariances: NDArray[np.float64]
@@ -120,7 +128,7 @@ class PatientGenerator:
     strengths: Sequence[float] | None = None
     values: Callable[[str, int, np.random.Generator], Any] | None = None
     gaussians: Gaussians | None = None
-    _effects: dict[Any, DonorEffects] = field(default_factory=dict, repr=False)
+    _effects: dict[Any, DonorEffects] = field(default_factory=dict, init=False, repr=False)
 
     def check(self, classes: Iterable[int]) -> None:
         """Refuse what the pool cannot give to patients of some classes, and say which part of a recipe it lacks.

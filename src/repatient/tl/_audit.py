@@ -132,7 +132,7 @@ def audit(
     check_integer(n_repeats, "n_repeats", minimum=1)
     check_integer(random_state, "random_state", minimum=0)
     mask = _store.read_mask(data, mask_obs)
-    drawn = _store.read_generated(data, generated_key).selected(selected)
+    drawn = _store.read_generated(data, generated_key).selected(selected, required=True)
     params = drawn.params
     components, n_components = _store.read_components(data, params["gmm_key"])
     if use_rep is None:

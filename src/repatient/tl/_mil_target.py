@@ -143,6 +143,6 @@ def read_selected(data: AnnData | MuData, key: str, training: _store.Patients, o
     """Generated patients to train on, all of their cells being of training patients."""
     generated = _store.read_generated(data, key)
     generated.check_outcome(outcome)
-    generated = generated.selected()
+    generated = generated.selected(required=True)
     generated.check_inside(training.codes)
     return generated
