@@ -107,6 +107,19 @@ def test_clam_writes_twice_and_batched(slides, table, tmp_path):
         rp.io.read_features(tmp_path, table)
 
 
+def test_paths_in_the_table_tell_files_of_one_name_apart(slides, tmp_path):
+    for folder, name in (("a", "s.0"), ("b", "s.1"), ("c", "s.2")):
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / "tube.npy", slides[name])
+    table = pd.DataFrame({"patient": ["x", "y"], "label": ["u", "v"]}, index=["b/tube.npy", "a/tube"])
+    with pytest.raises(ValueError, match=r"tube\.npy: the table has no row"):
+        rp.io.read_features(tmp_path, table)
+    (tmp_path / "c" / "tube.npy").unlink()
+    adata = rp.io.read_features(tmp_path, table)
+    np.testing.assert_array_equal(adata.X, np.concatenate([slides["s.1"], slides["s.0"]]))
+    assert adata.obs["slide"].astype(str).unique().tolist() == ["b/tube", "a/tube"]
+
+
 def test_one_file_an_image(tmp_path):
     rng = np.random.default_rng(1)
     images = rng.normal(size=(10, D)).astype(np.float32)

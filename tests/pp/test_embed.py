@@ -144,15 +144,21 @@ def test_stored_and_read_back(suffix, counts, tmp_path, same):
     np.testing.assert_array_equal(new.obsm["X_embedded"], counts.obsm["X_embedded"])
 
 
-def test_lazy_and_in_memory_are_the_same(features, tmp_path):
-    features.write_h5ad(tmp_path / "a.h5ad")
+@pytest.mark.parametrize("kind", ["features", "counts"])
+def test_lazy_and_in_memory_are_the_same(kind, features, counts, tmp_path):
+    data = features if kind == "features" else counts
+    data.write_h5ad(tmp_path / "a.h5ad")
     lazy = ad.experimental.read_lazy(tmp_path / "a.h5ad")
     backed = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")
-    for data in (features, lazy, backed):
-        rp.pp.embed(data, "features", n_components=4, mask_obs="train")
-    np.testing.assert_array_equal(lazy.obsm["X_embedded"], features.obsm["X_embedded"])
-    np.testing.assert_array_equal(backed.obsm["X_embedded"], features.obsm["X_embedded"])
+    for one in (data, lazy, backed):
+        rp.pp.embed(one, kind, n_components=4, mask_obs="train")
+    np.testing.assert_array_equal(lazy.obsm["X_embedded"], data.obsm["X_embedded"])
+    np.testing.assert_array_equal(backed.obsm["X_embedded"], data.obsm["X_embedded"])
     backed.file.close()
+    data.write_h5ad(tmp_path / "b.h5ad")
+    again, reference = (ad.experimental.read_lazy(tmp_path / f"{name}.h5ad") for name in "ab")
+    rp.pp.project(again, reference)
+    np.testing.assert_array_equal(again.obsm["X_embedded"], data.obsm["X_embedded"])
 
 
 def test_it_is_the_default_embedding(features):

@@ -104,7 +104,9 @@ class InTurn:
 
     scenarios: ClassVar[tuple[str, ...]] = _WITH_ALL_CLASSES
 
-    def __init__(self, of: Sequence[str | Mapping[str, Any]] = ("recipe", "psemix"), predictor: str = "attention") -> None:
+    def __init__(
+        self, of: Sequence[str | Mapping[str, Any]] = ("recipe", "psemix"), predictor: str = "attention"
+    ) -> None:
         from repatient.mixing import parse_augment
 
         self.of = [dict(one) if isinstance(one, Mapping) else {"method": one} for one in of]

@@ -103,7 +103,8 @@ def encoder_of(path: Path) -> str | None:
 def read_rows(table: Any) -> pd.DataFrame:
     """A table with one row a file; names and numbers of slides and patients stay as they were written."""
     if isinstance(table, pd.DataFrame):
-        frame = table.reset_index(drop=table.index.name is None)
+        # Names in the index are part of the table, row numbers are not.
+        frame = table.reset_index(drop=table.index.name is None and table.index.dtype.kind in "iu")
     else:
         path = Path(table)
         if not path.is_file():
@@ -143,10 +144,12 @@ def match(
     patient_key = _patient_column(table, patient_key, file_key)
     problems: list[tuple[str, str]] = []
     taken: dict[Path, int] = {}
+    mentioned: set[Path] = set()
     patients = table[patient_key]
     for row, value in enumerate(table[file_key]):
         name = "" if pd.isna(value) else _without_suffix(str(value).strip())
         candidates = [known[name]] if name in known else by_name.get(Path(name).name, [])
+        mentioned.update(candidates)
         if not candidates:
             where = f"row {row + 1} ({value!r})" if name else f"row {row + 1}"
             problems.append((str(value), f"{where} of the table has no file"))
@@ -161,11 +164,6 @@ def match(
             problems.append((str(value), f"row {row + 1} of the table has no patient (`{patient_key}`)"))
         else:
             taken[candidates[0]] = row
-    mentioned = {
-        path
-        for value in table[file_key].dropna()
-        for path in by_name.get(Path(_without_suffix(str(value).strip())).name, [])
-    }
     problems += [(path.name, "the table has no row for it") for path in files if path not in mentioned]
     rows = table.iloc[list(taken.values())].copy()
     names = [path.stem for path in taken]

@@ -88,7 +88,11 @@ def make_predictor(
     if isinstance(model, str):
         check_option(model, "model", PREDICTORS)
         made: Any = PREDICTORS[model]()
-    elif not isinstance(model, type) and callable(getattr(model, "fit", None)) and callable(getattr(model, "get_params", None)):
+    elif (
+        not isinstance(model, type)
+        and callable(getattr(model, "fit", None))
+        and callable(getattr(model, "get_params", None))
+    ):
         made = clone(model)
     else:
         msg = f"`model` is one of {list(PREDICTORS)} or a predictor (see repatient.mil.Predictor), not {model!r}."

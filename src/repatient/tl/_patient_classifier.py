@@ -179,6 +179,7 @@ def _parsed(content: bytes, path: Path) -> dict[str, Any]:
     check_values(values, {"use_rep": text, "patient_key": text}, path)
     return values
 
+
 def load_model(folder: str | PathLike[str], *, device: str = "auto") -> PatientClassifier:
     """Read a model that :meth:`PatientClassifier.save` wrote; no code in the folder is ever run.
 
@@ -201,4 +202,3 @@ def load_model(folder: str | PathLike[str], *, device: str = "auto") -> PatientC
         If what is there is not such a model, or of a newer format.
     """
     return PatientClassifier.load(folder, device=device)
-
