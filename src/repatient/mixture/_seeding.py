@@ -71,7 +71,9 @@ def seed_parameters(
     best = run_em(part, feature_map, best.parameters, loose)
     larger = min(_GROWTH * max_samples, _MOST_VALUES // feature_map.n_dims)
     if max_samples < larger <= sample.rows.shape[0] // 2:
-        best = run_em(_subsample(sample, larger, rng), feature_map, best.parameters, replace(loose, known=best.strength))
+        best = run_em(
+            _subsample(sample, larger, rng), feature_map, best.parameters, replace(loose, known=best.strength)
+        )
     return best.parameters, replace(settings, known=best.strength)
 
 
