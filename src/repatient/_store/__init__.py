@@ -38,6 +38,7 @@ from repatient._store._params import record, storable_mask
 from repatient._store._patients import Patients, patients_frame, read_patients
 from repatient._store._recipes import (
     offsets_entry,
+    offsets_of,
     read_offsets,
     read_recipes_entry,
     read_reference_recipes,
@@ -74,6 +75,7 @@ __all__ = [
     "obs_column",
     "of_one_class",
     "offsets_entry",
+    "offsets_of",
     "patients_frame",
     "read_classed_patients",
     "read_cohort",
