@@ -87,6 +87,74 @@ def test_round_trip(generated, tmp_path):
     )
 
 
+def test_offsets_travel_or_stay(generated, tmp_path, same):
+    rp.io.write_recipes(generated, tmp_path / "a.h5", min_donors=2)
+    offsets = generated.uns["recipes"]["offsets"]
+    assert offsets["means"].shape == (2, 6, 10)
+    found = rp.io.read_recipes(tmp_path / "a.h5")["recipes"]["offsets"]
+    kept = (offsets["n_donors"] >= 2) & (offsets["n_cells"] >= 5)
+    assert kept.any()
+    np.testing.assert_array_equal(found["means"], np.where(kept[..., None], offsets["means"], 0))
+    np.testing.assert_array_equal(found["n_donors"], np.where(kept, offsets["n_donors"], 0))
+    rp.io.write_recipes(generated, tmp_path / "b.h5", offsets=False)
+    assert "offsets" not in rp.io.read_recipes(tmp_path / "b.h5")["recipes"]
+    target = generated[generated.obs["label"] == "healthy"].copy()
+    rp.tl.recipes(target, patient_key="patient", label_key="label", reference=tmp_path / "a.h5")
+    same(dict(target.uns["recipes"]["reference"]["offsets"]), dict(found))
+    assert list(target.uns["recipes"]["offsets"]["classes"]) == ["healthy"]
+
+
+def test_components_of_few_donors_are_merged(plain, keys, tmp_path):
+    rp.tl.gmm(plain, 6)
+    first = (plain.obs["patient"] == plain.obs["patient"].iloc[0]).to_numpy()
+    plain.obsm["X_pca"][np.flatnonzero(first)[:30]] += 40
+    rp.tl.gmm(plain, 6)
+    rp.tl.recipes(plain, **keys)
+    with pytest.warns(UserWarning, match="of 6 components have fewer than 5 cells or 5 donors"):
+        rp.io.write_recipes(plain, tmp_path / "a.h5")
+    content = rp.io.read_recipes(tmp_path / "a.h5")
+    whole, left = plain.uns["gmm"], content["gmm"]
+    assert len(left["weights"]) < 6
+    np.testing.assert_allclose(left["weights"] @ left["means"], whole["weights"] @ whole["means"])
+    total = [
+        np.einsum("k,kde->de", g["weights"], g["covariances"] + g["means"][:, :, None] * g["means"][:, None])
+        for g in (left, whole)
+    ]
+    np.testing.assert_allclose(total[0], total[1])
+    assert content["recipes"]["mean"].shape == (2, len(left["weights"]))
+    assert content["recipes"]["offsets"]["means"].shape[:2] == (2, len(left["weights"]))
+    np.testing.assert_allclose(content["recipes"]["concentration"], plain.uns["recipes"]["concentration"])
+    target = plain[plain.obs["label"] == "healthy"].copy()
+    rp.tl.assign(target, tmp_path / "a.h5")
+    rp.tl.recipes(target, **keys, reference=tmp_path / "a.h5")
+    rp.io.write_recipes(plain, tmp_path / "b.h5", min_cells=1, min_donors=1)
+    np.testing.assert_array_equal(rp.io.read_recipes(tmp_path / "b.h5")["gmm"]["means"], whole["means"])
+    with pytest.raises(ValueError, match="`min_cells`, `min_donors`"):
+        rp.io.write_recipes(plain, tmp_path / "b.h5", min_donors=17)
+
+
+def test_no_covariate_of_one_patient_leaves(generated, keys, tmp_path):
+    ages = np.random.default_rng(0).uniform(20, 80, 16)
+    generated.obs["age"] = ages[generated.obs["patient"].cat.codes]
+    rp.tl.recipes(generated, **keys, covariates=["age"])
+    rp.io.write_recipes(generated, tmp_path / "a.h5")
+    recipes = rp.io.read_recipes(tmp_path / "a.h5")["recipes"]
+    np.testing.assert_allclose(recipes["covariate_low"], np.sort(ages)[:5].mean())
+    np.testing.assert_allclose(recipes["covariate_high"], np.sort(ages)[-5:].mean())
+    np.testing.assert_array_equal(recipes["covariate_mean"], generated.uns["recipes"]["covariate_mean"])
+    labels = generated.uns["recipes"]["patients"]["label"]
+    few = labels.index[labels == "healthy"][:5]
+    small = generated[generated.obs["patient"].isin(few) | (generated.obs["label"] == "disease")].copy()
+    rp.tl.recipes(small, **keys, covariates=["age"])
+    rp.io.write_recipes(small, tmp_path / "b.h5", min_donors=6)
+    moved = rp.io.read_recipes(tmp_path / "b.h5")["recipes"]["covariate_mean"][:, 0]
+    sizes = small.uns["recipes"]["patients"]["label"].value_counts().loc[list(small.uns["recipes"]["classes"])]
+    everybody = small.uns["recipes"]["patients"]["age"].mean()
+    own = small.uns["recipes"]["covariate_mean"][:, 0]
+    np.testing.assert_allclose(moved, np.where(sizes < 6, everybody, own))
+    assert (sizes < 6).any()
+
+
 def damage(path, how):
     with edited(path) as file:
         if how == "future":
@@ -227,6 +295,52 @@ def test_a_file_of_a_later_version_says_so(generated, tmp_path):
     rp.io.write_recipes(generated, path)
     path.write_bytes(path.read_bytes().replace(b"version 4\n", b"version 5\n", 1))
     with pytest.raises(ValueError, match=r"a\.h5' has format version 5.*reads up to 4\. Update repatient"):
+        rp.io.read_recipes(path)
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("cohort/covariances", lambda x: -x),
+        ("cohort/spread/covariances", lambda x: -x),
+        ("cohort/n_cells", lambda x: 0 * x - 5),
+        ("cohort/log_density_quantiles/value", lambda x: x[::-1]),
+        ("gmm/covariances", lambda x: -x),
+        ("gmm/weights", lambda x: x - 1),
+        ("gmm/log_density_quantiles/probability", lambda x: x + 1),
+        ("recipes/concentration", lambda x: 0 * x),
+        ("recipes/params/shrinkage", lambda x: -1.0),
+        ("recipes/offsets/variances", lambda x: x - 10),
+        ("recipes/offsets/n_donors", lambda x: 0 * x - 1),
+        ("recipes/offsets/n_cells", lambda x: 0 * x),
+        ("recipes/offsets/means", lambda x: x * np.nan),
+    ],
+)
+def test_values_that_cannot_be(generated, tmp_path, part, change):
+    path = tmp_path / "a.h5"
+    rp.io.write_recipes(generated, path)
+    with edited(path) as file:
+        file[part][...] = change(file[part][()])
+    with pytest.raises(ValueError, match="a.h5"):
+        rp.io.read_recipes(path)
+
+
+def test_one_long_text_many_times_is_not_read(generated, tmp_path):
+    path, n = tmp_path / "a.h5", 4000
+    rp.io.write_recipes(generated, path)
+    with h5py.File(path, "r+") as file:
+        attributes = dict(file["recipes/origin"].attrs)
+        del file["recipes/origin"]
+        origin = file.create_dataset("recipes/origin", shape=(n,), dtype=h5py.string_dtype())
+        origin[...], origin[0] = "x", "A" * 50_000
+        origin.attrs.update(attributes)
+        file.flush()
+        start = origin.id.get_offset()
+    content = bytearray(path.read_bytes())
+    content[start : start + 16 * n] = bytes(content[start : start + 16]) * n
+    path.write_bytes(content)
+    seal(path)
+    with pytest.raises(ValueError, match="larger than the file, such as 'origin'"):
         rp.io.read_recipes(path)
 
 

@@ -161,3 +161,24 @@ def test_a_number_is_no_list(generated, untouched, argument, what):
     with untouched(generated), pytest.raises(TypeError, match=f"`{argument}` is .*{what}.*, not 3"):
         rp.pl.recipes(generated, **{argument: 3})
     assert not plt.get_fignums()
+
+
+def test_difference_in_composition_and_inside(plain, keys):
+    """Cells of one class moved inside a component, and one component more frequent, show where they are."""
+    rp.tl.gmm(plain, 4)
+    ill = (plain.obs["label"] == "disease").to_numpy()
+    sd = np.sqrt(np.diag(plain.uns["gmm"]["covariances"][2]))
+    plain.obsm["X_pca"][ill & (plain.obs["gmm"] == "2").to_numpy()] += (2 * sd).astype("float32")
+    rp.tl.recipes(plain, **keys)
+    ax = rp.pl.recipes(plain, kind="difference", classes=["healthy", "disease"])
+    across, up = ax.collections[0].get_offsets().T
+    mean = plain.uns["recipes"]["mean"]
+    np.testing.assert_allclose(across, np.log2(mean.loc["disease"] / mean.loc["healthy"]))
+    assert up[2] == pytest.approx(2, abs=0.5)
+    assert up.argmax() == 2
+    assert [text.get_text() for text in ax.texts] == ["0", "1", "2", "3"]
+    with pytest.raises(ValueError, match="`classes`.*compares two"):
+        rp.pl.recipes(plain, kind="difference", classes=["healthy"])
+    del plain.uns["recipes"]["offsets"]
+    with pytest.raises(ValueError, match="no offsets of"):
+        rp.pl.recipes(plain, kind="difference", classes=["healthy", "disease"])

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 import repatient as rp
+from repatient.recipe import mean_posteriors, moderated_p_values
 
 EFFECTS = ("difference", "log2_fold_change", "clr_difference")
 
@@ -71,6 +72,48 @@ def test_shuffled_labels_differ_in_nothing(plain):
         rp.tl.recipes(plain, patient_key="patient", label_key="shuffled")
         found.append(rp.tl.compare_recipes(plain)["significant"].any())
     assert np.mean(found) <= 0.3
+
+
+@pytest.mark.parametrize("n_patients", [2, 3])
+def test_few_patients_hold_the_level(n_patients):
+    """Two groups of patients of one distribution, whose components rise together, seldom differ at .05."""
+    rng = np.random.default_rng(n_patients)
+    found = 0
+    for _ in range(120):
+        mixing = rng.standard_normal((4, 4)) / np.sqrt(20)
+        compositions = rng.dirichlet(np.full(4, 2.0)) * np.exp(rng.standard_normal((2 * n_patients, 4)) @ mixing)
+        counts = rng.multinomial(600, compositions / compositions.sum(axis=1, keepdims=True))
+        groups = counts[:n_patients], counts[n_patients:]
+        these, those = mean_posteriors(groups)
+        above = these.above(those)
+        p_values = np.maximum(2 * np.minimum(above, 1 - above), moderated_p_values(*groups))
+        found += (stats.false_discovery_control(p_values) <= 0.05).any()
+    # With a level of .05, more than 12 of 120 have a probability of .01.
+    assert found <= 12
+
+
+@pytest.mark.parametrize("test", ["proportion", "clr"])
+def test_moderated_p_values_lie_between_two_t_tests(test):
+    """They come to the t-test over donors where the variances say little of each other, and see the same differences."""
+    rng = np.random.default_rng(0)
+    groups = [rng.multinomial(1000, rng.dirichlet(60 * np.array(mean), size=30)) for mean in ([0.4, 0.35, 0.25],) * 2]
+    shares = [(counts + 0.5) / (counts + 0.5).sum(axis=1, keepdims=True) for counts in groups]
+    logs = [np.log(share) - np.log(share).mean(axis=1, keepdims=True) for share in shares]
+    values = logs if test == "clr" else [np.arcsin(np.sqrt(share)) for share in shares]
+    np.testing.assert_allclose(moderated_p_values(*groups, test), stats.ttest_ind(*values).pvalue, atol=0.03)
+
+
+def test_numbers_and_option_words_are_names_of_classes(generated):
+    for names in (["rest", "all", ""], ["1", "2", "the rest"]):
+        with_classes(generated, names)
+        everyone = rp.tl.compare_recipes(generated)
+        assert list(everyone["class"].unique()) == names
+        assert (everyone["n_donors"] + everyone["n_donors_reference"] == 16).all()
+        assert not set(everyone["reference"]) & set(names)
+        table = rp.tl.compare_recipes(generated, reference=names[0])
+        assert set(table["reference"]) == {names[0]}
+        assert list(table["class"].unique()) == names[1:]
+    assert set(rp.tl.compare_recipes(generated, reference=1)["reference"]) == {"1"}
 
 
 def test_several_classes(generated):

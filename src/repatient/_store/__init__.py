@@ -42,6 +42,7 @@ from repatient._store._project import (
 from repatient._store._projection import Projection, check_counts
 from repatient._store._recipes import (
     offsets_entry,
+    offsets_of,
     read_offsets,
     read_recipes_entry,
     read_reference_recipes,
@@ -82,6 +83,7 @@ __all__ = [
     "obs_column",
     "of_one_class",
     "offsets_entry",
+    "offsets_of",
     "patients_frame",
     "projected",
     "projection_entry",

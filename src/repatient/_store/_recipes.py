@@ -136,7 +136,7 @@ def read_offsets(entry: Mapping[str, Any], n_components: int, n_dimensions: int 
     if (places[1] < 0).any() or (n_cells < 2 * n_donors).any() or len(set(classes)) < len(classes):
         msg = "The offsets have a variance below 0, fewer than two cells a donor, or a class twice."
         raise ValueError(msg)
-    return Offsets(classes, *places, n_donors, n_cells)
+    return Offsets(classes, places[0], places[1], n_donors, n_cells)
 
 
 def read_reference_recipes(entry: Mapping[str, Any], key: str) -> tuple[Recipes, Offsets | None] | None:
@@ -145,6 +145,16 @@ def read_reference_recipes(entry: Mapping[str, Any], key: str) -> tuple[Recipes,
         return None
     recipes, _ = read_recipes_entry(entry["reference"], key)
     return recipes, read_offsets(entry["reference"], recipes.mean.shape[1])
+
+
+def offsets_of(entry: Mapping[str, Any], key: str, names: Sequence[str]) -> Offsets | None:
+    """Offsets of one cohort that has all these classes: this one, else the reference; ``None`` if neither has."""
+    own = read_offsets(entry, np.shape(entry["mean"])[1])
+    reference = read_reference_recipes(entry, key)
+    for offsets in (own, None if reference is None else reference[1]):
+        if offsets is not None and set(names) <= set(offsets.classes):
+            return offsets
+    return None
 
 
 def _kind(name: str, what: str) -> Kind:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from repatient.recipe import Recipes
 
-_GMM_PARTS = ("weights", "means", "covariances", "log_density_quantiles")
+_PARAMETERS = ("weights", "means", "covariances")
+_GMM_PARTS = (*_PARAMETERS, "log_density_quantiles")
 # What leaves with the parameters: no mask, path, device or time.
 _GMM_PARAMS = ("n_components", "use_rep", "covariance_type", "random_state", "version")
 _RECIPES_PARAMS = (
@@ -233,8 +234,8 @@ def _groups(
 
 
 def _merged_mixture(gmm: dict[str, Any], groups: np.ndarray, cohort: _store.Cohort | None) -> dict[str, Any]:
-    parameters = (np.asarray(gmm[name], dtype=np.float64) for name in ("weights", "means", "covariances"))
-    merged = dict(zip(("weights", "means", "covariances"), merged_gaussians(*parameters, groups), strict=True))
+    weights, means, covariances = (np.asarray(gmm[name], dtype=np.float64) for name in _PARAMETERS)
+    merged = dict(zip(_PARAMETERS, merged_gaussians(weights, means, covariances, groups), strict=True))
     entry = {**gmm, **merged, "params": {**gmm["params"], "n_components": len(merged["weights"])}}
     if cohort is not None:
         entry["log_density_quantiles"] = _store.density_quantiles(cohort.embedding, cohort.patients, _mixture(entry))

@@ -10,6 +10,7 @@ from repatient._docs import shared_docs
 from repatient.pl._axes import axes_or_new, check_axes
 from repatient.pl._colours import class_colours, component_colours
 from repatient.pl._recipe_bars import draw_bars
+from repatient.pl._recipe_difference import draw_difference, inside_components
 from repatient.pl._recipe_matrix import draw_dots, draw_heatmap
 from repatient.pl._recipe_table import read_recipe_table
 from repatient.pl._stacked import draw_stacked
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from repatient.pl._colours import Palette
     from repatient.pl._recipe_table import RecipeTable
 
-_KINDS = ("bars", "stacked", "heatmap", "dots")
+_KINDS = ("bars", "stacked", "heatmap", "dots", "difference")
 _COLORMAPS = {"heatmap": "viridis", "dots": "RdBu_r"}
 
 
@@ -55,8 +56,14 @@ def recipes(
         ``"dots"``
             Classes by components, the mean share as the area of a dot, and as its colour the binary logarithm of its
             ratio to the mean of the classes that are drawn.
+        ``"difference"``
+            Where two classes differ, a dot a component: across, the binary logarithm of the second class's mean share over
+            the first's; upwards, how far its cells lie from those of the first inside the component, the shrunk offset
+            (:class:`repatient.recipe.Offsets`) in standard deviations of the component. So a dot to the side differs in
+            composition, one above inside, one in a corner in both. The area is the mean share; open dots have fewer
+            than two donors of a class, which tells nothing of the inside.
     classes
-        Classes to draw, in this order. ``None``: all.
+        Classes to draw, in this order. ``None``: all. Two for ``"difference"``.
     order
         Order of the components: their ``"number"``, their mean ``"share"``, the ``"difference"`` (from those that the
         first class has more of to those that the last has more of), or a list of the components to draw.
@@ -64,7 +71,7 @@ def recipes(
         Share of the patients that the whiskers of ``"bars"`` span.
     %(recipes_key)s
     palette
-        Colours of the classes for ``"bars"`` and of the components for ``"stacked"``: a list, a dictionary by
+        Colours of the classes for ``"bars"`` and of the components for ``"stacked"`` and ``"difference"``: a list, a dictionary by
         name, or the name of a colormap. ``None``: those in ``uns``. For ``"heatmap"`` and ``"dots"``, the name of a
         colormap.
     %(ax)s
@@ -79,7 +86,8 @@ def recipes(
     KeyError
         If there are no recipes.
     ValueError
-        If an option, a class, a component or a palette is unknown, ``interval`` is no share, or the palette is too short.
+        If an option, a class, a component or a palette is unknown, ``interval`` is no share, or the palette is too short;
+        if ``"difference"`` has not two classes whose offsets were learnt in one cohort.
     TypeError
         If an argument is of a wrong type.
     """
@@ -87,7 +95,9 @@ def recipes(
     check_axes(ax)
     table = read_recipe_table(data, recipes_key, classes=classes, order=order, interval=interval)
     colormap = _colormap(kind, palette)
-    components = component_colours(data, table.gmm_key, table.n_components, palette if kind == "stacked" else None)
+    inside = inside_components(data, table, recipes_key) if kind == "difference" else None
+    of_components = palette if kind in ("stacked", "difference") else None
+    components = component_colours(data, table.gmm_key, table.n_components, of_components)
     groups = class_colours(data, table.label_key, table.every_class, palette if kind == "bars" else None)
     ax = axes_or_new(ax, *_size(kind, table))
     if kind == "stacked":
@@ -95,6 +105,8 @@ def recipes(
     elif kind == "bars":
         draw_bars(ax, table, groups.of, components.of, interval)
         groups.store(data)
+    elif inside is not None:
+        draw_difference(ax, table, *inside, components.of)
     elif kind == "heatmap":
         draw_heatmap(ax, table, components.of, colormap)
     else:
@@ -118,6 +130,8 @@ def _size(kind: str, table: RecipeTable) -> tuple[float, float]:
     n_classes, n_components = table.mean.shape
     if kind == "stacked":
         return 1.6 + 0.7 * n_classes, 5.0
+    if kind == "difference":
+        return 5.0, 4.2
     if kind == "bars":
         return min(max(4.0, 1.0 + n_components * (0.16 + 0.08 * n_classes)), 18.0), 3.6
     return 3.0 + 0.28 * n_components, 1.5 + 0.4 * n_classes

@@ -93,7 +93,7 @@ def coarsened(recipes: Recipes, x: Floats, labels: NDArray[Any], n_patients: int
     ordered = np.sort(x, axis=0)
     least = min(n_patients, len(x))
     ends = {"covariate_low": ordered[:least].mean(axis=0), "covariate_high": ordered[-least:].mean(axis=0)}
-    numeric = np.array([level is None for level in recipes.design.levels]) if recipes.design is not None else None
+    numeric = np.array([level is None for level in (recipes.design.levels if recipes.design is not None else ())])
     parameters = []
     for name, part in zip(recipes.classes, recipes.parameters, strict=True):
         number = int((labels == name).sum())

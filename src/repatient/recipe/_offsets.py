@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
+from scipy.stats import chi2
 
 from repatient._checks import listed
 
@@ -51,7 +52,7 @@ class Offsets:
     def known(self, of: str, to: str) -> NDArray[np.bool_]:
         """Components with two donors or more in either class, (K,)."""
         donors = self.n_donors[[self._position(of), self._position(to)]]
-        return (donors >= FEWEST_DONORS).all(axis=0)
+        return np.asarray((donors >= FEWEST_DONORS).all(axis=0))
 
     def standard_errors(self, of: str, to: str) -> Floats:
         """Squared standard error of the difference of two classes, (K, d)."""
@@ -88,8 +89,7 @@ class Offsets:
     def take(self, names: Sequence[str]) -> Offsets:
         """Those of some classes."""
         rows = [self._position(name) for name in names]
-        parts = (self.means, self.variances, self.n_donors, self.n_cells)
-        return Offsets(tuple(names), *(part[rows] for part in parts))
+        return Offsets(tuple(names), self.means[rows], self.variances[rows], self.n_donors[rows], self.n_cells[rows])
 
     def only_of(self, min_donors: int, min_cells: int) -> Offsets:
         """The same without the components of classes that have fewer donors or cells: they have none."""
@@ -191,22 +191,26 @@ class Pooled:
     discrepancy
         Squared distance of each cohort from the others in units of what their errors and the variance between the
         cohorts make likely, 1 on average where it agrees. A cohort of more than 1 is weighted down by it.
+    limit
+        Discrepancy from which on a cohort counts as disagreeing: what one in a hundred exceeds, and twice what is likely
+        at least.
     """
 
     value: Any
     between: Floats
     weights: dict[str, float]
     discrepancy: dict[str, float]
+    limit: float
 
     @property
     def disagreeing(self) -> list[str]:
-        """Cohorts that lie at least twice as far from the others, squared, as is likely."""
-        return [name for name, found in self.discrepancy.items() if found >= 2]
+        """Cohorts that lie farther from the others than chance explains."""
+        return [name for name, found in self.discrepancy.items() if found >= self.limit]
 
 
 def random_effects(
     values: Floats, errors: Floats, present: NDArray[np.bool_], names: Sequence[str]
-) -> tuple[Floats, ...]:
+) -> tuple[Floats, Floats, Floats, Floats, Floats, float]:
     """Pool estimates of several cohorts by random effects (DerSimonian and Laird 1986, Control. Clin. Trials 7, 177).
 
     A cohort that lies farther from the others than its error and the variance between cohorts make likely has its
@@ -222,7 +226,7 @@ def random_effects(
     Returns
     -------
     Pooled estimates and squared standard errors and variance between cohorts (classes, K, d), weights and discrepancies
-    (cohorts,).
+    (cohorts,), and the limit of the latter.
     """
     here = np.broadcast_to(present[..., None], values.shape)
     floor = 1e-12 + 1e-6 * np.where(here, errors, 0).max(initial=0.0)
@@ -242,7 +246,9 @@ def random_effects(
     weight = np.where(here, 1 / ((errors + between) * inflated), 0.0)
     share = (weight / np.maximum(weight.sum(axis=0), np.finfo(float).tiny)).sum(axis=(1, 2, 3))
     share = share if share.sum() > 0 else np.ones(len(names))
-    return pooled, error, between, share / share.sum(), discrepancy
+    number = max(int(here.any(axis=0).sum()), 1)
+    limit = max(2.0, float(chi2.ppf(0.99, number)) / number)
+    return pooled, error, between, share / share.sum(), discrepancy, limit
 
 
 def _weighted(values: Floats, errors: Floats, here: NDArray[np.bool_], between: Any = 0.0) -> tuple[Floats, Floats]:
@@ -306,14 +312,18 @@ def pool_offsets(parts: Sequence[Offsets], names: Sequence[str], *, base: str | 
             if name in part.classes:
                 n_donors[g] += part.n_donors[part.classes.index(name)]
                 n_cells[g] += part.n_cells[part.classes.index(name)]
-    pooled, error, between, weights, discrepancy = random_effects(values, errors, present, names)
+    pooled, error, between, weights, discrepancy, limit = random_effects(values, errors, present, names)
     known = present.any(axis=0)
     n_donors[1:][~known] = n_cells[1:][~known] = 0
     means, variances, tau = (np.zeros((len(every), *shape[2:])) for _ in range(3))
     means[1:], variances[1:], tau[1:] = pooled, error * n_donors[1:, :, None], between
     result = Offsets((base, *others), means, variances, n_donors, n_cells)
-    named = (dict(zip(names, map(float, numbers), strict=True)) for numbers in (weights, discrepancy))
-    return Pooled(result, tau, *named)
+    return Pooled(result, tau, named(names, weights), named(names, discrepancy), limit)
+
+
+def named(names: Sequence[str], numbers: Floats) -> dict[str, float]:
+    """Numbers of cohorts by their names."""
+    return dict(zip(names, map(float, numbers), strict=True))
 
 
 def common_classes(classes: Sequence[Sequence[str]], names: Sequence[str], base: str | None) -> tuple[str, list[str]]:

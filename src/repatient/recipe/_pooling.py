@@ -8,7 +8,7 @@ import numpy as np
 
 from repatient._checks import listed
 from repatient.recipe._composition import from_log_ratios, log_ratios
-from repatient.recipe._offsets import Pooled, common_classes, random_effects
+from repatient.recipe._offsets import Pooled, common_classes, named, random_effects
 from repatient.recipe._recipes import Recipes
 from repatient.recipe._transfer import smoothed
 
@@ -66,9 +66,9 @@ def pool_recipes(
             if name in part.classes:
                 values[h, g, 0] = centres[part.classes.index(name)] - of_base[h]
                 errors[h, g, 0], present[h, g] = error[name] + error[base], True
-    pooled, _, between, weights, discrepancy = random_effects(values, errors, present, names)
+    pooled, _, between, weights, discrepancy, limit = random_effects(values, errors, present, names)
     centre = weights @ of_base
-    parameters = []
+    parameters: list[dict[str, np.ndarray]] = []
     for g, name in enumerate(every):
         having = [h for h, part in enumerate(parts) if name in part.classes]
         model = parts[max(having, key=lambda h: weights[h])].take([name])
@@ -76,8 +76,7 @@ def pool_recipes(
         parameters += model.shifted(wanted / smoothed(model.mean[0])).parameters
     recipes = Recipes(parts[0].kind, tuple(every), tuple(parameters))
     tau = np.concatenate([np.zeros((1, n_ratios)), between[:, 0]])
-    named = (dict(zip(names, map(float, numbers), strict=True)) for numbers in (weights, discrepancy))
-    return Pooled(recipes, tau, *named)
+    return Pooled(recipes, tau, named(names, weights), named(names, discrepancy), limit)
 
 
 def _spread(recipes: Recipes, name: str) -> np.ndarray:

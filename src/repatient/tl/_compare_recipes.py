@@ -152,8 +152,7 @@ def compare_recipes(
     components = [str(name) for name in entry["counts"].columns]
     tables = []
     for pair in _pairs(groups, reference):
-        donors = (counts.to_numpy() for counts in (pair.counts, pair.other_counts))
-        tested = moderated_p_values(*donors, test)
+        tested = moderated_p_values(pair.counts.to_numpy(), pair.other_counts.to_numpy(), test)
         found = contrast(pair.these, pair.those, interval=interval, n_draws=n_draws, rng=rng)
         head = {
             "class": pair.name,
@@ -243,8 +242,11 @@ def _pairs(groups: dict[str, pd.DataFrame], reference: str | None) -> list[_Pair
     if reference is not None:
         posteriors = mean_posteriors([counts.to_numpy() for counts in groups.values()])
         of = dict(zip(groups, posteriors, strict=True))
-        those = (of[reference], groups[reference])
-        return [_Pair(name, of[name], those[0], groups[name], those[1]) for name in groups if name != reference]
+        return [
+            _Pair(name, of[name], of[reference], groups[name], groups[reference])
+            for name in groups
+            if name != reference
+        ]
     pairs = []
     for name, counts in groups.items():
         others = pd.concat([part for other, part in groups.items() if other != name])
