@@ -35,6 +35,7 @@ def patients(
     selected: bool | None = None,
     annotation_key: str | None = None,
     mask_obs: Any = None,
+    distances: bool = False,
 ) -> AnnData:
     """Make an object with one row a patient: compositions, covariates and predictions.
 
@@ -64,6 +65,8 @@ def patients(
         Column of ``obs`` to name components by, such as the cell type: the value that most cells of each have.
     mask_obs
         Boolean column of ``obs``, or array (n_obs,): count these cells alone.
+    distances
+        Add ``obsm["X_clr_distances"]``, which grows with the square of the number of patients.
 
     Returns
     -------
@@ -82,8 +85,9 @@ def patients(
         Centred log-ratios, natural logarithms, of the counts with half a cell added to each component, as zeros have no
         logarithm. Euclidean distances between them are Aitchison's.
     ``obsm["X_clr_distances"]``
-        These distances, a frame patients × patients ("/" in a name is written "|"), with ``uns["sample_representations"]``
-        naming ``"X_clr"``: where patpy looks for them.
+        With ``distances``, these, a frame patients × patients ("/" in a name is written "|"), with
+        ``uns["sample_representations"]`` naming ``"X_clr"``: where patpy looks for them. HDF5 has room for the names of
+        some 4,000 patients.
     ``obsm["X_mean"]``
         Mean of the embedding over each patient's cells, (patients, d).
     ``uns["patients"]``
@@ -99,7 +103,7 @@ def patients(
 
     Notes
     -----
-    patpy scores representations of patients: ``patpy.tl.evaluation.knn_prediction_score(p, schema)`` takes the object,
+    patpy scores representations of patients, of an object with ``distances``: ``patpy.tl.evaluation.knn_prediction_score(p, schema)`` takes the object,
     and ``patpy.tl.evaluate_representation`` the distances with a column of ``obs``. Its methods that start from cells
     take ``data`` itself, with ``sample_key`` the patients and ``cell_group_key`` the components (``"gmm"``).
 
@@ -144,9 +148,10 @@ def patients(
     )
     if annotation is not None:
         result.var = result.var.join(annotation)
-    names = [str(name).replace("/", "|") for name in obs.index]
-    result.obsm[_DISTANCES] = pd.DataFrame(squareform(pdist(result.obsm[_CLR])), index=obs.index, columns=names)
-    result.uns["sample_representations"] = np.array([_CLR], dtype=object)
+    if distances:
+        names = [str(name).replace("/", "|") for name in obs.index]
+        result.obsm[_DISTANCES] = pd.DataFrame(squareform(pdist(result.obsm[_CLR])), index=obs.index, columns=names)
+        result.uns["sample_representations"] = np.array([_CLR], dtype=object)
     result.uns["patients"] = {
         "params": _store.record(
             **{name: keys[name] for name in ("patient_key", "label_key", "donor_key", "gmm_key", "mixture")},
