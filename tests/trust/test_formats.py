@@ -6,13 +6,21 @@ import json
 import os
 import signal
 
+import anndata as ad
+import h5py
 import numpy as np
 import pytest
+import scipy.sparse as sp
+import zarr
 
+import repatient as rp
 from repatient._files import _atomic
 from repatient._files._sealed_json import SEAL, write_sealed
+from repatient._files._target import MARK
 from repatient.evaluation._checkpoint import Checkpoint
 from repatient.mil import Bags, MILClassifier
+
+N_READS = int(os.environ.get("REPATIENT_TRUST", "60"))
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +112,48 @@ def test_results_of_the_first_version_are_read(tmp_path):
     assert Checkpoint(path, {"seed": 0}, {"none": {}}).results == {0: {"none": {"auroc": 0.5}}}
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:No validation set")
+def test_a_model_that_is_saved_meanwhile_is_read_as_one(tiny, keys, tmp_path):
+    """`use_rep` stands in another file than the network: what is read is of one model, however many are saved."""
+    folder, models = tmp_path / "model", []
+    for seed in (0, 1):
+        models.append(rp.tl.mil(tiny.copy(), **keys, max_epochs=1, random_state=seed))
+        models[seed].use_rep = f"X_{seed}"
+    models[0].save(folder)
+    child = os.fork()
+    if child == 0:
+        try:
+            for i in range(10**9):
+                models[i % 2].save(folder)
+        finally:
+            os._exit(1)
+    try:
+        found = [rp.tl.PatientClassifier.load(folder, device="cpu") for _ in range(N_READS)]
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    pairs = {(model.use_rep, model.classifier.random_state) for model in found}
+    assert pairs == {("X_0", 0), ("X_1", 1)}
+
+
+@pytest.mark.parametrize("extension", ["h5ad", "zarr"])
+def test_what_is_read_lazily_is_not_written_over(tiny, tmp_path, extension):
+    path, other = tmp_path / f"a.{extension}", tmp_path / f"b.{extension}"
+    tiny.layers["counts"] = sp.csr_matrix(np.round(3 * tiny.X))
+    rp.get.augmented(tiny, to=path, progress=False)
+    lazy = ad.experimental.read_lazy(path)
+    for name in ("gmm", "recipes"):
+        lazy.uns[name] = tiny.uns[name]
+    rp.tl.gmm(lazy, 2)
+    rp.tl.recipes(lazy, patient_key="patient", label_key="label")
+    rp.tl.generate(lazy, 1)
+    with pytest.raises(ValueError, match="`to`"):
+        rp.get.augmented(lazy, to=path, progress=False)
+    rp.get.augmented(lazy, to=other, progress=False)
+    assert MARK in (h5py.File(other) if extension == "h5ad" else zarr.open_group(other, mode="r")).attrs
+
+
 @pytest.mark.parametrize("changes", [{"results": {}}, {"version": 3}, {"format": "thesis"}])
 def test_changed_results_are_refused(tmp_path, changes):
     path = tmp_path / "results.json"
@@ -116,5 +166,5 @@ def test_changed_results_are_refused(tmp_path, changes):
 def test_where_no_results_can_be_kept(tmp_path):
     with pytest.raises(IsADirectoryError, match="`checkpoint`.*is a folder"):
         Checkpoint(tmp_path, {}, {})
-    with pytest.raises(FileNotFoundError, match="`checkpoint`: there is no folder .*nowhere"):
+    with pytest.raises(FileNotFoundError, match="`checkpoint`: there is no folder"):
         Checkpoint(tmp_path / "nowhere" / "results.json", {}, {})

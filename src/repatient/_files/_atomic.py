@@ -219,11 +219,11 @@ def _inherit(new: Path, target: Path) -> None:
     for folder, folders, names in os.walk(new):
         for path in (Path(folder, name) for name in (*folders, *names)):
             mine = path.lstat()
-            found = earlier.get(os.path.relpath(path, new))
+            before = earlier.get(os.path.relpath(path, new))
             if stat.S_ISLNK(mine.st_mode):
                 continue
-            if found is not None and stat.S_IFMT(found.st_mode) == stat.S_IFMT(mine.st_mode):
-                _take(path, found)
+            if before is not None and stat.S_IFMT(before.st_mode) == stat.S_IFMT(mine.st_mode):
+                _take(path, before)
             elif stat.S_ISREG(mine.st_mode) and earlier:
                 path.chmod(stat.S_IMODE(mine.st_mode) & (given | stat.S_IRUSR | stat.S_IWUSR))
 

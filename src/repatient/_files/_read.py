@@ -172,7 +172,7 @@ def _array(content: bytes) -> NDArray[Any]:
     return array.reshape(shape[::-1]).transpose() if fortran else array.reshape(shape)
 
 
-def check_values(values: Mapping[str, Any], schema: Mapping[str, Check], path: Path | str) -> None:
+def check_values(values: Mapping[str, Any], schema: Mapping[str, Any], path: Path | str) -> None:
     """Compare values that were read with what they may be.
 
     Parameters

@@ -62,7 +62,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     parser = _Parser(prog="repatient", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"repatient {__version__}")
     subparsers = parser.add_subparsers(metavar="command", required=True)
-    commands = {}
+    commands: dict[str, argparse.ArgumentParser] = {}
     for name in COMMANDS:
         module = import_module(f"repatient.cli._{name}")
         summary, _, rest = (module.__doc__ or "").partition("\n")

@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
     few: dict[str, Any] = {}
     if arguments.n_patients is not None:
         few = {"scenario": "low_data", "n_patients": arguments.n_patients}
-    frame = tl.evaluate(
+    frame: Any = tl.evaluate(
         adata,
         **_cohort.keys_of(arguments),
         use_rep=arguments.use_rep,

@@ -6,7 +6,7 @@ Train on the labelled patients (rp.tl.mil) and save the model to a folder, witho
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from repatient.cli import _cohort
 
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     CLASSIFIER.check_target(arguments.output, "output", overwrite=arguments.overwrite)
     _cohort.check_cohort(adata, arguments, values=arguments.outcome == "continuous")
-    model = tl.mil(
+    model: Any = tl.mil(
         adata,
         **_cohort.keys_of(arguments),
         outcome=arguments.outcome,

@@ -166,7 +166,7 @@ class FittedFold:
             bags = self.bags_aligned(key[1])
             X = bags.X[bags.take(patients).rows]
             n_patients = len(patients)
-            number = default_n_components(*X.shape, n_patients) if n_components is None else n_components
+            number = default_n_components(len(X), X.shape[1], n_patients) if n_components is None else n_components
             self._fitted[key] = Components.fit(self._scale(X), number, random_state=self.fold.seed)
         return self._fitted[key]
 

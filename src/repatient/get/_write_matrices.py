@@ -36,10 +36,9 @@ class DenseWriter:
         self, group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], compression: str | None = None
     ) -> None:
         if isinstance(group, h5py.Group):
-            chunks = True if compression and 0 not in shape else None
-            self._array = group.create_dataset(
-                name, shape=shape, dtype=dtype, chunks=chunks, compression=compression if chunks else None
-            )
+            # HDF5 compresses chunks, and an empty array has none.
+            how = {"compression": compression, "chunks": True} if compression and 0 not in shape else {}
+            self._array = group.create_dataset(name, shape=shape, dtype=dtype, **how)
         else:
             row_bytes = max(int(np.prod(shape[1:])) * dtype.itemsize, 1)
             chunks = (max(min(_DENSE_CHUNK_BYTES // row_bytes, shape[0]), 1), *(max(size, 1) for size in shape[1:]))

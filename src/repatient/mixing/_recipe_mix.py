@@ -203,7 +203,7 @@ class RecipeMix:
             if self.standardize:
                 spread = cells.std(axis=0, dtype=np.float64)
                 cells = (cells / np.where(spread > 0, spread, 1.0)).astype(cells.dtype)
-            number = self.n_components or default_n_components(*cells.shape, len(bags))
+            number = self.n_components or default_n_components(len(cells), cells.shape[1], len(bags))
             fitted = Components.fit(cells, number, random_state=self.random_state)
             # X is kept so that no other array can be taken for it.
             cache[key] = (bags.X, fitted.assign(cells), fitted.n_components)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import numpy as np
@@ -51,7 +52,7 @@ def test_bytes_of_models(make, damaged, fuzz, read_or_refuse, tmp_path):
         )
         (folder / name).write_bytes(files[name])
 
-    fuzz(range(150), attempt, tmp_path)
+    fuzz(60, attempt, tmp_path)
 
 
 def changed(value, rng):
@@ -66,22 +67,51 @@ def changed(value, rng):
     return odd[rng.integers(len(odd))]
 
 
+def reshaped(array, rng):
+    """An array of another shape, type or content."""
+    odd = [
+        lambda: array.astype(rng.choice(["f8", "f2", "i8", "u1", "?"])),
+        lambda: array.ravel()[: rng.integers(array.size + 1)],
+        lambda: np.zeros((0, *array.shape), array.dtype),
+        lambda: np.broadcast_to(array, (2, *array.shape)).copy(),
+        lambda: array.T.copy(),
+        lambda: -np.abs(array) - 1,
+        lambda: np.full_like(array, rng.choice([0, 1e30, np.nan]) if array.dtype.kind == "f" else 7),
+        lambda: np.array(["text"]),
+    ]
+    return odd[rng.integers(len(odd))]()
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
 @pytest.mark.parametrize("make", [bag_model, translator, encoder])
-def test_descriptions_of_models(make, fuzz, read_or_refuse, tmp_path):
-    """Descriptions with a fitting checksum that this package would not have written."""
+def test_contents_of_models(make, fuzz, read_or_refuse, tmp_path):
+    """Descriptions and arrays with fitting checksums that this package would not have written."""
     model, predict = make()
     folder = tmp_path / "model"
     model.save(folder)
     (path,) = folder.glob("*.json")
     content = {name: value for name, value in json.loads(path.read_text()).items() if name != SEAL}
+    with np.load(folder / "weights.npz") as stored:
+        arrays = dict(stored)
 
     def attempt(seed):
         rng = np.random.default_rng(seed)
-        name = rng.choice(sorted(content))
-        write_sealed(path, content | {name: changed(content[name], rng)})
-        read_or_refuse(lambda: type(model).load(folder, device="cpu"), "model", lambda read: None)
+        given, new = dict(arrays), dict(content)
+        if seed % 2:
+            name = rng.choice(sorted(arrays))
+            given[name] = reshaped(arrays[name], rng)
+        else:
+            name = rng.choice(sorted(content))
+            new[name] = changed(content[name], rng)
+        np.savez(folder / "weights.npz", **given)
+        if seed % 2:
+            new["shapes"] = {name: list(array.shape) for name, array in given.items()}
+            new["weights_sha256"] = hashlib.sha256((folder / "weights.npz").read_bytes()).hexdigest()
+        write_sealed(path, new)
+        # What is read can be used.
+        read_or_refuse(lambda: type(model).load(folder, device="cpu"), "model", predict)
 
-    fuzz(range(100), attempt, tmp_path)
+    fuzz(80, attempt, tmp_path)
 
 
 def test_bytes_of_checkpoints(damaged, fuzz, read_or_refuse, tmp_path):
@@ -98,4 +128,4 @@ def test_bytes_of_checkpoints(damaged, fuzz, read_or_refuse, tmp_path):
         path.write_bytes(damaged(content, np.random.default_rng(seed)))
         read_or_refuse(lambda: Checkpoint(path, params, methods), path.name, check)
 
-    fuzz(range(200), attempt, tmp_path)
+    fuzz(80, attempt, tmp_path)
