@@ -44,13 +44,8 @@ def test_rows_are_patients_and_columns_components(generated, untouched):
 
 
 def test_log_ratios_and_their_distances(generated):
-<<<<<<< HEAD
     assert not rp.get.patients(generated).obsp
     p = rp.get.patients(generated, distances=True)[3:9]
-=======
-    p = rp.get.patients(generated, distances=True)
-    assert "X_clr_distances" not in rp.get.patients(generated).obsm
->>>>>>> h/trust
     smoothed = p.layers["counts"] + 0.5
     geometric_mean = np.exp(np.log(smoothed).mean(axis=1, keepdims=True))
     np.testing.assert_allclose(p.obsm["X_clr"], np.log(smoothed / geometric_mean))
@@ -65,17 +60,6 @@ def test_scanpy_makes_a_map_of_patients(known):
     sc.pl.umap(p, color=["label", "3", "sex", "age", "treated", "is_generated", "n_cells"], show=False)
 
 
-<<<<<<< HEAD
-=======
-def test_patpy_finds_the_distances(generated):
-    """patpy reads ``obsm[f"{representation}_distances"]`` of the representations in ``uns``, as a frame by names."""
-    p = rp.get.patients(generated, distances=True)[3:9].copy()
-    for representation in p.uns["sample_representations"]:
-        distances = p.obsm[f"{representation}_distances"].loc[p.obs_names][p.obs_names].to_numpy()
-        np.testing.assert_allclose(distances, squareform(pdist(p.obsm[representation])), atol=1e-6)
-
-
->>>>>>> h/trust
 def test_covariates_are_what_patients_have_one_of(known):
     p = rp.get.patients(known)
     assert {"sex", "age", "treated"} <= set(p.obs)
@@ -210,19 +194,6 @@ def test_lazy_and_mudata(generated, tmp_path):
     assert list(p.obs["rna:label"].astype(str)) == list(expected.obs["label"].astype(str))
 
 
-<<<<<<< HEAD
-=======
-def test_names_with_a_stroke(generated, tmp_path):
-    names = {name: f"{name}/x" for name in generated.obs["patient"].cat.categories}
-    generated.obs["patient"] = generated.obs["patient"].cat.rename_categories(names)
-    rp.tl.recipes(generated, patient_key="patient", label_key="label")
-    p = rp.get.patients(generated, distances=True)
-    assert p.obs_names[0].endswith("/x")
-    assert p.obsm["X_clr_distances"].columns[0].endswith("|x")
-    p.write_h5ad(tmp_path / "a.h5ad")
-
-
->>>>>>> h/trust
 def test_bad_arguments(generated, untouched):
     with untouched(generated):
         with pytest.raises(KeyError, match="`recipes_key`"):

@@ -66,11 +66,7 @@ def patients(
     mask_obs
         Boolean column of ``obs``, or array (n_obs,): count these cells alone.
     distances
-<<<<<<< HEAD
         Also write the distances between all pairs of patients, whose number grows with the square.
-=======
-        Add ``obsm["X_clr_distances"]``, which grows with the square of the number of patients.
->>>>>>> h/trust
 
     Returns
     -------
@@ -88,15 +84,8 @@ def patients(
     ``obsm["X_clr"]``
         Centred log-ratios, natural logarithms, of the counts with half a cell added to each component, as zeros have no
         logarithm. Euclidean distances between them are Aitchison's.
-<<<<<<< HEAD
     ``obsp["X_clr_distances"]``
         With ``distances``, these, patients × patients.
-=======
-    ``obsm["X_clr_distances"]``
-        With ``distances``, these, a frame patients × patients ("/" in a name is written "|"), with
-        ``uns["sample_representations"]`` naming ``"X_clr"``: where patpy looks for them. HDF5 has room for the names of
-        some 4,000 patients.
->>>>>>> h/trust
     ``obsm["X_mean"]``
         Mean of the embedding over each patient's cells, (patients, d).
     ``uns["patients"]``
@@ -112,15 +101,10 @@ def patients(
 
     Notes
     -----
-<<<<<<< HEAD
     patpy scores representations of patients: ``patpy.tl.evaluation.knn_prediction_score(p, schema)`` takes the object,
     and ``patpy.tl.evaluate_representation`` the distances with a column of ``obs``. It looks for them in a frame:
     ``p.obsm["X_clr_distances"] = pd.DataFrame(p.obsp["X_clr_distances"], p.obs_names, p.obs_names)``, with
     ``p.uns["sample_representations"] = ["X_clr"]``. Its methods that start from cells
-=======
-    patpy scores representations of patients, of an object with ``distances``: ``patpy.tl.evaluation.knn_prediction_score(p, schema)`` takes the object,
-    and ``patpy.tl.evaluate_representation`` the distances with a column of ``obs``. Its methods that start from cells
->>>>>>> h/trust
     take ``data`` itself, with ``sample_key`` the patients and ``cell_group_key`` the components (``"gmm"``).
 
     pertpy's distances compare groups of rows: of patients as
@@ -165,13 +149,7 @@ def patients(
     if annotation is not None:
         result.var = result.var.join(annotation)
     if distances:
-<<<<<<< HEAD
         result.obsp[_DISTANCES] = squareform(pdist(result.obsm[_CLR]))
-=======
-        names = [str(name).replace("/", "|") for name in obs.index]
-        result.obsm[_DISTANCES] = pd.DataFrame(squareform(pdist(result.obsm[_CLR])), index=obs.index, columns=names)
-        result.uns["sample_representations"] = np.array([_CLR], dtype=object)
->>>>>>> h/trust
     result.uns["patients"] = {
         "params": _store.record(
             **{name: keys[name] for name in ("patient_key", "label_key", "donor_key", "gmm_key", "mixture")},
