@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 # A drawing of very many points is smaller as pixels.
 _LARGEST_SVG = 600_000
-# Points; wider ones are scrolled on small screens.
-_WIDE = 360
+# Points; wider figures are scrolled on small screens, at three quarters of their size (in pixels, 4 to 3 points).
+_WIDE = 430
 _LONGEST_VALUE = 160
 _LONGEST_LINE = 28
 
@@ -88,10 +88,10 @@ class Section:
                 msg = "A figure was drawn on axes that belong to none."
                 raise RuntimeError(msg)
             try:
-                source, wide = _embedded(figure)
+                source, narrow = _embedded(figure)
             finally:
                 plt.close(figure)
-        self.blocks.append(Block("figure", {"source": source, "wide": wide}, caption))
+        self.blocks.append(Block("figure", {"source": source, "narrow": narrow}, caption))
 
 
 def _cell(value: Any) -> tuple[str, str]:
@@ -122,15 +122,15 @@ def written(value: Any) -> str:
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
 
 
-def _embedded(figure: Figure) -> tuple[str, bool]:
-    """A figure as a data address, and whether it is wider than a small screen; the same figure gives the same bytes."""
+def _embedded(figure: Figure) -> tuple[str, int]:
+    """A figure as a data address, and its width on a small screen in pixels, 0 for all that there is; the same figure gives the same bytes."""
     with mpl.rc_context({"svg.hashsalt": "repatient", "svg.fonttype": "path"}), io.BytesIO() as buffer:
         figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
         kind, content = "svg+xml", buffer.getvalue()
     size = re.search(rb'width="([\d.]+)pt"', content)
-    wide = size is not None and float(size[1]) > _WIDE
+    narrow = round(float(size[1])) if size is not None and float(size[1]) > _WIDE else 0
     if len(content) > _LARGEST_SVG:
         with io.BytesIO() as buffer:
             figure.savefig(buffer, format="png", dpi=150, bbox_inches="tight")
             kind, content = "png", buffer.getvalue()
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}", wide
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}", narrow

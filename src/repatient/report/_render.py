@@ -92,7 +92,9 @@ def _read_entries(data: AnnData | MuData, request: Request) -> dict[str, Mapping
 
 
 def _restore_colours(data: AnnData | MuData, before: dict[str, Any]) -> None:
-    """Figures keep the colours that they chose in the object; a page leaves it as it was."""
+    """Figures keep the colours that they chose in the object; a page leaves it as it was. They write to no view."""
+    if data.is_view:
+        return
     for name in [name for name in data.uns if str(name).endswith("_colors")]:
         if name in before:
             data.uns[name] = before[name]

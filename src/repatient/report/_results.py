@@ -236,7 +236,7 @@ def drivers(
         section.call("No share of the cells in the score is stored.", "rp.tl.explain(adata, model)")
     elif "gmm_key" not in entries or request.gmm_key not in data.obs:
         section.call("Cells have no components that their shares could be gathered by.", "rp.tl.gmm(adata)")
-    elif who is not None and not who.of_values:
+    elif who is not None:
         section.table(
             _by_component(data, f"{request.mil_key}_{kind}", request.gmm_key, who),
             f"Share of each component in the cells of a patient, and its {kind}, averaged over the patients of a class. "
@@ -264,7 +264,9 @@ def _by_component(data: AnnData | MuData, column: str, gmm_key: str, who: Who) -
     what = column.rpartition("_")[2]
     of_patient = cells.groupby(["patient", "component"])["weight"].agg(["size", "sum"]).unstack(fill_value=0)
     shares = {"cells": of_patient["size"].div(of_patient["size"].sum(axis=1), axis=0), what: of_patient["sum"]}
-    label = who.table["label"]
+    label = (
+        pd.Series(pd.Categorical(["all"] * len(who.table)), who.table.index) if who.of_values else who.table["label"]
+    )
     columns = {
         f"{kind}, {name}": frame.loc[label.index[(label == name).to_numpy()]].mean()
         for name in label.cat.categories
