@@ -216,7 +216,7 @@ class FittedFold:
             classes=None if augment is None else np.arange(self.n_classes),
         )
 
-    def predict(self, model: Predictor) -> NDArray[np.float64]:
+    def predict(self, model: Any) -> NDArray[np.float64]:
         """Probabilities of all classes for the test patients, (patients, classes)."""
         probabilities = np.zeros((len(self.fold.test), self.n_classes))
         probabilities[:, model.classes_] = model.predict_proba(self.bags.take(self.fold.test))

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from repatient.mil import Predictor
 
 _FILE = "cohort.json"
 _FORMAT = "repatient patient classifier"
@@ -47,7 +46,7 @@ class PatientClassifier:
         As passed.
     """
 
-    def __init__(self, classifier: Predictor, *, use_rep: str, patient_key: str) -> None:
+    def __init__(self, classifier: Any, *, use_rep: str, patient_key: str) -> None:
         self.classifier = classifier
         self.use_rep = use_rep
         self.patient_key = patient_key

@@ -22,7 +22,7 @@ def predictions_of(
     return _classes(model, bags, index, options)
 
 
-def _classes(model: Predictor, bags: Bags, index: pd.Index, options: dict[str, Any]) -> pd.DataFrame:
+def _classes(model: Any, bags: Bags, index: pd.Index, options: dict[str, Any]) -> pd.DataFrame:
     from repatient.mil import epistemic, total_entropy
 
     probabilities = model.predict_proba(bags)
