@@ -121,6 +121,10 @@ def method_names(scenario: str | None = None) -> list[str]:
     ----------
     scenario
         One of :data:`repatient.evaluation.SCENARIOS`; ``None`` for all.
+
+    Returns
+    -------
+    The names.
     """
     from repatient.mil import PREDICTORS
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from repatient._checks import check_option, listed
 from repatient.mixing import RecipeMix, augment_settings
+from repatient.recipe import TRANSFERS, transferred
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from repatient.mixing import RecipeSampler
 
 KEEP = ("low", "high", "band", "correct", "random", "all")
-TRANSFERS = ("raw", "log_ratio")
 # How the recipe of another cohort is made fit for this one.
 OF_TRANSFER = ("align", "mixture", "transfer", "shared_class")
 OF_RECIPES = tuple(augment_settings(["recipe"]))
@@ -57,30 +57,18 @@ def _transferred(
     shared_class: str | None = None,
 ) -> tuple[NDArray[np.int64], int, Any]:
     """Components of all rows, their number, and the recipe of the missing class over them."""
-    from repatient.recipe import log_ratio_transfer
-
     check_option(transfer, "transfer", TRANSFERS)
+    classes = fitted.cohort.classes
+    if shared_class is not None:
+        check_option(shared_class, "shared_class", classes)
+        shared_class = str(classes.index(shared_class))
     n_components = settings.get("n_components")
     codes, number = fitted.components(n_components, align, mixture)
     of_recipes = {name: settings[name] for name in ("kind", "shrinkage") if name in settings}
     missing = [str(fitted.scenario.missing_class)]
     external = fitted.recipes(fitted.fold.external, n_components, align, mixture, **of_recipes)
-    if transfer == "raw":
-        return codes, number, external.take(missing)
-    own = fitted.recipes(fitted.fold.train, n_components, align, mixture, **of_recipes)
-    return codes, number, log_ratio_transfer(external, own.take([_shared(fitted, shared_class)]), missing)
-
-
-def _shared(fitted: FittedFold, shared_class: str | None) -> str:
-    """Code of the class that the cohorts are compared on."""
-    y, classes = fitted.cohort.y, fitted.cohort.classes
-    common = {classes[code]: str(code) for code in np.intersect1d(y[fitted.fold.train], y[fitted.fold.external])}
-    if shared_class is None and len(common) == 1:
-        return next(iter(common.values()))
-    if shared_class not in common:
-        msg = f"`shared_class` is one of the classes of both cohorts, {listed(common)}, not {shared_class!r}."
-        raise ValueError(msg)
-    return common[shared_class]
+    own = None if transfer == "raw" else fitted.recipes(fitted.fold.train, n_components, align, mixture, **of_recipes)
+    return codes, number, transferred(external, own, missing, transfer, shared_class)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,10 @@ generated, and predicts the class of patients; a :class:`MILOrdinalClassifier` p
 :class:`MILRegressor` a value. An :class:`Augmenter` makes the bags of every gradient step anew, through its
 :class:`Sampler`. :func:`total_entropy`, :func:`epistemic` and :func:`margin` of classes and grades, and
 :func:`predictive_sd` of values, say how unsure Monte-Carlo passes are. :func:`load_model` reads what was saved.
+
+.. data:: PREDICTORS
+
+    Predictors by name, described at :func:`repatient.tl.mil`; :func:`register_predictor` adds one.
 """
 
 from __future__ import annotations

@@ -109,7 +109,12 @@ def unregister_augmenter(name: str) -> None:
 
 
 def augmenters() -> dict[str, RegisteredAugmenter]:
-    """All augmenters that can be chosen, by name."""
+    """All augmenters that can be chosen.
+
+    Returns
+    -------
+    What is registered, by name.
+    """
     return dict(_REGISTRY)
 
 
@@ -120,6 +125,10 @@ def find_augmenter(name: str) -> RegisteredAugmenter:
     ----------
     name
         What it is called.
+
+    Returns
+    -------
+    What is registered under it.
 
     Raises
     ------
@@ -146,6 +155,10 @@ def parse_augment(augment: Any) -> list[str | Augmenter]:
     augment
         A name, several joined by ``"+"``, an augmenter, or a sequence of these.
 
+    Returns
+    -------
+    The parts, names as they are registered.
+
     Raises
     ------
     TypeError, ValueError
@@ -166,7 +179,17 @@ def parse_augment(augment: Any) -> list[str | Augmenter]:
 
 
 def augment_settings(parts: Sequence[str | Augmenter]) -> list[str]:
-    """Names of all that can be set of some parts."""
+    """Names of all that can be set of some parts.
+
+    Parameters
+    ----------
+    parts
+        Names and augmenters, as :func:`parse_augment` gives them.
+
+    Returns
+    -------
+    The names; augmenters that are given as objects have their settings already.
+    """
     return list(dict.fromkeys(s for part in parts if isinstance(part, str) for s in _REGISTRY[part].settings))
 
 

@@ -10,6 +10,10 @@ one, taken with probability :math:`\exp(-d^2 / h^2)`, d the distance of the squa
 the median distance of a real patient from the nearest; and its cells of component k are drawn, without replacement, by
 the weights :math:`N(z \mid t_k, W_k) / N(z \mid 0, S_k)`, with S the covariance of all cells of the component and W that
 within patients.
+
+.. data:: ALIGNMENTS
+
+    Names of the maps from one cohort's embedding to another's, described at :func:`repatient.tl.assign`.
 """
 
 from repatient.sampling._alignment import AffineMap, Moments, class_moments, moment_map
