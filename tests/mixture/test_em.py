@@ -33,9 +33,9 @@ def initial(rows, n_components, covariance_type, seed=0):
 def run_passes(rows, n_components, covariance_type, n_passes, **params):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return GaussianMixture(n_components, covariance_type=covariance_type, max_iter=n_passes, tol=0, **params).fit(
-            rows
-        )
+        return GaussianMixture(
+            n_components, covariance_type=covariance_type, max_iter=n_passes, tol=0, prior=0, **params
+        ).fit(rows)
 
 
 @pytest.mark.parametrize("covariance_type", TYPES)
@@ -44,6 +44,8 @@ def run_passes(rows, n_components, covariance_type, n_passes, **params):
 def test_one_pass_equals_scikit_learn(plant, covariance_type, reg_covar, n_components):
     # As many components as features is where the shapes of tied and diagonal covariances coincide.
     rows = plant(1500, 5, 6, separation=2.0).rows * np.array([1, 10, 0.1, 3, 1, 50]) + 7
+    # The regularisation is a share of the variances, which are 1 here.
+    rows /= rows.std(axis=0)
     given, covariances, precisions = initial(rows, n_components, covariance_type)
     ours = run_passes(
         rows, n_components, covariance_type, 1, reg_covar=reg_covar, covariances_init=covariances, **given
@@ -166,7 +168,7 @@ def test_component_without_rows_is_reseeded(plant, covariance_type):
 def test_regularisation_is_raised_when_a_covariance_is_singular():
     rng = np.random.default_rng(0)
     rows = np.repeat(rng.normal(size=(6, 3)), 4, axis=0)
-    fitted = GaussianMixture(6, reg_covar=1e-18, means_init=rows[::4]).fit(rows)
+    fitted = GaussianMixture(6, prior=0, reg_covar=1e-18, means_init=rows[::4]).fit(rows)
     assert fitted.reg_covar_ > 1e-18
     assert np.isfinite(fitted.covariances_).all()
 
@@ -174,7 +176,7 @@ def test_regularisation_is_raised_when_a_covariance_is_singular():
 def test_singular_covariance_without_regularisation_is_explained():
     rows = np.repeat(np.random.default_rng(0).normal(size=(6, 3)), 4, axis=0)
     with pytest.raises(ValueError, match="fewer components"):
-        GaussianMixture(6, reg_covar=0, means_init=rows[::4]).fit(rows)
+        GaussianMixture(6, prior=0, reg_covar=0, means_init=rows[::4]).fit(rows)
 
 
 @pytest.mark.parametrize("covariance_type", TYPES)
@@ -190,7 +192,7 @@ def test_likelihood_of_nearly_collinear_features_is_that_of_the_parameters():
     rng = np.random.default_rng(0)
     first = 3 * rng.normal(size=(3000, 1))
     rows = np.hstack([first, 2 * first + 1e-7 * rng.normal(size=first.shape)])
-    fitted = GaussianMixture(1, reg_covar=0, init_max_samples=1500).fit(rows)
+    fitted = GaussianMixture(1, prior=0, reg_covar=0, init_max_samples=1500).fit(rows)
     assert fitted.log_likelihood_ == pytest.approx(fitted.score(rows), abs=1e-9)
 
 

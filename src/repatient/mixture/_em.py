@@ -12,6 +12,7 @@ from repatient.mixture._blocks import score_blocks
 from repatient.mixture._chunks import fold
 from repatient.mixture._prior import Prior, Strength
 from repatient.mixture._statistics import FLOAT32_DISTANCE, Coefficients, Sums
+from repatient.mixture._whitening import spreads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -87,15 +88,17 @@ class Sample:
         rows: Any,
         whitening: Whitening,
         moments: Moments,
-        units: tuple[NDArray[np.float64], NDArray[np.float64]],
         device: str | None = None,
+        usual: Moments | None = None,
     ) -> Sample:
-        """The rows, whose moments these are."""
+        """The rows, whose moments these are; ``usual`` are those without far rows."""
+        own = spreads(usual or moments)
+        units = (whitening.of_spreads(own), whitening.of_spreads(np.full_like(own, np.sqrt(np.mean(own**2)))))
         return cls(rows, whitening, whitening.covariance(moments), units, device, moments.extremes)
 
     def part(self, rows: Any, moments: Moments) -> Sample:
         """Some of the rows, whose moments these are."""
-        return self.of(rows, self.whitening, moments, self.units, self.device)
+        return replace(self, rows=rows, scatter=self.whitening.covariance(moments), extremes=moments.extremes)
 
     def ridge(self, reg_covar: RegCovar) -> NDArray[np.float64]:
         """What regularisation adds to covariances in the whitened space."""

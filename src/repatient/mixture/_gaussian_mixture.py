@@ -260,8 +260,7 @@ class GaussianMixture(MixtureDensity):
         in_single, rounded = compute_dtype(rows) == np.float32, whitening.rounded()
         if in_single:
             whitening = rounded
-        units = (whitening.of_spreads(own), whitening.of_spreads(np.full_like(own, np.sqrt(np.mean(own**2)))))
-        sample = Sample.of(rows, whitening, moments, units, torch_device(self.device))
+        sample = Sample.of(rows, whitening, moments, torch_device(self.device), usual)
         feature_map = FEATURE_MAPS[self.covariance_type](rows.shape[1])
         many = rows.shape[0] >= _ROWS_AVERAGED * self.n_components
         settings = Settings(
