@@ -143,7 +143,9 @@ def test_generated_patients_stand_for_a_class_that_is_missing(outcome):
     y = target(grade, outcome)
     for name in ("mean", "cells", "centroid", "likelihood"):
         model = make_predictor(name, outcome=outcome, **QUICK.get(name, {}))
-        model.fit(real, y["y"][grade < 2], generated=generated, generated_y=y["y"][grade == 2], classes=y.get("classes"))
+        model.fit(
+            real, y["y"][grade < 2], generated=generated, generated_y=y["y"][grade == 2], classes=y.get("classes")
+        )
         p = model.predict_proba(bags.take(grade == 2))
         assert (p.mean() > 12.0) if outcome == "continuous" else (p[:, list(model.classes_).index("much")].mean() > 0.4)
 
