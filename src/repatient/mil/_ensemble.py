@@ -52,7 +52,7 @@ class Ensemble(BasePredictor):
     ----------
     members
         Pairs of a name and an unfitted predictor. ``None`` takes those that did best together on the cohorts of the
-        project's benchmarks: kernel mean, mean, quantiles and composition into linear models, cells, and attention; and
+        project's benchmarks: kernel mean, mean and quantiles into linear models, cells, and attention; and
         strongly regularised ones where a class has one or two patients.
     weights
         ``"equal"``, or ``"auto"``: equal below 60 donors, and from there on drawn towards those that would have predicted
@@ -310,17 +310,16 @@ class Ensemble(BasePredictor):
 
 
 MEMBERS: list[tuple[str, Any]] = [
-    ("kernel_mean", Linear(("kernel_mean",), C=0.1)),
-    ("mean", Linear(("mean",))),
+    ("kernel_mean", Linear("kernel_mean", C=0.1)),
+    ("mean", Linear("mean")),
     ("cells", Cells()),
-    ("quantiles", Linear(("quantiles",), C=0.1)),
-    ("composition", Linear(("composition",))),
+    ("quantiles", Linear("quantiles", C=0.1)),
     ("attention", Attention(validation_fraction=0.0, cells_per_step=256)),
 ]
 RARE_MEMBERS: list[tuple[str, Any]] = [
     ("centroid", Centroid()),
-    ("kernel_mean", Linear(("kernel_mean",), C=0.01)),
-    ("mean", Linear(("mean",), C=0.1)),
+    ("kernel_mean", Linear("kernel_mean", C=0.01)),
+    ("mean", Linear("mean", C=0.1)),
 ]
 
 

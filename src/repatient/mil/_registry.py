@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sklearn.base import clone
@@ -31,8 +32,9 @@ def register_predictor(name: str, factory: Callable[..., Predictor]) -> None:
     name
         A new name, without ``"+"`` and ``"/"``.
     factory
-        Makes an unfitted :class:`Predictor`, given ``outcome`` and ``random_state`` (and, where it has such parameters,
-        ``device`` and ``progress``) and settings of its own, all by keyword.
+        Makes an unfitted :class:`Predictor` when it is called without arguments, such as its class. Of the parameters
+        ``outcome``, ``random_state``, ``device`` and ``progress`` those that it has are set afterwards. To be read by
+        :func:`load_model` it derives from :class:`BasePredictor`.
 
     Raises
     ------
@@ -106,17 +108,13 @@ def make_predictor(
     return made.set_params(**{name: value for name, value in shared.items() if name in known}, **settings)
 
 
-def _linear(**fixed: Any) -> Callable[..., Predictor]:
-    return lambda **settings: Linear(**fixed | settings)
-
-
 for _name, _factory in {
-    "mean": _linear(features=("mean",)),
-    "kernel_mean": _linear(features=("kernel_mean",), C=0.01),
-    "quantiles": _linear(features=("quantiles",)),
-    "moments": _linear(features=("moments",)),
-    "extremes": _linear(features=("extremes",)),
-    "composition": _linear(features=("composition",)),
+    "mean": partial(Linear, "mean"),
+    "kernel_mean": partial(Linear, "kernel_mean", C=0.1),
+    "quantiles": partial(Linear, "quantiles", C=0.1),
+    "moments": partial(Linear, "moments"),
+    "extremes": partial(Linear, "extremes"),
+    "composition": partial(Linear, "composition"),
     "cells": Cells,
     "centroid": Centroid,
     "likelihood": Likelihood,
