@@ -59,17 +59,6 @@ def test_what_is_handed_out_is_not_shared(generated, same_content):
     same_content(generated, before)
 
 
-def test_augmented_cohort_serves_the_functions_again(generated, keys, tmp_path):
-    whole = rp.get.augmented(generated)
-    whole.write_h5ad(tmp_path / "whole.h5ad")
-    rp.tl.gmm(whole, 6)
-    rp.tl.recipes(whole, **keys)
-    rp.tl.generate(whole, 3)
-    again = rp.get.augmented(whole)
-    assert again.obs_names.is_unique
-    assert again.obs["patient"].nunique() == 16 + 14 + 6
-
-
 def test_cohort_without_matrix(generated):
     bare = generated[:, :0].copy()
     bare.X = None

@@ -111,7 +111,7 @@ class Generated:
         rows = np.unique(self.counts.indices) if self.points is None else np.zeros(0, dtype=np.int64)
         if n_outside := int((codes[rows] < 0).sum()):
             msg = (
-                f"`generated_key`: the generated patients hold {n_outside} cells from outside `mask_obs`; using them would "
+                f"`generated_key`: the generated patients hold {n_outside} cells from outside `mask_obs`; training on them would "
                 "leak. Generate them from the cells inside alone (`rp.tl.generate(..., mask_obs=...)`)."
             )
             raise ValueError(msg)

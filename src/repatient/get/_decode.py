@@ -132,17 +132,7 @@ def read_decoder(
     random_state: int,
     step: int,
 ) -> Decoder | None:
-    """What decodes the cells of generated patients; ``None`` where that was not asked for.
-
-    Parameters
-    ----------
-    data, cells
-        Real and generated cells.
-    model, decode, batch, library_size, random_state
-        As for :func:`repatient.get.augmented`.
-    step
-        Cells whose counts are read at once.
-    """
+    """What decodes the cells of generated patients; ``None`` where that was not asked for."""
     if decode not in _OPTIONS:
         msg = f"`decode` is one of {list(_OPTIONS)}, not {decode!r}."
         raise ValueError(msg)

@@ -21,23 +21,7 @@ if TYPE_CHECKING:
 def constant_columns(
     data: AnnData | MuData, patients: _store.Patients, named: Any, taken: Collection[str]
 ) -> dict[str, pd.Series]:
-    """Columns of ``obs`` with one value a patient: those that are named, or all there are.
-
-    Parameters
-    ----------
-    data
-        The cells.
-    patients
-        Their patients.
-    named
-        Names of columns, which must not vary within a patient. ``None``: every column that does not.
-    taken
-        Names of other columns of the table: refused where they are named, left out where they are not.
-
-    Returns
-    -------
-    The values, (patients,), by name.
-    """
+    """Columns of ``obs`` with one value a patient: those that are named, or all there are."""
     if isinstance(named, str):
         msg = f"`covariates` is a sequence of columns of `obs`, not the string {named!r}; write [{named!r}]."
         raise TypeError(msg)
@@ -100,22 +84,7 @@ def generated_before(data: AnnData | MuData, patients: _store.Patients) -> np.nd
 
 
 def append_generated(real: pd.DataFrame, generated: pd.DataFrame, keys: Mapping[str, Any]) -> pd.DataFrame:
-    """Real patients, then generated ones.
-
-    Parameters
-    ----------
-    real
-        Table of the patients of the object, with ``is_generated``.
-    generated
-        That of the generated ones, as it is stored.
-    keys
-        Parameters of the recipes: which columns are the patient, class and donor, and which are covariates that
-        generated patients have values of.
-
-    Returns
-    -------
-    A table with the columns of ``real``; what is not known of generated patients is missing.
-    """
+    """Real patients, then generated ones."""
     names = generated.index.astype(str)
     if len(both := real.index.intersection(names)):
         msg = f"`generated_key`: generated patients are called as real ones: {listed(both)}. Generate them again."

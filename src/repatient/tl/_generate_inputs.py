@@ -170,21 +170,7 @@ def patients_table(
     taken: Iterable[str],
     **measured: np.ndarray,
 ) -> pd.DataFrame:
-    """Table of the generated patients.
-
-    Parameters
-    ----------
-    numbers
-        Patients of each class.
-    kinds
-        What the patients of each class were made by.
-    columns
-        More columns, of each class.
-    taken
-        Names that a generated patient must not have.
-    measured
-        ``n_cells``, ``n_donors``, ``n_moved`` and ``n_repeated`` of all patients.
-    """
+    """Table of the generated patients."""
     labels = [name for name, number in numbers.items() for _ in range(number)]
     parts = zip(columns, numbers.values(), strict=True)
     more = pd.concat([pd.DataFrame(dict(part), index=range(number)) for part, number in parts])
@@ -232,17 +218,7 @@ def warn_of_shortage(draws: Sequence[Draw], components: np.ndarray) -> None:
 
 
 def warn_of_few_cells(mixture: dict[str, Any], components: np.ndarray, drawn: np.ndarray) -> None:
-    """Warn of Gaussians that are no wider than the few cells that they were fitted to.
-
-    Parameters
-    ----------
-    mixture
-        The stored mixture. Where it is another cohort's, its numbers of cells are not known here.
-    components
-        Component of each real cell of the pool, -1 elsewhere.
-    drawn
-        Component of each drawn point.
-    """
+    """Warn of Gaussians that are no wider than the few cells that they were fitted to."""
     if "reference" in mixture:
         return
     n_components, n_dims = np.asarray(mixture["means"]).shape

@@ -37,17 +37,7 @@ def check_of_values(params: Mapping[str, Any], n_patients: Any, method: str) -> 
 def values_of_patients(
     recipes: Recipes, entry: Mapping[str, Any], requested: Mapping[str, Any] | None, numbers: Mapping[str, int]
 ) -> Callable[[str, int, np.random.Generator], pd.DataFrame | None]:
-    """How to draw the covariates of a number of patients, the value of recipes of a value among them.
-
-    Parameters
-    ----------
-    recipes, entry
-        Recipes, and what is stored of them.
-    requested
-        Values of covariates that are the same for all patients; one number or one each of the value.
-    numbers
-        Patients to generate of each class.
-    """
+    """How to draw the covariates of a number of patients, the value of recipes of a value among them."""
     patients, label_key = entry["patients"], str(entry["params"]["label_key"])
     if requested is not None and not isinstance(requested, Mapping):
         msg = f"`covariates` is a mapping of covariates to values, not {type(requested).__name__}."
@@ -113,19 +103,7 @@ def _warn_of_extrapolation(values: np.ndarray[Any, np.dtype[np.float64]], label_
 def _covariate_values(
     recipes: Recipes, patients: pd.DataFrame, requested: Mapping[str, Any] | None, *, of_values: bool = False
 ) -> Callable[[str, int, np.random.Generator], pd.DataFrame | None]:
-    """How to draw the covariates of a number of patients of a class; ``None`` where the recipes have none.
-
-    Parameters
-    ----------
-    recipes
-        Recipes, with or without covariates.
-    patients
-        Real patients, with their label and covariates.
-    requested
-        Values that are the same for all generated patients.
-    of_values
-        Whether the labels of the patients are values, and all of them of one class.
-    """
+    """How to draw the covariates of a number of patients of a class; ``None`` where the recipes have none."""
     if recipes.design is None:
         if requested is not None:
             msg = "`covariates`: the recipes were learnt without; pass `covariates=[…]` to `rp.tl.recipes` first."
