@@ -27,13 +27,34 @@ def smoothed_proportions(counts: np.ndarray, centre: np.ndarray) -> np.ndarray:
 
     The zeros of a composition have no logarithm; the added cells move a patient of few cells more
     than one of many.
+
+    Parameters
+    ----------
+    counts
+        Cells of each patient in each component, (patients, K).
+    centre
+        Composition that the added cells have, (K,), or one for each patient, (patients, K).
+
+    Returns
+    -------
+    Shares, (patients, K), rows summing to 1 and all above 0.
     """
     n_components = counts.shape[1]
     return proportions(counts + 0.5 * n_components * centre)
 
 
 def log_ratios(compositions: np.ndarray) -> np.ndarray:
-    """Isometric log-ratio coordinates in the Helmert basis, (n, K - 1)."""
+    """Isometric log-ratio coordinates in the Helmert basis.
+
+    Parameters
+    ----------
+    compositions
+        Shares above 0, (n, K).
+
+    Returns
+    -------
+    Coordinates, (n, K - 1).
+    """
     return np.log(compositions) @ helmert(compositions.shape[1]).T
 
 

@@ -16,7 +16,19 @@ if TYPE_CHECKING:
 
 
 def too_small(counts: Integers, min_cells: int, min_donors: int) -> Integers:
-    """Components of fewer cells or donors; ``counts`` are the cells of each donor in each component, (donors, K)."""
+    """Components of fewer cells or donors than asked for.
+
+    Parameters
+    ----------
+    counts
+        Cells of each donor in each component, (donors, K).
+    min_cells, min_donors
+        Cells that a component has to have, and donors with a cell in it.
+
+    Returns
+    -------
+    Positions of the components that have not.
+    """
     return np.flatnonzero((counts.sum(axis=0) < min_cells) | ((counts > 0).sum(axis=0) < min_donors))
 
 

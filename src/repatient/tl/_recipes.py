@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -155,6 +156,11 @@ def recipes(
         reference has another mixture or kind, or ``transfer="log_ratio"`` finds no class to compare the cohorts on; if
         grades have no order, or values are no finite numbers or all the same, or classes are asked for beside values.
 
+    Warns
+    -----
+    UserWarning
+        If there are cells of generated patients (:func:`repatient.get.augmented`): they are left out.
+
     References
     ----------
     The Dirichlet-multinomial is that of Mosimann (1962); its fit is described in :mod:`repatient.recipe`.
@@ -167,7 +173,13 @@ def recipes(
         n_subtypes = check_integer(n_subtypes, "n_subtypes", minimum=1)
     _check_transfer(transfer, shared_class, has_reference=reference is not None)
     _check_outcome(data, outcome, label_key, labels=labels, reference=reference)
-    mask = _store.read_mask(data, mask_obs)
+    mask, n_generated = _store.real_cells(data, _store.read_mask(data, mask_obs))
+    if n_generated:
+        msg = (
+            f"{n_generated} of {data.n_obs} cells are of generated patients (`obs['is_generated']`), who are no donors; the "
+            "recipes are learnt without them."
+        )
+        warnings.warn(msg, UserWarning, stacklevel=3)
     components, n_components = _store.read_components(data, gmm_key)
     if n_components < 2:
         msg = f"`gmm_key`: the mixture {gmm_key!r} has one component; a recipe needs two or more to mix."
