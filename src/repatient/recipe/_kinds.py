@@ -100,6 +100,10 @@ def is_covariance(matrices: np.ndarray) -> bool:
     ----------
     matrices
         One or several, (…, d, d).
+
+    Returns
+    -------
+    Whether all of them are.
     """
     if not np.isfinite(matrices).all():
         return False
