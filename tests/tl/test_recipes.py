@@ -101,3 +101,14 @@ def test_reference_of_another_mixture_or_kind(generated, keys):
         rp.tl.recipes(generated, **keys, reference=other)
     with pytest.raises(ValueError, match="kind 'dirichlet_multinomial'"):
         rp.tl.recipes(generated, **keys, reference=generated.copy(), kind="mean")
+
+
+def test_generated_patients_are_no_donors(generated, keys):
+    augmented = rp.get.augmented(generated)
+    rp.tl.recipes(generated, **keys)
+    with pytest.warns(UserWarning, match="is_generated.*without them"):
+        rp.tl.recipes(augmented, **keys)
+    real = augmented.uns["recipes"]
+    pd.testing.assert_frame_equal(real["mean"], generated.uns["recipes"]["mean"], check_index_type=False)
+    assert len(real["patients"]) == 16
+    assert (rp.tl.compare_recipes(augmented)["n_donors"] == 8).all()

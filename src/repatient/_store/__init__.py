@@ -11,6 +11,7 @@ from repatient._store._cohort import (
     read_cohort,
     read_moments,
     read_spread,
+    real_cells,
     spread_entry,
 )
 from repatient._store._covariates import read_covariates
@@ -103,6 +104,7 @@ __all__ = [
     "read_reference_recipes",
     "read_spread",
     "read_valued_patients",
+    "real_cells",
     "recipe_parts",
     "real_cells",
     "recipes_entry",

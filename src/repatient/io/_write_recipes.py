@@ -183,7 +183,8 @@ def _cohort(data: AnnData | MuData, entry: dict[str, Any]) -> _store.Cohort | No
         warnings.warn(msg, UserWarning, stacklevel=3)
         return None
     keys = (params["patient_key"], params["label_key"])
-    mask, of_values = _store.read_mask(data, mask_obs), _store.is_continuous(params)
+    mask, _ = _store.real_cells(data, _store.read_mask(data, mask_obs))
+    of_values = _store.is_continuous(params)
     return _store.read_cohort(data, use_rep, *keys, mask, donor_key=params["donor_key"], of_values=of_values)
 
 

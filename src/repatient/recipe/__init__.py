@@ -54,6 +54,10 @@ is free of what the cohort does to all its cells, see :class:`Offsets`.
 .. data:: KINDS
 
     Families of recipes by name, described at :func:`repatient.tl.recipes`; :func:`register_kind` adds one.
+
+.. data:: TRANSFERS
+
+    Ways to take over another cohort's recipes, see :func:`transferred`.
 """
 
 from repatient.recipe._composition import log_ratios, proportions, smoothed_proportions

@@ -33,18 +33,18 @@ def smoothed_proportions(counts: np.ndarray, centre: np.ndarray) -> np.ndarray:
     counts
         Cells of each patient in each component, (patients, K).
     centre
-        Composition that half a cell a component is spread as, (K,).
+        Composition that the added cells have, (K,), or one for each patient, (patients, K).
 
     Returns
     -------
-    Shares, (patients, K), all above 0.
+    Shares, (patients, K), rows summing to 1 and all above 0.
     """
     n_components = counts.shape[1]
     return proportions(counts + 0.5 * n_components * centre)
 
 
 def log_ratios(compositions: np.ndarray) -> np.ndarray:
-    """Isometric log-ratios in the Helmert basis.
+    """Isometric log-ratio coordinates in the Helmert basis.
 
     Parameters
     ----------

@@ -94,7 +94,17 @@ def _check_proportions(array: np.ndarray, what: str) -> None:
 
 
 def is_covariance(matrices: np.ndarray) -> bool:
-    """Whether matrices (…, d, d) are finite, symmetric and without a direction of negative variance, up to rounding."""
+    """Whether matrices are finite, symmetric and without a direction of negative variance, up to rounding.
+
+    Parameters
+    ----------
+    matrices
+        One or several, (…, d, d).
+
+    Returns
+    -------
+    Whether all of them are.
+    """
     if not np.isfinite(matrices).all():
         return False
     scale = np.abs(matrices).max(initial=0.0)

@@ -16,7 +16,19 @@ if TYPE_CHECKING:
 
 
 def too_small(counts: Integers, min_cells: int, min_donors: int) -> Integers:
-    """Components of fewer cells or donors; ``counts`` are the cells of each donor in each component, (donors, K)."""
+    """Components of fewer cells or donors than asked for.
+
+    Parameters
+    ----------
+    counts
+        Cells of each donor in each component, (donors, K).
+    min_cells, min_donors
+        Cells that a component has to have, and donors with a cell in it.
+
+    Returns
+    -------
+    Positions of the components that have not.
+    """
     return np.flatnonzero((counts.sum(axis=0) < min_cells) | ((counts > 0).sum(axis=0) < min_donors))
 
 
@@ -60,7 +72,21 @@ def groups_of_enough(counts: Integers, means: Floats, min_cells: int, min_donors
 def merged_gaussians(
     weights: Floats, means: Floats, covariances: Floats, groups: Integers
 ) -> tuple[Floats, Floats, Floats]:
-    """Weights, means and covariances (full, diagonal, or one for all) of Gaussians that have the moments of groups."""
+    """Gaussians that have the moments of groups of Gaussians.
+
+    Parameters
+    ----------
+    weights, means
+        Of the Gaussians, (K,) and (K, d).
+    covariances
+        Theirs, full (K, d, d), diagonal (K, d), or one for all (d, d), which stays.
+    groups
+        Group of each, (K,), numbered from 0.
+
+    Returns
+    -------
+    Weights, means and covariances of the groups.
+    """
     member = np.eye(int(groups.max()) + 1)[groups].T
     share = member * np.maximum(weights, np.finfo(float).tiny)
     share /= share.sum(axis=1, keepdims=True)
@@ -89,6 +115,10 @@ def coarsened(recipes: Recipes, x: Floats, labels: NDArray[Any], n_patients: int
         Their classes. Recipes of other classes stay.
     n_patients
         How many patients a number has to be of.
+
+    Returns
+    -------
+    The recipes with coarser covariates.
     """
     ordered = np.sort(x, axis=0)
     least = min(n_patients, len(x))

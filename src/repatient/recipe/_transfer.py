@@ -66,6 +66,10 @@ def transferred(
     shared_class
         Class to compare the cohorts on, for ``"log_ratio"``; ``None`` for the only one that both have.
 
+    Returns
+    -------
+    Their recipes.
+
     Raises
     ------
     ValueError

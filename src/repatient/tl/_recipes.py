@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -154,6 +155,11 @@ def recipes(
         If a patient has two labels, donors or values of a covariate, or lacks one, a class in ``labels`` has no patient and no reference, the
         reference has another mixture or kind, or ``transfer="log_ratio"`` finds no class to compare the cohorts on; if
         grades have no order, or values are no finite numbers or all the same, or classes are asked for beside values.
+
+    Warns
+    -----
+    UserWarning
+        If there are cells of generated patients (:func:`repatient.get.augmented`): they are left out.
 
     References
     ----------
