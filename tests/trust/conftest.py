@@ -16,6 +16,8 @@ import repatient as rp
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+N_KILLS = 50 if "REPATIENT_TRUST" in os.environ else 20
+
 
 def run_and_kill(work: Callable[[int], Any], part: float, n_before: int = 0) -> None:
     """Do ``work(0)``, ``work(1)``, … in a child until it is killed.
@@ -62,7 +64,9 @@ def kill_often():
     are spread over the two writes that follow a first one. Returns how often each content was found.
     """
 
-    def repeat(write: Callable[[int], Any], read: Callable[[], int], n_kills: int = 50, seed: int = 0) -> list[int]:
+    def repeat(
+        write: Callable[[int], Any], read: Callable[[], int], n_kills: int = N_KILLS, seed: int = 0
+    ) -> list[int]:
         found = [0, 0]
         for part in np.random.default_rng(seed).uniform(0, 2, n_kills):
             run_and_kill(lambda i: write(i % 2), part, n_before=1)

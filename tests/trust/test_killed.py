@@ -56,7 +56,7 @@ def test_recipes(tiny, keys, kill_often, tmp_path):
     only(tmp_path, "a.h5")
 
 
-def kill_saving(kill_often, models, load, predict, path, n_kills=50):
+def kill_saving(kill_often, models, load, predict, path, **n_kills):
     """Save two models in turn over each other, and tell by their predictions which one is there."""
     expected = [predict(model) for model in models]
     assert not np.array_equal(*expected)
@@ -65,7 +65,7 @@ def kill_saving(kill_often, models, load, predict, path, n_kills=50):
         values = predict(load(path))
         return [np.array_equal(values, one) for one in expected].index(True)
 
-    found = kill_often(lambda i: models[i].save(path), read, n_kills)
+    found = kill_often(lambda i: models[i].save(path), read, **n_kills)
     assert min(found) > 0
     models[0].save(path)
     only(path.parent, path.name)
@@ -103,13 +103,15 @@ def test_a_translator(views, kill_often, tmp_path):
     models = both(
         lambda seed: Translator(n_steps=2, device="cpu", progress=False).fit(views[0], views[1] + seed, pairs)
     )
-    kill_saving(kill_often, models, Translator.load, lambda model: model.translate(views[0]), tmp_path / "model", SOME)
+    kill_saving(
+        kill_often, models, Translator.load, lambda model: model.translate(views[0]), tmp_path / "model", n_kills=SOME
+    )
 
 
 def test_an_encoder(views, kill_often, tmp_path):
     settings = {"dim": 4, "width": 8, "projection": 8, "n_steps": 2, "evaluate_every": 1, "progress": False}
     models = both(lambda seed: Encoder(**settings, device="cpu", random_state=seed).fit(*views))
-    kill_saving(kill_often, models, Encoder.load, lambda model: model.embed(views[0]), tmp_path / "model", SOME)
+    kill_saving(kill_often, models, Encoder.load, lambda model: model.embed(views[0]), tmp_path / "model", n_kills=SOME)
 
 
 @pytest.mark.parametrize("name", ["a.h5ad", "a.zarr"])
