@@ -77,6 +77,14 @@ def test_features_as_scikit_learn_does(features, scale):
     assert features.uns["X_plain"]["params"]["key_added"] == "X_plain"
 
 
+def test_wide_features_as_scikit_learn_does():
+    rng = np.random.default_rng(4)
+    X = (rng.normal(size=(90, 5)) * [9, 7, 5, 4, 3]) @ rng.normal(size=(5, 150)) + rng.normal(size=(90, 150))
+    adata = ad.AnnData(X.astype(np.float32))
+    rp.pp.embed(adata, "features", n_components=5)
+    up_to_signs(adata.obsm["X_embedded"], PCA(5, svd_solver="full").fit_transform(StandardScaler().fit_transform(X)))
+
+
 def test_intensities_each_by_its_cofactor(markers):
     rp.pp.embed(markers, "intensities", cofactor={"CD3": 500}, mask_obs="train")
     expected = np.column_stack([markers.X[:, 0], np.arcsinh(markers.X[:, 1] / 500), np.arcsinh(markers.X[:, 2] / 150)])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import scipy.sparse as sp
+from threadpoolctl import threadpool_limits
 
 from repatient._checks import check_number, listed
 
@@ -122,7 +123,9 @@ class Projection:
         if found is not None and (gone := found[used] < 0).any():
             Z[:, gone] = 0 if "scale" in self.arrays else self.arrays["mean"][gone]
         if "loadings" in self.arrays:
-            Z = (Z - self.arrays["center"].astype(np.float32)) @ self.arrays["loadings"].astype(np.float32)
+            # One thread: the same bits everywhere.
+            with threadpool_limits(limits=1):
+                Z = (Z - self.arrays["center"].astype(np.float32)) @ self.arrays["loadings"].astype(np.float32)
         return np.ascontiguousarray(Z, dtype=np.float32)
 
     def transformed(self, X: Any, found: NDArray[np.int64] | None = None) -> NDArray[np.float32]:

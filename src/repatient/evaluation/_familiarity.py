@@ -32,8 +32,11 @@ _CLIP = 8.0
 # Share of the training cells on the far side of each of the two thresholds of a cell.
 _OUTSIDE = 0.025
 # What is doubtful, and what is plainly foreign: p-values after Bonferroni's correction for four measures.
-_DOUBTFUL, _FOREIGN, _FOREIGN_PATIENT = 2e-3, 1e-6, 1e-2
+_DOUBTFUL, _FOREIGN, _FOREIGN_PATIENT, _FOREIGN_CENTRED = 2e-3, 1e-5, 1e-2, 1e-2
 _TINY = 1e-9
+# Standard deviations: of a mean that is 0, and of a shift that is worth a word.
+_ZERO, _WORTH_NAMING = 1e-4, 0.5
+_FEWEST_CENTRED = 3
 _LEVELS = {
     "inside": "few of the cells lie where the training cells do",
     "mean": "the mean cell lies elsewhere",
@@ -60,6 +63,8 @@ class FamiliarityScores:
         Smallest and median share of cells inside among held-out training patients.
     shifts
         Mean of each feature over the patients minus that of training, in standard deviations of the training cells, (d,).
+    centred
+        Whether the mean of all cells is 0 in every feature to four digits, as after a PCA or a scaling of their own.
     """
 
     patients: NDArray[Any]
@@ -68,6 +73,7 @@ class FamiliarityScores:
     p_cohort: NDArray[np.float64]
     training_inside: tuple[float, float]
     shifts: NDArray[np.float64]
+    centred: bool = False
 
     @property
     def p(self) -> NDArray[np.float64]:
@@ -83,9 +89,11 @@ class FamiliarityScores:
     def foreign(self) -> bool:
         """Whether the cells are plainly not of the kind that was trained on.
 
-        All patients together are rarer than one in a million, and most of them alone than one in a hundred.
+        All patients together are rarer than one in 100,000, and most of them alone than one in a hundred; or together
+        than one in a hundred, where they are centred on themselves.
         """
-        return bool(self._cohort_p < _FOREIGN and np.mean(self.p < _FOREIGN_PATIENT) > 0.5)
+        unusual = self._cohort_p < _FOREIGN and np.mean(self.p < _FOREIGN_PATIENT) > 0.5
+        return bool(unusual or (self.centred and self._cohort_p < _FOREIGN_CENTRED))
 
     @property
     def _cohort_p(self) -> float:
@@ -104,13 +112,18 @@ class FamiliarityScores:
             worst = np.flatnonzero(self.p_cohort < _DOUBTFUL / len(MEASURES)).tolist()
         what = "; ".join(_LEVELS[MEASURES[i]] for i in sorted(worst, key=lambda i: self.p_cohort[i]))
         low, usual = self.training_inside
-        names = features if features is not None else [f"dimension {i}" for i in range(len(self.shifts))]
-        far = np.argsort(-np.abs(self.shifts))[:3]
-        shifted = ", ".join(f"{names[i]} by {self.shifts[i]:+.1f}" for i in far)
-        return (
-            f"{what}. {np.median(self.inside):.0%} of a patient's cells are inside the training density (training patients: "
-            f"{usual:.0%}, at least {low:.0%}); means are off most in {shifted} standard deviations"
+        what += (
+            f". {np.median(self.inside):.0%} of a patient's cells are inside the training density (training patients: "
+            f"{usual:.0%}, at least {low:.0%})"
         )
+        far = [i for i in np.argsort(-np.abs(self.shifts))[:3] if np.abs(self.shifts[i]) >= _WORTH_NAMING]
+        if far:
+            names = features if features is not None else [f"dimension {i}" for i in range(len(self.shifts))]
+            shifted = ", ".join(f"{names[i]} by {self.shifts[i]:+.1f}" for i in far)
+            what += f"; means are off most in {shifted} standard deviations"
+        if self.centred:
+            what += "; the mean of all cells is exactly 0, as after a PCA or a scaling of their own"
+        return what
 
     def table(self) -> pd.DataFrame:
         """One row a patient: ``inside``, ``p_inside``, ``p_mean``, ``p_composition``, ``p_spread``, ``doubtful``."""
@@ -178,6 +191,7 @@ class Familiarity:
                 at = np.unique(codes[out])
                 held_out[at], inside[at] = _distances(reference, summary), summary.inside
             reference = _fit_reference(X, codes, random_state)
+        reference["pooled_deviation"] = _pooled(X)[1]
         return cls({**reference, "held_out": held_out, "held_out_inside": inside})
 
     def score(self, X: NDArray[Any], patients: ArrayLike) -> FamiliarityScores:
@@ -206,6 +220,10 @@ class Familiarity:
         n, m = len(held_out), len(names)
         z = (distances - held_out.mean(axis=0)) / np.maximum(held_out.std(axis=0, ddof=1), _TINY)
         known = self.arrays["held_out_inside"]
+        mean, deviation = _pooled(X)
+        # The training cells themselves may well be centred.
+        same = np.allclose(deviation, self.arrays["pooled_deviation"], rtol=1e-3, atol=0)
+        centred = X.shape[1] >= _FEWEST_CENTRED and not same and bool((np.abs(mean) <= _ZERO * deviation).all())
         return FamiliarityScores(
             patients=np.asarray(names),
             inside=summary.inside,
@@ -213,6 +231,7 @@ class Familiarity:
             p_cohort=student.sf(z.mean(axis=0) / np.sqrt(1 / m + 1 / n), n - 1),
             training_inside=(float(known.min()), float(np.median(known))),
             shifts=summary.feature_means.mean(axis=0),
+            centred=centred,
         )
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
@@ -243,6 +262,7 @@ class Familiarity:
 _SHAPES = {
     "location": "d",
     "scale": "d",
+    "pooled_deviation": "d",
     "center": "d",
     "axes": "qd",
     "weights": "K",
@@ -354,6 +374,11 @@ def _moments(
     # What does not vary beyond rounding has no unit of its own.
     still = variance <= (1e-6 * np.abs(location)) ** 2
     return location, np.where(still, np.maximum(np.abs(location), 1) * 1e-3, np.sqrt(variance))
+
+
+def _pooled(X: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of each feature, every cell of equal weight."""
+    return _moments(X, np.arange(len(X)), np.ones(len(X), dtype=np.int64))
 
 
 def _some_cells(codes: NDArray[np.int64], n_cells: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:

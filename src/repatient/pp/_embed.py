@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
+from scipy.linalg import eigh
+from scipy.sparse.linalg import eigsh
+from threadpoolctl import threadpool_limits
 
 from repatient import _store
 from repatient._checks import check_integer, check_key, check_number, check_option, listed
@@ -30,6 +33,8 @@ _MASS, _FLUORESCENCE, _MOST_COUNTS = 5.0, 150.0, 10_000.0
 _TRANSFORMED_ALREADY = 20.0
 _DECADES = 4.5
 _EVENTS = 200_000
+# Of so many times more features than axes, the leading ones are found by Lanczos' method.
+_LANCZOS = 8
 
 
 @shared_docs
@@ -315,28 +320,39 @@ def _most_axes(n_axes: int, n_cells: int, n_features: int, *, asked: bool) -> in
 
 def _with_components(fit: _Fit, projection: _store.Projection, n_axes: int) -> _store.Projection:
     """Principal components of the standardised features, from one pass over their second moments."""
-    from scipy.linalg import eigh
-
     width = int(projection.arrays["used"].sum())
     total, squares = np.zeros(width), np.zeros((width, width))
     mean = projection.arrays["mean"].astype(np.float32)
-    for X in fit.blocks("Principal components"):
-        Z = projection.standardised(projection.transformed(X))
-        Z = Z if "scale" in projection.arrays else Z - mean
-        total += Z.sum(axis=0, dtype=np.float64)
-        squares += Z.T @ Z
+    # One thread: the same bits everywhere.
+    with threadpool_limits(limits=1):
+        for X in fit.blocks("Principal components"):
+            Z = projection.standardised(projection.transformed(X))
+            Z = Z if "scale" in projection.arrays else Z - mean
+            total += Z.sum(axis=0, dtype=np.float64)
+            squares += Z.T @ Z
     center = total / fit.n_cells
     covariance = (squares - fit.n_cells * np.outer(center, center)) / (fit.n_cells - 1)
-    variances, axes = eigh(covariance, subset_by_index=[width - n_axes, width - 1])
-    axes = np.ascontiguousarray(axes[:, ::-1])
+    variances, axes = _leading_axes(covariance, n_axes)
     # An axis has no direction of its own: its largest loading shall be positive.
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(n_axes)])
     if "scale" not in projection.arrays:
         center = center + projection.arrays["mean"]
     arrays = {**projection.arrays, "center": center, "loadings": axes}
-    explained = variances[::-1] / max(np.trace(covariance), np.finfo(float).tiny)
+    explained = variances / max(np.trace(covariance), np.finfo(float).tiny)
     settings = {**projection.settings, "variance_ratio": explained.round(6).tolist()}
     return _store.Projection(projection.kind, projection.features, settings, arrays)
+
+
+def _leading_axes(covariance: NDArray[np.float64], n_axes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Largest eigenvalues in falling order, and their eigenvectors in columns."""
+    width = len(covariance)
+    with threadpool_limits(limits=1):
+        if n_axes < width // _LANCZOS:
+            variances, axes = eigsh(covariance, n_axes, v0=np.random.default_rng(0).normal(size=width))
+        else:
+            variances, axes = eigh(covariance, subset_by_index=[width - n_axes, width - 1])
+    order = np.argsort(-variances)
+    return variances[order], np.ascontiguousarray(axes[:, order])
 
 
 def _of_model(
