@@ -11,7 +11,6 @@ from repatient._store._cohort import (
     read_cohort,
     read_moments,
     read_spread,
-    real_cells,
     spread_entry,
 )
 from repatient._store._covariates import read_covariates
@@ -106,7 +105,6 @@ __all__ = [
     "read_valued_patients",
     "real_cells",
     "recipe_parts",
-    "real_cells",
     "recipes_entry",
     "record",
     "spread_entry",

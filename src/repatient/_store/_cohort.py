@@ -104,17 +104,6 @@ def embedding_of_mixture(entry: dict[str, Any]) -> str:
     return str(entry.get("reference", {}).get("use_rep", entry["params"]["use_rep"]))
 
 
-def real_cells(data: AnnData | MuData, mask: NDArray[np.bool_] | None) -> tuple[NDArray[np.bool_] | None, int]:
-    """Mask without the cells of generated patients, who are no donors, and how many of these there were."""
-    if "is_generated" not in data.obs or data.obs["is_generated"].dtype != bool:
-        return mask, 0
-    generated = data.obs["is_generated"].to_numpy(dtype=bool)
-    generated = generated if mask is None else generated & mask
-    if not generated.any():
-        return mask, 0
-    return ~generated if mask is None else mask & ~generated, int(generated.sum())
-
-
 def has_embedding(data: AnnData | MuData, use_rep: str) -> bool:
     """Whether the embedding that cells were assigned in is still there."""
     try:
