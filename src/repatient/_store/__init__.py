@@ -33,7 +33,7 @@ from repatient._store._outcomes import (
     read_valued_patients,
 )
 from repatient._store._params import record, storable_mask
-from repatient._store._patients import Patients, patients_frame, read_patients
+from repatient._store._patients import Patients, as_categories, patients_frame, read_patients
 from repatient._store._recipes import read_recipes_entry, recipes_entry
 from repatient._store._validate import (
     check_data,
@@ -47,6 +47,7 @@ __all__ = [
     "Cohort",
     "GaussianPatients",
     "Patients",
+    "as_categories",
     "check_data",
     "check_mixture",
     "check_outcome",

@@ -46,12 +46,19 @@ def obs_column(data: AnnData | MuData, key: Any, argument: str) -> pd.Series:
         msg = f"`{argument}` is the name of a column of `obs`, not {type(key).__name__}."
         raise TypeError(msg)
     if key in data.obs:
-        return column(data, key)
+        return _only(column(data, key), key, argument)
     modality, _, name = key.partition(":")
     if isinstance(data, MuData) and modality in data.mod and name in data.mod[modality].obs:
-        return column(data.mod[modality], name).reindex(data.obs_names)
+        return _only(column(data.mod[modality], name), name, argument).reindex(data.obs_names)
     msg = f"`{argument}`: no column {key!r} in `obs`; there are {listed(data.obs.columns, 40)}."
     raise KeyError(msg)
+
+
+def _only(values: Any, key: str, argument: str) -> pd.Series:
+    if isinstance(values, pd.DataFrame):
+        msg = f"`{argument}`: `obs` has {values.shape[1]} columns called {key!r}; rename or drop all but one."
+        raise ValueError(msg)
+    return values
 
 
 def read_mask(data: AnnData | MuData, mask_obs: Any, argument: str = "mask_obs") -> np.ndarray | None:
@@ -64,6 +71,9 @@ def read_mask(data: AnnData | MuData, mask_obs: Any, argument: str = "mask_obs")
         raise ValueError(msg)
     if isinstance(values, pd.Series) and values.isna().any():
         msg = f"`{argument}` has {int(values.isna().sum())} missing values; every cell is in or out."
+        raise ValueError(msg)
+    if np.ma.is_masked(values):
+        msg = f"`{argument}` has {int(np.ma.getmaskarray(values).sum())} masked values; every cell is in or out."
         raise ValueError(msg)
     values = np.asarray(values)
     if values.dtype == object and all(isinstance(value, bool | np.bool_) for value in values):

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -11,6 +10,7 @@ from anndata.io import write_elem
 from repatient import _store
 from repatient._docs import shared_docs
 from repatient._files._atomic import replace_when_whole
+from repatient._messages import warn
 from repatient.io._content import check_content
 from repatient.io._format import COHORT, FORMAT, GMM_PARTS, RECIPES_PARTS, VERSION
 from repatient.io._seal import BLOCK_SIZE, seal
@@ -129,7 +129,7 @@ def _cohort_part(data: AnnData | MuData, entry: dict[str, Any]) -> dict[str, Any
             f"The file holds no moments of the classes, because {why}: other cohorts cannot be aligned to it, "
             "and their coverage is measured against the cells that the mixture was fitted on."
         )
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)
         return None
     mask = _store.read_mask(data, mask_obs)
     of_values = _store.is_continuous(params)

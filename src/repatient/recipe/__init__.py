@@ -57,6 +57,7 @@ from repatient.recipe._composition import proportions
 from repatient.recipe._contrast import Contrast, contrast
 from repatient.recipe._covariates import Design
 from repatient.recipe._log_ratio import log_ratio_transfer
+from repatient.recipe._ordination import ordinate
 from repatient.recipe._posterior import MeanPosterior, mean_posteriors
 from repatient.recipe._recipes import KINDS, Recipes, fit_recipes
 
@@ -70,5 +71,6 @@ __all__ = [
     "fit_recipes",
     "log_ratio_transfer",
     "mean_posteriors",
+    "ordinate",
     "proportions",
 ]

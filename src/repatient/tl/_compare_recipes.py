@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from repatient import _store
-from repatient._checks import check_integer, check_key, check_number, check_option, listed
+from repatient._checks import check_integer, check_key, check_name, check_number, check_option, listed
 from repatient._docs import shared_docs
 from repatient.recipe import contrast, mean_posteriors
 
@@ -209,8 +209,7 @@ def _donors_of_classes(entry: dict[str, Any], key: str) -> dict[str, pd.DataFram
 def _check_reference(reference: str | None, classes: list[str]) -> str:
     if reference is None:
         return classes[0] if len(classes) == 2 else _REST
-    check_option(reference, "reference", [*classes, _REST])
-    return reference
+    return check_name(reference, "reference", classes, [_REST])
 
 
 class _Pair(NamedTuple):

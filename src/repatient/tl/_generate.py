@@ -182,7 +182,7 @@ def generate(
     if n_cells is not None:
         check_integer(n_cells, "n_cells", minimum=1)
     source = read_pool(data, params, entry["patients"], mask_obs)
-    source.check_option(pool)
+    pool = source.check_option(pool)
     strengths = dict.fromkeys(numbers, strength or 0.0)
     made: CellPatients | PointPatients
     if draw == "gaussian":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from repatient._checks import listed
+from repatient._messages import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ def covariate_values(
     def values(name: str, number: int, rng: np.random.Generator) -> pd.DataFrame:
         missing = [key for key in levels if key not in fixed]
         labels = patients["label"]
-        real = patients.loc[labels.notna() if of_values else labels.astype(str) == name]
+        real = patients.loc[labels.notna() if of_values else labels.notna() & (labels.astype(str) == name)]
         if missing and real.empty:
             msg = (
                 f"`covariates`: the class {name!r} has no patient here to draw from; give values of {listed(missing)}."
@@ -104,4 +104,4 @@ def _warn_of_extrapolation(fixed: Mapping[str, Any], design: Design, recipes: Re
                 f"`covariates[{name!r}]`: {fixed[name]:g} lies outside {low:g} to {high:g}, where the patients of the "
                 "recipes are; their effect is extrapolated."
             )
-            warnings.warn(msg, UserWarning, stacklevel=5)
+            warn(msg)

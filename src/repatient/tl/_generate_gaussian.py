@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from repatient._checks import listed
+from repatient._messages import warn
 from repatient.sampling import GaussianDraw, draw_gaussians
 
 if TYPE_CHECKING:
@@ -129,4 +129,4 @@ def warn_of_few_cells(mixture: dict[str, Any], components: np.ndarray, drawn: np
             f"{len(few)} components have no more cells than the {n_dims} dimensions: {listed(found, 6)}. Their "
             "Gaussians lie close around these cells and give them away; fit fewer components."
         )
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repatient._checks import check_integer, check_number, check_option, listed
+from repatient._checks import check_integer, check_number, check_option, listed, name_of
+from repatient._messages import warn
 from repatient.sampling import can_fit_donor_effects, most_per_donor
 
 if TYPE_CHECKING:
@@ -38,11 +38,15 @@ def number_of_patients(n_patients: Any, classes: Sequence[str], patients: pd.Dat
     if not isinstance(n_patients, Mapping):
         number = check_integer(n_patients, "n_patients", minimum=1)
         return dict.fromkeys(classes, number)
-    unknown = [name for name in n_patients if str(name) not in classes]
+    of_names = {name: name_of(name, classes) for name in n_patients}
+    unknown = [name for name, found in of_names.items() if found is None]
     if unknown or not n_patients:
         msg = f"`n_patients`: no recipe of the classes {listed(unknown)}; there are {listed(classes)}."
         raise ValueError(msg)
-    return {str(name): check_integer(number, f"n_patients[{name!r}]", minimum=1) for name, number in n_patients.items()}
+    return {
+        str(of_names[name]): check_integer(number, f"n_patients[{name!r}]", minimum=1)
+        for name, number in n_patients.items()
+    }
 
 
 def check_donors(
@@ -126,7 +130,7 @@ def renormalise(compositions: np.ndarray, components: np.ndarray, recipe: Recipe
         if missing > _MOST_MISSING:
             msg = f"{what}: the pool cannot make such patients. Widen `pool` or `mask_obs`."
             raise ValueError(msg)
-        warnings.warn(f"{what}; the other components take their share.", UserWarning, stacklevel=4)
+        warn(f"{what}; the other components take their share.")
     kept = np.where(has_cells, compositions, 0)
     total = kept.sum(axis=1, keepdims=True)
     # A patient all of whose drawn composition is missing gets the mean one.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repatient import _store
-from repatient._checks import check_option, listed
+from repatient._checks import check_name, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,9 +46,9 @@ class Pool:
     patient_names: np.ndarray
     patients: np.ndarray
 
-    def check_option(self, pool: Any) -> None:
+    def check_option(self, pool: Any) -> str:
         """Refuse a pool that is neither an option nor a class."""
-        check_option(pool, "pool", ["all", "same", *self.classes])
+        return check_name(pool, "pool", self.classes, ["all", "same"])
 
     def components_of(self, pool: str, label: str) -> np.ndarray:
         """Component of each cell that may be drawn for a patient of class ``label``, -1 elsewhere."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from repatient import _store
 from repatient._checks import listed
+from repatient._messages import warn
 from repatient.tl._generate_covariates import covariate_values
 
 if TYPE_CHECKING:
@@ -108,4 +108,4 @@ def _warn_of_extrapolation(values: np.ndarray[Any, np.dtype[np.float64]], label_
             f"`covariates[{label_key!r}]`: the patients of the recipe lie within {low:g} to {high:g}, and the values "
             f"{listed(f'{value:g}' for value in outside)} outside; the effect is extrapolated."
         )
-        warnings.warn(msg, UserWarning, stacklevel=4)
+        warn(msg)

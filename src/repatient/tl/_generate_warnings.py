@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from repatient._checks import listed
+from repatient._messages import warn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ def warn_of_shortage(draws: Sequence[Draw], components: np.ndarray) -> None:
             f"recipe asked for, because the donors of the patient had none of {listed(np.flatnonzero(moved))}. "
             "Allow more donors (`n_donors`, `max_donor_share`) or fit fewer components."
         )
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)
     if repeated.any():
         sizes = np.bincount(components[components >= 0], minlength=len(repeated))
         small = [f"{k} ({sizes[k]} cells)" for k in np.argsort(-repeated) if repeated[k]]
@@ -34,4 +34,4 @@ def warn_of_shortage(draws: Sequence[Draw], components: np.ndarray) -> None:
             f"{repeated.sum()} of {n_drawn} drawn cells ({repeated.sum() / n_drawn:.1%}) repeat a cell of the same "
             f"patient, because components have fewer cells than asked for: {listed(small, 6)}."
         )
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ import numpy as np
 from repatient import _store
 from repatient._checks import check_integer, check_key, listed
 from repatient._docs import shared_docs
+from repatient._messages import warn
 from repatient.mixture import GaussianMixture, masked_rows, select_n_components
 
 if TYPE_CHECKING:
@@ -217,4 +217,4 @@ def _warn_of_empty(labels: np.ndarray, n_components: int) -> None:
     empty = np.flatnonzero(np.bincount(labels, minlength=n_components) == 0)
     if len(empty):
         msg = f"{len(empty)} of {n_components} components have no cell of their own: {listed(empty)}; ask for fewer."
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)
