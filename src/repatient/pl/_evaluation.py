@@ -7,7 +7,7 @@ import numpy as np
 from repatient import _store
 from repatient._docs import shared_docs
 from repatient.evaluation import by_split, compare
-from repatient.pl._axes import SMALL, axes_or_new, check_axes, open_frame, verbatim
+from repatient.pl._axes import SMALL, axes_or_new, check_axes, finish, open_frame, verbatim
 from repatient.pl._palette import CLASS_COLOURS
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
     from mudata import MuData
+
+    from repatient.pl._axes import Save
 
 _NAMES = {
     "auroc": "AUROC",
@@ -54,6 +56,8 @@ def evaluation(
     confidence: float = 0.95,
     evaluation_key: str = _store.keys.EVALUATION,
     ax: Axes | None = None,
+    show: bool | None = None,
+    save: Save = None,
 ) -> Axes:
     """Draw how each method differs from a baseline, split by split.
 
@@ -87,7 +91,7 @@ def evaluation(
         If an argument is of a wrong type.
     """
     _store.check_data(data)
-    check_axes(ax)
+    check_axes(ax, show, save)
     entry = _store.uns_entry(data, evaluation_key, "evaluation_key", "evaluate")
     frame, params = entry["results"], entry["params"]
     table = by_split(frame, metric)
@@ -114,7 +118,7 @@ def evaluation(
         f"\n{len(table)} splits, {confidence:.0%} interval" + (", less is better" if metric in _LESS_IS_BETTER else "")
     )
     open_frame(ax)
-    return ax
+    return finish(ax, "evaluation", show=show, save=save)
 
 
 def _draw(ax: Axes, differences: pd.DataFrame, result: pd.DataFrame, *, sign: int) -> None:
