@@ -96,4 +96,33 @@ def uns_entry(data: AnnData | MuData, key: Any, argument: str, written_by: str) 
     if key not in data.uns:
         msg = f"`{argument}`: no {key!r} in `uns`; it is written by `rp.tl.{written_by}`. There are {listed(data.uns)}."
         raise KeyError(msg)
-    return in_memory(data.uns[key])
+    return _as_written(in_memory(data.uns[key]), key, argument, written_by)
+
+
+# What readers rely on, of a result and of its parameters. What else there is depends on how it was made.
+_FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "gmm": (("params", "weights", "means", "covariances"), ("use_rep",)),
+    "recipes": (("params", "classes", "origin", "mean"), ("kind", "gmm_key", "mixture", "patient_key", "label_key")),
+    "generate": (("params", "patients"), ("gmm_key", "mixture", "use_rep", "patient_key", "label_key", "donor_key")),
+    "mil": (("params", "predictions", "history"), ("patient_key", "label_key")),
+    "evaluate": (("params", "results"), ("baseline", "test_fraction")),
+    "audit": (("params", "measures", "patients"), ("label_key",)),
+    "compare_recipes": (("params", "results"), ("gmm_key", "interval", "fdr")),
+    "synthesize": (("params",), ()),
+}
+
+
+def _as_written(entry: Any, key: str, argument: str, written_by: str) -> dict[str, Any]:
+    """Refuse what another tool keeps under the key, and what `anndata.concat` leaves where objects differ."""
+    fields, params = _FIELDS.get(written_by, ((), ()))
+    missing = [name for name in fields if not isinstance(entry, dict) or name not in entry]
+    if not missing:
+        found = entry.get("params")
+        missing = [f"params: {name}" for name in params if not isinstance(found, dict) or name not in found]
+    if missing:
+        msg = (
+            f"`{argument}`: `uns[{key!r}]` is not what `rp.tl.{written_by}` wrote: there is no {listed(missing)}. It is of "
+            f"another tool, or was merged from objects that differ; run `rp.tl.{written_by}` again, or name another key."
+        )
+        raise ValueError(msg)
+    return entry
