@@ -20,7 +20,6 @@ import repatient as rp
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 KEYS = {"patient_key": "patient", "label_key": "label"}
 
@@ -72,14 +71,14 @@ def two_views() -> md.MuData:
     return mdata
 
 
-def embedding() -> Figure:
+def embedding() -> Axes:
     """Left, the cells on their map, coloured by component of the mixture; right, what the patients of each class are made
     of, in the same colours. Look for components that one class has much more of, and find their cells on the map.
     """
     return rp.pl.embedding(cohort())
 
 
-def embedding__cell_types() -> Figure:
+def embedding__cell_types() -> Axes:
     """The cells coloured by an annotation, with contours around those of one class; the bars keep the colours of the
     components. Contours that differ between classes are differences in composition.
     """
@@ -110,7 +109,7 @@ def recipes__heatmap() -> Axes:
     return rp.pl.recipes(cohort(), kind="heatmap")
 
 
-def compare_recipes() -> Axes | Figure:
+def compare_recipes() -> Axes:
     """How much more or less of each component one class has: posterior median and credible interval, filled where the
     difference survives the correction for their number. Open circles are components that nothing was shown of.
     """
@@ -124,7 +123,7 @@ def compositions() -> Axes:
     return rp.pl.compositions(cohort())
 
 
-def audit() -> Figure:
+def audit() -> Axes:
     """What `rp.tl.audit` measured. Good generated patients have ellipses like the real ones, an AUROC near .5 (nothing tells
     them from real ones), a variance ratio near 1, and a re-identification not far above its chance. These do not: with ten
     donors a class, generated patients that borrow the offsets of real ones can be traced to them.
@@ -144,7 +143,7 @@ def history() -> Axes:
     return rp.pl.history(cohort())
 
 
-def attention() -> Figure:
+def attention() -> Axes:
     """Where the score of one patient comes from: its cells by their attention, and for each component its share of the
     attention beside its share of the cells. Where the first is larger, the classifier looks at that component.
     """
@@ -191,7 +190,7 @@ def confusion() -> Axes:
     return rp.pl.confusion(cohort())
 
 
-def views() -> Figure:
+def views() -> Axes:
     """Translated cells beside their source and the nearest measured cell, both maps, and the fidelity of each group
     (FOSCTTM: 0 is perfect). Natural killer cells are not in the target and were translated into cells of another group;
     that no fidelity could be measured for them is the sign.

@@ -53,8 +53,7 @@ def draw(app: Sphinx) -> None:
                 # Cohorts that are drawn in seconds are too small for some measures, and warn.
                 warnings.simplefilter("ignore", UserWarning)
                 made = function()
-            figure = made.get_figure() if hasattr(made, "get_figure") else made
-            figure.savefig(folder / f"{function.__name__}.png", dpi=100, bbox_inches="tight")
+            made.figure.savefig(folder / f"{function.__name__}.png", dpi=100, bbox_inches="tight")
             plt.close("all")
 
 

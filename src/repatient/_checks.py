@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 def listed(names: Iterable[Any], most: int = 12) -> str:
@@ -23,9 +23,17 @@ def check_key(key: Any, argument: str) -> None:
     if not isinstance(key, str):
         msg = f"`{argument}` is a string, not {type(key).__name__}."
         raise TypeError(msg)
-    if not key or "/" in key:
-        msg = f"`{argument}` is a name without '/', as h5ad and zarr need it, not {key!r}."
+    if not is_storable(key):
+        msg = (
+            f"`{argument}` is a name without '/', neither '_index' nor made of dots alone, as h5ad and zarr need it, "
+            f"not {key!r}."
+        )
         raise ValueError(msg)
+
+
+def is_storable(key: str) -> bool:
+    """Whether h5ad and zarr take a text as a name; any text they take as a value."""
+    return bool(key.strip(".")) and key != "_index" and not key.startswith("__") and not {"/", "\0"} & set(key)
 
 
 def check_integer(value: Any, argument: str, *, minimum: int = 1) -> int:
@@ -68,6 +76,32 @@ def check_number(
         msg = f"{right}, not {value}."
         raise ValueError(msg)
     return number
+
+
+def check_name(value: Any, argument: str, names: Iterable[Any], options: Iterable[str] = ()) -> str:
+    """Accept one of ``options``, or a name of the data: as text, or as the number that the text is of."""
+    names, options = [str(name) for name in names], list(options)
+    found = name_of(value, names)
+    if found is None and not (isinstance(value, str) and value in options):
+        msg = f"`{argument}` is one of {listed([*options, *names])}, not {value!r}."
+        raise ValueError(msg)
+    return value if found is None else found
+
+
+def name_of(value: Any, names: Sequence[str]) -> str | None:
+    """Which of the names a value is: the same text, or else the only one that is the same number."""
+    if str(value) in names:
+        return str(value)
+    number = _number(value)
+    same = [] if number is None else [name for name in names if _number(name) == number]
+    return same[0] if len(same) == 1 else None
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return None if isinstance(value, bool | np.bool_) else float(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def check_option(value: Any, argument: str, options: Iterable[str]) -> None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import textwrap
-from typing import TYPE_CHECKING, TypeVar
+import time
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import numpy as np
+
+from repatient._messages import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +85,12 @@ copy
     lazily) cannot be copied, and a view of it not be written to.""",
     "ax": """\
 ax
-    Axes to draw on. ``None`` makes a figure.""",
+    Axes to draw on. ``None`` makes a figure.
+show
+    Show the figure at once (:func:`matplotlib.pyplot.show`). ``None`` and False leave that to you or the notebook.
+save
+    File to write the figure to. ``True``, or text that begins with ``_`` or ``.``, does as in scanpy: a file of the
+    function's name with that suffix in ``scanpy.settings.figdir``.""",
     "mil_parameters": """\
 hidden
     Width of the cell encoder and of the head.
@@ -133,8 +144,24 @@ early_stopped_
 
 
 def shared_docs(function: F) -> F:
-    """Put the shared descriptions in place of ``%(name)s`` in a docstring."""
+    """Make a function or class public: put the shared descriptions in place of ``%(name)s`` in its docstring.
+
+    A function computes under numpy's own settings of errors: a user's ``numpy.seterr(all="raise")`` is not for the
+    underflows inside. With the verbosity of scanpy at ``"info"``, it says how long it took.
+    """
     if function.__doc__ is not None:
         indented = {name: textwrap.indent(text, "    ").lstrip() for name, text in _SHARED.items()}
         function.__doc__ = function.__doc__ % indented
-    return function
+    if isinstance(function, type):
+        return function
+    name = f"{function.__module__.rpartition('.')[0].replace('repatient', 'rp')}.{function.__name__}"
+
+    @functools.wraps(function)
+    def public(*args: Any, **kwargs: Any) -> Any:
+        start = time.perf_counter()
+        with np.errstate(divide="warn", over="warn", invalid="warn", under="ignore"):
+            result = function(*args, **kwargs)
+        logger.info("%s: finished (%.1f s)", name, time.perf_counter() - start)
+        return result
+
+    return cast("F", public)

@@ -20,7 +20,7 @@ def cells(attended):
 
 
 def test_cells_are_coloured_by_attention_relative_to_uniform(attended, cells):
-    figure = rp.pl.attention(attended, "patient_003")
+    figure = rp.pl.attention(attended, "patient_003").figure
     assert isinstance(figure, Figure)
     others, own = figure.axes[0].collections
     assert len(others.get_offsets()) == attended.n_obs - cells.n_obs
@@ -32,12 +32,12 @@ def test_cells_are_coloured_by_attention_relative_to_uniform(attended, cells):
 
 
 def test_uniform_attention_is_in_the_middle_of_the_scale(attended):
-    points = rp.pl.attention(attended, "patient_003").axes[0].collections[1]
+    points = rp.pl.attention(attended, "patient_003").collections[1]
     assert points.norm(1.0) == pytest.approx(0.5)
 
 
 def test_bars_compare_attention_with_cells(attended, cells):
-    ax = rp.pl.attention(attended, "patient_003").axes[1]
+    ax = rp.pl.attention(attended, "patient_003").figure.axes[1]
     order = [tick.get_text() for tick in ax.get_yticklabels()]
     of_cells, of_attention = ([bar.get_width() for bar in container] for container in ax.containers)
     components = cells.obs["gmm"].astype(str)
@@ -53,19 +53,19 @@ def test_bars_compare_attention_with_cells(attended, cells):
 def test_the_title_tells_the_prediction(attended):
     row = attended.uns["mil"]["predictions"].loc["patient_003"]
     probability = max(row["probability_healthy"], row["probability_disease"])
-    title = rp.pl.attention(attended, "patient_003").get_suptitle()
+    title = rp.pl.attention(attended, "patient_003").figure.get_suptitle()
     assert title == f"patient_003: predicted {row['predicted']} (p = {probability:.2f}), labelled {row['label']}"
 
 
 def test_an_unlabelled_patient(attended):
     attended.uns["mil"]["predictions"]["label"] = np.nan
-    assert "labelled" not in rp.pl.attention(attended, "patient_003").get_suptitle()
+    assert "labelled" not in rp.pl.attention(attended, "patient_003").figure.get_suptitle()
 
 
 def test_patients_named_by_numbers(attended):
     attended.obs["patient"] = attended.obs["patient"].str[-3:].astype(int)
     attended.uns["mil"]["predictions"].index = attended.uns["mil"]["predictions"].index.str[-3:].astype(int).astype(str)
-    assert rp.pl.attention(attended, 3).get_suptitle().startswith("3: predicted")
+    assert rp.pl.attention(attended, 3).figure.get_suptitle().startswith("3: predicted")
 
 
 def test_unknown_names(attended, untouched):
@@ -82,5 +82,5 @@ def test_unknown_names(attended, untouched):
 
 
 def test_mudata(paired):
-    figure = rp.pl.attention(paired, "patient_003", basis="rna:X_pca")
+    figure = rp.pl.attention(paired, "patient_003", basis="rna:X_pca").figure
     assert figure.axes[0].get_xlabel() == "PC 1"

@@ -81,7 +81,7 @@ def test_what_was_not_measured_is_said(audited):
 
 
 def test_all_in_one_figure(audited):
-    figure = rp.pl.audit(audited)
+    figure = rp.pl.audit(audited).figure
     assert len(figure.axes) == 5
     figure.draw_without_rendering()
 
@@ -121,5 +121,5 @@ def test_drawn_as_read_back(audited, storage, tmp_path):
     audited = audited[:, :5].copy()
     path = tmp_path / "data"
     getattr(audited, f"write_{storage}")(path)
-    figure = rp.pl.audit(getattr(anndata, f"read_{storage}")(path))
+    figure = rp.pl.audit(getattr(anndata, f"read_{storage}")(path)).figure
     figure.draw_without_rendering()

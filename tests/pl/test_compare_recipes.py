@@ -72,7 +72,7 @@ def test_order_by_number_and_significant_alone(compared):
 
 
 def test_a_panel_a_class(compared_many):
-    figure = rp.pl.compare_recipes(compared_many)
+    figure = rp.pl.compare_recipes(compared_many).figure
     assert len(figure.axes) == 6
     assert [ax.get_title(loc="left").split(" (")[0] for ax in figure.axes] == list(
         compared_many.uns["recipes"]["classes"]

@@ -40,7 +40,7 @@ def test_markers_are_filled_or_open_in_the_colour_of_the_class(generated):
 def test_real_patients_alone(generated):
     ax = rp.pl.compositions(generated, generated_key=None)
     assert len(ax.collections[0].get_offsets()) == 0
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["healthy", "disease"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["healthy (n=8)", "disease (n=8)"]
 
 
 def test_patients_without_a_class_are_grey(plain):
@@ -51,7 +51,7 @@ def test_patients_without_a_class_are_grey(plain):
     ax = rp.pl.compositions(plain, generated_key=None)
     colours = [to_hex(colour) for colour in ax.collections[1].get_facecolors()]
     assert colours.count("#8c8c8c") == 2
-    assert ax.get_legend().get_texts()[-1].get_text() == "no class"
+    assert ax.get_legend().get_texts()[-1].get_text() == "no class (n=2)"
 
 
 def test_on_the_axes_that_are_given(generated):

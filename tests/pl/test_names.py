@@ -49,14 +49,16 @@ def test_recipes(renamed, kind):
 def test_figures_of_classes(renamed):
     for draw in (rp.pl.compositions, rp.pl.compare_recipes, rp.pl.uncertainty, rp.pl.embedding):
         drawn = draw(renamed)
-        text = written(getattr(drawn, "figure", drawn))
+        text = written(drawn.figure)
         assert all(name in text for name in NAMES.values()), draw.__name__
 
 
 def test_titles(renamed):
     patient = str(renamed.obs["patient"].iloc[0])
-    assert any(name in written(rp.pl.attention(renamed, patient)) for name in NAMES.values())
-    assert f"Class {NAMES['disease']}" in written(rp.pl.embedding(renamed, density=NAMES["disease"], color="label"))
+    assert any(name in written(rp.pl.attention(renamed, patient).figure) for name in NAMES.values())
+    assert f"Class {NAMES['disease']}" in written(
+        rp.pl.embedding(renamed, density=NAMES["disease"], color="label").figure
+    )
 
 
 def test_a_legend_has_names_that_begin_with_an_underscore(renamed):

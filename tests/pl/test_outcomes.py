@@ -54,7 +54,7 @@ def test_losses_of_values_may_be_below_zero(valued):
 
 def test_a_title_with_a_value(valued):
     row = valued.uns["mil"]["predictions"].loc["patient_003"]
-    title = rp.pl.attention(valued, "patient_003").get_suptitle()
+    title = rp.pl.attention(valued, "patient_003").figure.get_suptitle()
     assert title == f"patient_003: predicted {row['predicted']:.3g} ± {row['uncertainty']:.2g}, known as 13"
 
 
@@ -74,7 +74,7 @@ def test_compositions_are_coloured_by_the_value(valued):
 
 def test_a_recipe_of_a_value_is_drawn_as_one_class(valued):
     assert rp.pl.recipes(valued).get_legend().get_texts()[0].get_text() == "score"
-    assert len(rp.pl.embedding(valued).axes) == 2
+    assert len(rp.pl.embedding(valued).figure.axes) == 2
 
 
 def test_grades_stand_in_their_order(valued):
@@ -86,7 +86,7 @@ def test_grades_stand_in_their_order(valued):
         rp.tl.select(valued, rp.tl.mil(valued, **grades, model=rp.mil.Attention(n_steps=4, validation_fraction=0.2)))
     assert list(dict.fromkeys(valued.uns["generated"]["patients"]["label"])) == ["severe", "mild"]
     ax = rp.pl.uncertainty(valued)
-    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["mild", "severe"]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["mild\n(n=3)", "severe\n(n=3)"]
     assert rp.pl.history(valued).get_ylabel() == "Loss (cross-entropy, nats)"
     predicted = valued.uns["mil"]["predictions"].loc["patient_003", "predicted"]
-    assert f"predicted {predicted} (p = " in rp.pl.attention(valued, "patient_003").get_suptitle()
+    assert f"predicted {predicted} (p = " in rp.pl.attention(valued, "patient_003").figure.get_suptitle()

@@ -12,7 +12,9 @@ KINDS = ["bars", "stacked", "heatmap", "dots"]
 
 
 def bars_of(ax: Axes) -> dict[str, list]:
-    return {container.get_label(): list(container) for container in ax.containers}
+    names = [text.get_text() for text in ax.get_legend().get_texts()] if ax.get_legend() else []
+    names = names or [container.get_label() for container in ax.containers]
+    return {name: list(container) for name, container in zip(names, ax.containers, strict=False)}
 
 
 def overlapping(texts) -> bool:
@@ -40,7 +42,7 @@ def test_whiskers_span_the_interval(generated):
     table = rp.get.recipes(generated, interval=0.5).set_index("class").loc["disease"]
     whiskers = np.array([segment[:, 1] for segment in ax.collections[1].get_segments()])
     np.testing.assert_allclose(whiskers, table[["low", "high"]])
-    assert ax.get_legend().get_texts()[-1].get_text() == "middle 50 % of patients"
+    assert ax.get_legend().get_texts()[-1].get_text() == "middle 50 % of patients (n=8, 8)"
 
 
 def test_stacked_bars_sum_to_one_in_component_colours(generated, mean):
@@ -57,7 +59,7 @@ def test_stacked_bars_sum_to_one_in_component_colours(generated, mean):
 def test_heatmap_holds_the_means(generated, mean):
     ax = rp.pl.recipes(generated, kind="heatmap")
     np.testing.assert_allclose(ax.images[0].get_array(), mean.loc[["healthy", "disease"]])
-    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["healthy", "disease"]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["healthy\n(n=8)", "disease\n(n=8)"]
 
 
 def test_dots_hold_means_and_ratios(generated, mean):
@@ -92,8 +94,8 @@ def test_one_class(generated, kind):
     ax = rp.pl.recipes(generated, kind=kind, classes=["disease"])
     axis = ax.get_legend().get_texts() if kind == "bars" else [*ax.get_xticklabels(), *ax.get_yticklabels()]
     labels = [text.get_text() for text in axis]
-    assert "disease" in labels
-    assert "healthy" not in labels
+    assert any(label.startswith("disease") for label in labels)
+    assert not any(label.startswith("healthy") for label in labels)
 
 
 def test_orders(generated, mean):

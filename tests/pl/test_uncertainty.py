@@ -23,7 +23,7 @@ def test_every_patient_at_its_uncertainty(selected):
         np.testing.assert_allclose(offsets[:, 1], table["uncertainty"][chosen])
         column = table["label"][chosen].map({"healthy": 0, "disease": 1}).astype(float)
         assert (np.abs(offsets[:, 0] - column) < 0.5).all()
-    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["healthy", "disease"]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["healthy\n(n=7)", "disease\n(n=7)"]
     assert ax.get_ylabel() == "Uncertainty (entropy, nats)"
 
 

@@ -46,7 +46,7 @@ def axes_titled(figure, title):
 def test_vectors_beside_their_nearest(synthesized, untouched):
     mdata, _ = synthesized
     with untouched(mdata):
-        figure = rp.pl.views(mdata, "rna", "prot", n_examples=4)
+        figure = rp.pl.views(mdata, "rna", "prot", n_examples=4).figure
     linked, made, nearest = (
         axes_titled(figure, title)[0].images[0].get_array()
         for title in ("linked in rna", "translated to prot", "nearest in prot")
@@ -63,7 +63,7 @@ def test_vectors_beside_their_nearest(synthesized, untouched):
 
 def test_maps_and_fidelity_by_group(synthesized):
     mdata, _ = synthesized
-    figure = rp.pl.views(mdata, "rna", "prot")
+    figure = rp.pl.views(mdata, "rna", "prot").figure
     assert axes_titled(figure, "rna")
     target = axes_titled(figure, "prot, translated in colour")[0]
     assert [text.get_text() for text in target.get_legend().get_texts()] == ["a", "b", "c"]
@@ -85,14 +85,14 @@ def test_errors_are_drawn_where_they_were_measured(synthesized):
         }
     )
     mdata.uns["views"] = {"results": results}
-    ax = rp.pl.views(mdata, "rna", "prot", metric="knn").axes[-1]
+    ax = rp.pl.views(mdata, "rna", "prot", metric="knn").figure.axes[-1]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["single", "synthetic"]
     np.testing.assert_allclose([patch.get_width() for patch in ax.patches], [0.5, 0.2])
 
 
 def test_images_need_what_made_them(synthesized):
     mdata, translator = synthesized
-    figure = rp.pl.views(mdata, "rna", "prot", translator=translator, synthetic_key="images", n_examples=3)
+    figure = rp.pl.views(mdata, "rna", "prot", translator=translator, synthetic_key="images", n_examples=3).figure
     shown = [ax.images[0].get_array() for ax in figure.axes if ax.images]
     assert len(shown) == 9
     assert shown[0].shape == (8, 8, 3)

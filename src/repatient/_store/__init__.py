@@ -30,7 +30,14 @@ from repatient._store._outcomes import (
     read_valued_patients,
 )
 from repatient._store._params import record, storable_mask
-from repatient._store._patients import Patients, is_generated, patients_frame, read_patients, real_cells
+from repatient._store._patients import (
+    Patients,
+    as_categories,
+    is_generated,
+    patients_frame,
+    read_patients,
+    real_cells,
+)
 from repatient._store._project import (
     Measured,
     describe_model,
@@ -63,6 +70,7 @@ __all__ = [
     "Measured",
     "Patients",
     "Projection",
+    "as_categories",
     "check_counts",
     "check_data",
     "check_mixture",

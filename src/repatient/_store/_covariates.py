@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from repatient._checks import check_key, listed
-from repatient._store._patients import Patients, one_each
+from repatient._store._patients import Patients, as_categories, one_each
 from repatient._store._validate import obs_column
 
 if TYPE_CHECKING:
@@ -57,13 +57,18 @@ def read_covariates(data: AnnData | MuData, covariates: Any, patients: Patients)
 
 def _of_patients(data: AnnData | MuData, name: str, patients: Patients) -> Any:
     column = obs_column(data, name, "covariates")
-    codes, values = pd.factorize(column, sort=True)
+    is_number = pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
+    if is_number:
+        codes, values = pd.factorize(column.to_numpy(dtype=np.float64, na_value=np.nan), sort=True)
+    else:
+        categorical = as_categories(column, "covariates")
+        codes, values = categorical.codes, categorical.categories
     codes = np.where(patients.codes >= 0, codes, -1)
     of_patients = one_each(
         patients.codes,
         codes,
         [str(one) for one in patients.names],
-        [str(value) for value in values],
+        [f"{value:g}" if is_number else value for value in values],
         "covariates",
         name,
     )
@@ -78,10 +83,9 @@ def _of_patients(data: AnnData | MuData, name: str, patients: Patients) -> Any:
     if len(present) < 2:
         msg = f"`covariates`: {name!r} has one value in all labelled patients, {listed(values[present])}; leave it out."
         raise ValueError(msg)
-    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
-        numbers = np.asarray(values, dtype=np.float64)
-        if not np.isfinite(numbers).all():
+    if is_number:
+        if not np.isfinite(values).all():
             msg = f"`covariates`: {name!r} has infinite values."
             raise ValueError(msg)
-        return np.append(numbers, np.nan)[of_patients]
-    return pd.Categorical.from_codes(of_patients, [str(value) for value in values])
+        return np.append(values, np.nan)[of_patients]
+    return pd.Categorical.from_codes(of_patients, values).remove_unused_categories()

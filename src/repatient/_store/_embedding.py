@@ -43,7 +43,7 @@ def read_embedding(
     name = use_rep
     values = _dense(_look_up(data, use_rep), name)
     if not is_lazy(values):
-        values = np.asarray(values)
+        values = _in_memory(values)
     if values.dtype.kind != "f":
         msg = (
             f"The embedding {name!r} is of type {values.dtype}; coordinates are floating-point numbers. "
@@ -54,9 +54,24 @@ def read_embedding(
         msg = f"The embedding {name!r} has shape {values.shape}; (n_obs, dimensions) is needed."
         raise ValueError(msg)
     if is_lazy(values) and not lazy:
-        values = _within_reach(values, memory_budget)
+        values = _native(_within_reach(values, memory_budget))
     _check_finite(data, values, name, patient_key)
     return values, name
+
+
+def _in_memory(values: Any) -> np.ndarray:
+    """Coordinates as an array of this machine's single or double precision; what is masked is not known."""
+    if np.ma.is_masked(values):
+        values = np.ma.filled(values.astype(np.float64), np.nan)
+    return _native(np.asarray(values))
+
+
+def _native(values: np.ndarray) -> np.ndarray:
+    """Half precision as single, and more than double as double: no file and no other package has them all."""
+    if values.dtype.kind != "f":
+        return values
+    size = min(max(values.dtype.itemsize, 4), 8)
+    return values if values.dtype == f"=f{size}" else values.astype(f"=f{size}")
 
 
 def _within_reach(values: Any, memory_budget: int) -> np.ndarray:
@@ -129,7 +144,15 @@ def _dense(values: Any, name: str) -> Any:
         raise TypeError(msg)
     # What `read_lazy` hands out for a table.
     values = values.to_memory() if hasattr(values, "to_memory") else values
-    return values.to_numpy() if isinstance(values, pd.DataFrame) else values
+    if not isinstance(values, pd.DataFrame):
+        return values
+    # Nullable columns, whose missing values are not known either.
+    nullable = all(pd.api.types.is_float_dtype(kind) for kind in values.dtypes)
+    return (
+        values.to_numpy(dtype=np.float64, na_value=np.nan)
+        if nullable and values.to_numpy().dtype == object
+        else values.to_numpy()
+    )
 
 
 def _check_finite(data: AnnData | MuData, values: Any, name: str, patient_key: str | None) -> None:

@@ -6,18 +6,34 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+import pandas as pd
+
+from repatient._checks import is_storable
+
+_LARGEST = 2**63 - 1
 
 
 def record(**params: Any) -> dict[str, Any]:
-    """Parameters, seed and package version, in types that h5ad and zarr hold."""
+    """Parameters, seed and package version, in types that h5ad and zarr hold.
+
+    Integers of more than 64 bits, as numpy recommends for seeds, are stored as text, which :func:`int` reads; a dictionary
+    with a key that is no name in files as a table of ``name`` and ``value``.
+    """
     return {**{name: _storable(value) for name, value in params.items()}, "version": version("repatient")}
 
 
 def _storable(value: Any) -> Any:
     if isinstance(value, dict):
-        return {str(name).replace("/", "|"): _storable(item) for name, item in value.items()}
+        items = {str(name): _storable(item) for name, item in value.items()}
+        if all(map(is_storable, items)):
+            return items
+        return pd.DataFrame(
+            {"name": list(items), "value": list(items.values())}, index=[str(i) for i in range(len(items))]
+        )
     if isinstance(value, list | tuple):
-        return np.array(value)
+        return np.array([_storable(item) for item in value])
+    if isinstance(value, int) and not -_LARGEST <= value <= _LARGEST:
+        return str(value)
     return value
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from natsort import natsorted
 
 from repatient._checks import listed
+from repatient._messages import warn
 from repatient._store._keys import IS_GENERATED
 from repatient._store._validate import obs_column
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
+
+_MIXED = ("mixed", "mixed-integer", "unknown-array")
+_LIKE_MISSING = ("", "na", "n/a", "nan", "null", "<na>", "nat")
 
 
 @dataclass(frozen=True)
@@ -66,16 +70,17 @@ def read_patients(
     if column[inside].isna().any():
         msg = f"`patient_key`: {int(column[inside].isna().sum())} cells have no patient in {patient_key!r}; leave them out."
         raise ValueError(msg)
-    codes, names = _codes(column, inside)
+    codes, names = read_codes(column, inside, "patient_key")
     classes: list[str] = []
     labels = np.full(len(names), None, dtype=object)
     if label_key is not None:
-        of_cells, classes = _codes(obs_column(data, label_key, "label_key"), inside)
+        of_cells, classes = read_codes(obs_column(data, label_key, "label_key"), inside, "label_key")
+        _ask_about(classes, label_key)
         of_patients = one_each(codes, of_cells, names, classes, "label_key", label_key)
         labels[of_patients >= 0] = np.asarray(classes, dtype=object)[of_patients[of_patients >= 0]]
     donors = np.asarray(names, dtype=object)
     if donor_key is not None:
-        of_cells, donor_names = _codes(obs_column(data, donor_key, "donor_key"), inside)
+        of_cells, donor_names = read_codes(obs_column(data, donor_key, "donor_key"), inside, "donor_key")
         of_patients = one_each(codes, of_cells, names, donor_names, "donor_key", donor_key)
         if (of_patients < 0).any():
             msg = f"`donor_key`: patients {listed(np.asarray(names)[of_patients < 0])} have no donor in {donor_key!r}."
@@ -102,18 +107,59 @@ def real_cells(data: AnnData | MuData, mask: np.ndarray | None, *, quiet: bool =
         msg = f"`mask_obs`: there are {what} and no others; generated patients are no donors, so that none is left."
         raise ValueError(msg)
     if not quiet:
-        warnings.warn(f"{what} are left out: generated patients are no donors.", UserWarning, stacklevel=3)
+        warn(f"{what} are left out: generated patients are no donors.")
     return real
 
 
-def _codes(column: pd.Series, inside: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Codes of the values that occur inside, -1 elsewhere and for missing ones; categories keep their order."""
-    categorical = column.astype("category") if not isinstance(column.dtype, pd.CategoricalDtype) else column
-    codes = np.where(inside, np.asarray(categorical.cat.codes, dtype=np.int64), -1)
+def read_codes(column: pd.Series, inside: np.ndarray, argument: str) -> tuple[np.ndarray, list[str]]:
+    """Codes of the values that occur inside, -1 elsewhere and for missing ones, and the values as text, in their order."""
+    categorical = as_categories(column, argument)
+    codes = np.where(inside, np.asarray(categorical.codes, dtype=np.int64), -1)
     present = np.unique(codes[codes >= 0])
-    position = np.full(len(categorical.cat.categories) + 1, -1)
+    position = np.full(len(categorical.categories) + 1, -1)
     position[present] = np.arange(len(present))
-    return position[codes], [str(name) for name in categorical.cat.categories[present]]
+    return position[codes], [str(name) for name in categorical.categories[present]]
+
+
+def as_categories(column: pd.Series, argument: str) -> pd.Categorical:
+    """A column of any type as categories of text, which are all different.
+
+    Categories keep their order. Text is ordered as anndata orders it when it writes a file (``"P2"`` before ``"P10"``), so
+    that nothing changes places when an object is read back.
+    """
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        if pd.api.types.infer_dtype(column, skipna=True) in _MIXED:
+            text = column.map(str, na_action="ignore")
+            kinds = pd.DataFrame({"name": text, "is_text": column.map(lambda value: isinstance(value, str))})
+            _check_distinct(kinds.dropna(subset="name").drop_duplicates()["name"], column.name, argument)
+            column = text
+        is_text = pd.api.types.infer_dtype(column, skipna=True) == "string"
+        column = column.astype("category")
+        if is_text:
+            column = column.cat.reorder_categories(natsorted(column.cat.categories))
+    names = column.cat.categories.map(str)
+    _check_distinct(names, column.name, argument)
+    return pd.Categorical.from_codes(column.cat.codes, names, ordered=column.cat.ordered)
+
+
+def _check_distinct(names: Any, key: Any, argument: str) -> None:
+    twice = pd.Index(names)[pd.Index(names).duplicated()].unique()
+    if len(twice):
+        msg = (
+            f"`{argument}`: {key!r} holds numbers and text that are written alike, {listed(twice)}. Make them one type, "
+            f"`data.obs[{key!r}] = data.obs[{key!r}].astype(str)`, or give them different names."
+        )
+        raise ValueError(msg)
+
+
+def _ask_about(classes: list[str], key: str) -> None:
+    """Names are data, and so is a class called ``"nan"``; more often such a label was meant to be missing."""
+    doubtful = [name for name in classes if name.strip().lower() in _LIKE_MISSING]
+    if doubtful:
+        warn(
+            f"`label_key`: {listed(doubtful)} in {key!r} is taken for the name of a class. Where patients without a label "
+            f"are meant, make them missing first: `data.obs[{key!r}] = data.obs[{key!r}].replace({doubtful!r}, None)`."
+        )
 
 
 def one_each(

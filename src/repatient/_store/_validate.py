@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -47,12 +46,19 @@ def obs_column(data: AnnData | MuData, key: Any, argument: str) -> pd.Series:
         msg = f"`{argument}` is the name of a column of `obs`, not {type(key).__name__}."
         raise TypeError(msg)
     if key in data.obs:
-        return column(data, key)
+        return _only(column(data, key), key, argument)
     modality, _, name = key.partition(":")
     if isinstance(data, MuData) and modality in data.mod and name in data.mod[modality].obs:
-        return column(data.mod[modality], name).reindex(data.obs_names)
+        return _only(column(data.mod[modality], name), name, argument).reindex(data.obs_names)
     msg = f"`{argument}`: no column {key!r} in `obs`; there are {listed(data.obs.columns, 40)}."
     raise KeyError(msg)
+
+
+def _only(values: Any, key: str, argument: str) -> pd.Series:
+    if isinstance(values, pd.DataFrame):
+        msg = f"`{argument}`: `obs` has {values.shape[1]} columns called {key!r}; rename or drop all but one."
+        raise ValueError(msg)
+    return values
 
 
 def read_mask(data: AnnData | MuData, mask_obs: Any, argument: str = "mask_obs") -> np.ndarray | None:
@@ -65,6 +71,9 @@ def read_mask(data: AnnData | MuData, mask_obs: Any, argument: str = "mask_obs")
         raise ValueError(msg)
     if isinstance(values, pd.Series) and values.isna().any():
         msg = f"`{argument}` has {int(values.isna().sum())} missing values; every cell is in or out."
+        raise ValueError(msg)
+    if np.ma.is_masked(values):
+        msg = f"`{argument}` has {int(np.ma.getmaskarray(values).sum())} masked values; every cell is in or out."
         raise ValueError(msg)
     values = np.asarray(values)
     if values.dtype == object and all(isinstance(value, bool | np.bool_) for value in values):
@@ -82,32 +91,39 @@ def read_mask(data: AnnData | MuData, mask_obs: Any, argument: str = "mask_obs")
 
 
 # What a result must have, and its parameters, to be the function's: joining objects keeps parts of it.
-_PARTS = {
-    "gmm": (("weights", "means", "covariances"), ("use_rep", "covariance_type")),
-    "recipes": (
-        ("counts", "patients", "classes", "origin", "mean"),
-        ("kind", "mixture", "gmm_key", "patient_key", "label_key"),
-    ),
-    "generate": (("patients",), ("mixture", "gmm_key", "use_rep", "patient_key", "label_key")),
-}
-
-
 def uns_entry(data: AnnData | MuData, key: Any, argument: str, written_by: str) -> dict[str, Any]:
     """Result of an earlier function in ``uns``, in memory, if it is one."""
     check_key(key, argument)
     if key not in data.uns:
         msg = f"`{argument}`: no {key!r} in `uns`; it is written by `rp.tl.{written_by}`. There are {listed(data.uns)}."
         raise KeyError(msg)
-    entry = in_memory(data.uns[key])
-    if written_by in _PARTS:
-        parts, params = _PARTS[written_by]
-        found: Any = entry if isinstance(entry, Mapping) else {}
-        of_params: Any = found["params"] if isinstance(found.get("params"), Mapping) else {}
-        missing = [name for name in parts if name not in found] + [name for name in params if name not in of_params]
-        if missing:
-            msg = (
-                f"`{argument}`: `uns[{key!r}]` is not what `rp.tl.{written_by}` writes: it lacks {listed(missing)}. Something "
-                f"else wrote it, or objects were joined (`uns_merge`); call `rp.tl.{written_by}` again."
-            )
-            raise ValueError(msg)
+    return _as_written(in_memory(data.uns[key]), key, argument, written_by)
+
+
+# What readers rely on, of a result and of its parameters. What else there is depends on how it was made.
+_FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "gmm": (("params", "weights", "means", "covariances"), ("use_rep",)),
+    "recipes": (("params", "classes", "origin", "mean"), ("kind", "gmm_key", "mixture", "patient_key", "label_key")),
+    "generate": (("params", "patients"), ("gmm_key", "mixture", "use_rep", "patient_key", "label_key", "donor_key")),
+    "mil": (("params", "predictions", "history"), ("patient_key", "label_key")),
+    "evaluate": (("params", "results"), ("baseline", "test_fraction")),
+    "audit": (("params", "measures", "patients"), ("label_key",)),
+    "compare_recipes": (("params", "results"), ("gmm_key", "interval", "fdr")),
+    "synthesize": (("params",), ()),
+}
+
+
+def _as_written(entry: Any, key: str, argument: str, written_by: str) -> dict[str, Any]:
+    """Refuse what another tool keeps under the key, and what `anndata.concat` leaves where objects differ."""
+    fields, params = _FIELDS.get(written_by, ((), ()))
+    missing = [name for name in fields if not isinstance(entry, dict) or name not in entry]
+    if not missing:
+        found = entry.get("params")
+        missing = [f"params: {name}" for name in params if not isinstance(found, dict) or name not in found]
+    if missing:
+        msg = (
+            f"`{argument}`: `uns[{key!r}]` is not what `rp.tl.{written_by}` wrote: there is no {listed(missing)}. It is of "
+            f"another tool, or was merged from objects that differ; run `rp.tl.{written_by}` again, or name another key."
+        )
+        raise ValueError(msg)
     return entry

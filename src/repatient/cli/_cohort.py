@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repatient._files._atomic import replace_when_whole
 from repatient._files._tables import write_table
 from repatient._files._target import MARK, check_target, is_marked
+from repatient._messages import warn
 
 if TYPE_CHECKING:
     import argparse
@@ -86,7 +86,7 @@ def check_cohort(adata: ad.AnnData, arguments: argparse.Namespace, *, values: bo
             f"few patients ({shown}): what is learnt from them may not hold for others, and no test on them can tell; "
             "see the guide on few patients."
         )
-        warnings.warn(msg, UserWarning, stacklevel=2)
+        warn(msg)
     return [str(name) for name in patients.classes]
 
 

@@ -233,7 +233,9 @@ def _missing(column: pd.Series, number: int) -> Any:
     if pd.api.types.is_integer_dtype(column.dtype):
         return pd.array([pd.NA] * number, dtype="Int64")
     if pd.api.types.is_float_dtype(column.dtype):
-        return np.full(number, np.nan, dtype=column.dtype)
+        return pd.array(np.full(number, np.nan), dtype=column.dtype)
+    if pd.api.types.is_datetime64_any_dtype(column.dtype) or pd.api.types.is_timedelta64_dtype(column.dtype):
+        return pd.array([pd.NaT] * number, dtype=column.dtype)
     return [""] * number
 
 

@@ -232,7 +232,9 @@ def _keep_colours(data: AnnData | MuData, result: AnnData, label_key: str) -> No
     key = f"{label_key}_colors"
     column = _store.obs_column(data, label_key, "label_key")
     kinds = (column.dtype, result.obs[label_key].dtype)
-    if key not in data.uns or not all(isinstance(kind, pd.CategoricalDtype) for kind in kinds):
+    if not isinstance(data.uns.get(key), list | tuple | np.ndarray) or not all(
+        isinstance(kind, pd.CategoricalDtype) for kind in kinds
+    ):
         return
     of = dict(zip(map(str, column.cat.categories), data.uns[key], strict=False))
     classes = list(result.obs[label_key].cat.categories)

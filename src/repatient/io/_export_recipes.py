@@ -156,7 +156,7 @@ def _tables(entry: dict[str, Any], mixture: dict[str, Any]) -> dict[str, pd.Data
     if _store.is_continuous(entry["params"]):
         classes["n_patients"] = int(labels.notna().sum())
     else:
-        classes["n_patients"] = [int((labels.astype(str) == name).sum()) for name in names]
+        classes["n_patients"] = [int((labels.notna() & (labels.astype(str) == name)).sum()) for name in names]
     if "concentration" in entry:
         classes["concentration"] = np.asarray(entry["concentration"])
     weights = np.asarray(mixture["weights"])

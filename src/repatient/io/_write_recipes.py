@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -12,6 +11,7 @@ from repatient._checks import check_integer, listed
 from repatient._docs import shared_docs
 from repatient._files._atomic import replace_when_whole
 from repatient._files._target import check_target
+from repatient._messages import warn
 from repatient.io._content import as_stored, check_content
 from repatient.io._format import COHORT, FORMAT, GMM, RECIPES, VERSION
 from repatient.io._seal import BLOCK_SIZE, is_recipes_file, seal
@@ -180,10 +180,10 @@ def _cohort(data: AnnData | MuData, entry: dict[str, Any]) -> _store.Cohort | No
             f"The file holds no moments of the classes, because {why}: other cohorts cannot be aligned to it, "
             "and their coverage is measured against the cells that the mixture was fitted on."
         )
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)
         return None
     keys = (params["patient_key"], params["label_key"])
-    mask, _ = _store.real_cells(data, _store.read_mask(data, mask_obs))
+    mask = _store.real_cells(data, _store.read_mask(data, mask_obs), quiet=True)
     of_values = _store.is_continuous(params)
     return _store.read_cohort(data, use_rep, *keys, mask, donor_key=params["donor_key"], of_values=of_values)
 
@@ -230,7 +230,7 @@ def _groups(
         f"{what}: they were merged with their nearest ones, and the file has {n_left}. Fit fewer components, or lower "
         "`min_cells` and `min_donors` if so few may be told of."
     )
-    warnings.warn(msg, UserWarning, stacklevel=3)
+    warn(msg)
     return groups
 
 

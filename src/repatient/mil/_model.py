@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -16,6 +15,7 @@ from repatient._checks import check_integer
 from repatient._device import find_device
 from repatient._files._model_folder import with_nan, without_nan
 from repatient._files._scratch import blocks
+from repatient._messages import warn
 from repatient.mil import _inputs
 from repatient.mil._augment import Augmented
 from repatient.mil._missing import shift_missing
@@ -248,7 +248,7 @@ class BagModel(BaseEstimator, ABC):
                 f"{record.guessing:.3f}. More gradient steps (n_steps={self.n_steps}), a lower dropout or less weight "
                 "decay may help; or there is nothing to be learnt from these bags."
             )
-            warnings.warn(msg, UserWarning, stacklevel=4)
+            warn(msg)
 
     def _slopes(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
         """Mean slope of each score between the mean training embedding and that of each bag, (B, K, hidden)."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from repatient._messages import warn
 from repatient.mil._augment import Augmented
 from repatient.mil._batches import LabelledBags
 from repatient.mil._inputs import compact
@@ -32,8 +32,7 @@ def hold_out(
         return np.empty(0, dtype=np.int64)
     held_out = validation_split(strata.codes, groups, fraction, rng, len(strata.names))
     if len(held_out) == 0:
-        # Three levels up is the call of the model's fit.
-        warnings.warn(no_validation_message(strata, fraction, n_steps), UserWarning, stacklevel=4)
+        warn(no_validation_message(strata, fraction, n_steps))
     return held_out
 
 

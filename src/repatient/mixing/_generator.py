@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from repatient._checks import check_integer, check_number, listed
+from repatient._messages import warn
 from repatient.sampling import (
     Draw,
     GaussianDraw,
@@ -160,7 +160,7 @@ class PatientGenerator:
                 msg = f"{what}: such patients cannot be made. Draw from more cells, or fit fewer components."
                 raise ValueError(msg)
             if missing > _NEGLIGIBLE_SHARE:
-                warnings.warn(f"{what}; the other components take their share.", UserWarning, stacklevel=3)
+                warn(f"{what}; the other components take their share.")
 
     def pool_of(self, c: int) -> NDArray[np.int64]:
         """Component of each cell that may be drawn for a patient of class ``c``, -1 elsewhere, (cells,)."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from repatient._checks import check_option
+from repatient._messages import warn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,4 +79,4 @@ def check_size(shape: tuple[int, int], n_components: int, covariance_type: str) 
             f"A full covariance of {n_dims} features has {n_dims * (n_dims + 1) // 2} parameters a component: "
             "covariance_type='diag', or PCA to fewer features first, is faster and usually fits better."
         )
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)

@@ -10,20 +10,30 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from repatient import _store
 from repatient._checks import listed
 from repatient._docs import shared_docs
-from repatient.pl._axes import CONTEXT, SMALL, in_percent, new_figure, open_frame, verbatim
+from repatient.pl._axes import (
+    CONTEXT,
+    SMALL,
+    check_axes,
+    figure_of,
+    finish,
+    in_percent,
+    map_and_bars,
+    open_frame,
+    verbatim,
+)
 from repatient.pl._basis import read_basis
 from repatient.pl._colours import component_colours
 from repatient.pl._focus import cells_with
-from repatient.pl._map import draw_cells, name_axes, point_size
+from repatient.pl._map import draw_cells, frame, name_axes, point_size
 
 if TYPE_CHECKING:
     from typing import Any
 
     from anndata import AnnData
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from mudata import MuData
 
+    from repatient.pl._axes import Save
     from repatient.pl._colours import Palette
 
 _STRONGEST = 100.0
@@ -40,7 +50,10 @@ def attention(
     palette: Palette | None = None,
     mil_key: str = _store.keys.MIL,
     gmm_key: str = _store.keys.GMM,
-) -> Figure:
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: Save = None,
+) -> Axes:
     """Draw which cells of a patient the classifier looked at.
 
     On the left the map of all cells in grey, and on it the patient's cells by their attention, relative to what each
@@ -64,11 +77,12 @@ def attention(
     mil_key
         Where :func:`repatient.tl.mil` stored its results.
     %(gmm_key)s
+    %(ax)s On axes of yours, the map alone.
 
     Returns
     -------
-    The figure, with the map and the bars as its axes. The colours of the components that were used are in
-    ``uns[f"{gmm_key}_colors"]``. In a notebook, end the call with a semicolon, or the figure is shown twice.
+    The axes of the map; the bars are ``ax.figure.axes[1]``. The colours of the components that were used are in
+    ``uns[f"{gmm_key}_colors"]``.
 
     Raises
     ------
@@ -80,6 +94,7 @@ def attention(
         If names of observations are not unique, the map has NaN or infinity, or the palette is unknown or too short.
     """
     _store.check_data(data)
+    check_axes(ax, show, save)
     entry = _store.uns_entry(data, mil_key, "mil_key", "mil")
     patient = str(patient)
     inside = _cells_of(data, patient, entry)
@@ -96,14 +111,17 @@ def attention(
         index=[str(k) for k in range(n_components)],
     )
     shares = shares[shares["cells"] > 0].sort_values("attention", kind="stable")
-    figure = new_figure(10.0, max(4.6, 1.2 + 0.22 * len(shares)))
-    on_map, beside = figure.subplots(1, 2, width_ratios=[6, 3.2])
+    title = _title(patient, entry["predictions"].loc[patient])
+    on_map, beside = map_and_bars(ax, 10.0, max(4.6, 1.2 + 0.22 * len(shares)), (6, 3.2))
     _draw_map(on_map, xy, inside, weights * inside.sum(), point_size(len(xy), size))
     name_axes(on_map, axis_names)
-    _draw_shares(beside, shares, colours.of)
-    figure.suptitle(verbatim(_title(patient, entry["predictions"].loc[patient])), fontsize="large")
+    if beside is None:
+        on_map.set_title(verbatim(title), fontsize="medium")
+    else:
+        figure_of(on_map).suptitle(verbatim(title), fontsize="large")
+        _draw_shares(beside, shares, colours.of)
     colours.store(data)
-    return figure
+    return finish(on_map, "attention", show=show, save=save)
 
 
 def _cells_of(data: AnnData | MuData, patient: str, entry: dict[str, Any]) -> np.ndarray:
@@ -119,6 +137,7 @@ def _cells_of(data: AnnData | MuData, patient: str, entry: dict[str, Any]) -> np
 def _draw_map(ax: Axes, xy: np.ndarray, inside: np.ndarray, relative: np.ndarray, size: float) -> None:
     """Cells of high attention on top; the scale is logarithmic and has uniform attention in its middle."""
     draw_cells(ax, xy[~inside], CONTEXT, size / 3)
+    frame(ax, xy)
     order = np.argsort(relative, kind="stable")
     reach = float(np.clip(np.abs(np.log(np.maximum(relative, 1 / _STRONGEST))).max(), np.log(2), np.log(_STRONGEST)))
     points = draw_cells(

@@ -7,15 +7,15 @@ from repatient._checks import check_option, listed
 from repatient._docs import shared_docs
 from repatient.pl._audit_dots import PANELS, draw_measures
 from repatient.pl._audit_map import draw_patients
-from repatient.pl._axes import axes_or_new, check_axes, new_figure
+from repatient.pl._axes import axes_or_new, check_axes, finish, new_figure
 from repatient.pl._colours import class_colours
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from mudata import MuData
 
+    from repatient.pl._axes import Save
     from repatient.pl._colours import Palette
 
 _KINDS = ("all", "patients", *PANELS)
@@ -30,7 +30,9 @@ def audit(
     audit_key: str = _store.keys.AUDIT,
     palette: Palette | None = None,
     ax: Axes | None = None,
-) -> Figure | Axes:
+    show: bool | None = None,
+    save: Save = None,
+) -> Axes:
     """Draw how realistic generated patients are, and what they give away.
 
     Parameters
@@ -55,13 +57,11 @@ def audit(
         Where :func:`repatient.tl.audit` stored its results.
     palette
         Colours of the classes: a list, a dictionary by name, or the name of a colormap. ``None``: those in ``uns``.
-    ax
-        Axes to draw on; for ``kind="all"`` there are none to give. ``None`` makes a figure.
+    %(ax)s For ``kind="all"`` there are none to give.
 
     Returns
     -------
-    The axes; for ``kind="all"`` the figure, which in a notebook wants a semicolon behind the call, or it is shown twice.
-    The colours that were used are in ``uns[f"{label_key}_colors"]``.
+    The axes, for ``kind="all"`` those of the patients; all are in ``ax.figure.axes``. The colours that were used are in ``uns[f"{label_key}_colors"]``.
 
     Raises
     ------
@@ -74,31 +74,31 @@ def audit(
     """
     _store.check_data(data)
     check_option(kind, "kind", _KINDS)
-    check_axes(ax)
+    check_axes(ax, show, save)
     if kind == "all" and ax is not None:
         msg = f"`ax`: kind='all' draws on five axes of its own; give one of the kinds {listed(_KINDS[1:])} to draw on `ax`."
         raise ValueError(msg)
     entry = _store.uns_entry(data, audit_key, "audit_key", "audit")
     classes = [str(name) for name in entry["patients"]["label"].cat.categories]
     colours = class_colours(data, str(entry["params"]["label_key"]), classes, palette)
-    drawn: Figure | Axes
     if kind == "all":
         drawn = _draw_all(entry, colours.of)
     elif kind == "patients":
         drawn = axes_or_new(ax, 5.6, 4.2)
         draw_patients(drawn, entry["patients"], entry["explained"], colours.of)
     else:
-        drawn = axes_or_new(ax, 5.2, 0.9 + _ROW * len(PANELS[kind].rows))
-        draw_measures(drawn, entry["measures"], PANELS[kind], colours.of)
+        drawn = axes_or_new(ax, 5.2, 1.4 + _ROW * len(PANELS[kind].rows))
+        draw_measures(drawn, entry["measures"], PANELS[kind], colours.of, classes=colours.of)
     colours.store(data)
-    return drawn
+    return finish(drawn, "audit", show=show, save=save)
 
 
-def _draw_all(entry: dict[str, Any], colours: dict[str, str]) -> Figure:
-    heights = [1.2 + len(panel.rows) for panel in PANELS.values()]
+def _draw_all(entry: dict[str, Any], colours: dict[str, str]) -> Axes:
+    heights = [1.6 + len(panel.rows) for panel in PANELS.values()]
     figure = new_figure(11.0, max(4.8, _ROW * sum(heights)))
-    [[left, right]] = figure.subfigures(1, 2, squeeze=False)
-    draw_patients(left.subplots(), entry["patients"], entry["explained"], colours)
-    for ax, panel in zip(right.subplots(len(heights), 1, height_ratios=heights), PANELS.values(), strict=True):
-        draw_measures(ax, entry["measures"], panel, colours)
-    return figure
+    grid = figure.add_gridspec(len(heights), 2, height_ratios=heights)
+    first: Axes = figure.add_subplot(grid[:, 0])
+    draw_patients(first, entry["patients"], entry["explained"], colours)
+    for row, panel in enumerate(PANELS.values()):
+        draw_measures(figure.add_subplot(grid[row, 1]), entry["measures"], panel, colours)
+    return first

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
-from repatient.pl._axes import SMALL, in_percent, open_frame
+from repatient.pl._axes import SMALL, in_percent, legend_above, open_frame, written
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 _BOUND = "#ececec"
@@ -43,12 +46,14 @@ class Measure:
 
 @dataclass(frozen=True)
 class Panel:
-    """Measures of one scale."""
+    """Measures of one scale; ``band`` and ``line`` are what the bounds and the reference mean."""
 
     title: str
     rows: tuple[Measure, ...]
     reference: float | None = None
     bounds: tuple[float, float] | None = None
+    band: str = ""
+    line: str = ""
     ticks: tuple[float, ...] = (0, 0.25, 0.5, 0.75, 1)
     logarithmic: bool = False
     open_ended: bool = False
@@ -56,7 +61,7 @@ class Panel:
 
 PANELS = {
     "auroc": Panel(
-        "AUROC (0.5: cannot be told)",
+        "AUROC",
         (
             Measure("generated_auroc", "generated from real"),
             Measure("size_auroc_generated", "generated from real, by size alone"),
@@ -66,6 +71,8 @@ PANELS = {
         ),
         reference=0.5,
         bounds=(0.3, 0.7),
+        band="0.3 to 0.7: hardly told",
+        line="0.5: cannot be told",
     ),
     "variance": Panel(
         "Variance of generated over that of real patients",
@@ -75,6 +82,8 @@ PANELS = {
         ),
         reference=1.0,
         bounds=(0.6, 1.4),
+        band="0.6 to 1.4: nearly as varied",
+        line="1: as varied as real patients",
         ticks=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
         logarithmic=True,
     ),
@@ -93,14 +102,35 @@ PANELS = {
             Measure("nearest_cell_ratio", "cells"),
         ),
         reference=1.0,
+        line="1: as far as people are from each other",
         ticks=(0, 0.5, 1, 1.5, 2, 3, 4),
         open_ended=True,
     ),
 }
 
 
-def draw_measures(ax: Axes, table: pd.DataFrame, panel: Panel, colours: dict[str, str]) -> None:
-    """One row a measure, and in it one dot a class."""
+def draw_measures(
+    ax: Axes, table: pd.DataFrame, panel: Panel, colours: dict[str, str], *, classes: dict[str, str] | None = None
+) -> None:
+    """One row a measure, and in it one dot a class; ``classes`` are those that the legend is to name."""
+    _legend(ax, panel, classes or {})
+    _draw_rows(ax, table, panel, colours)
+
+
+def _legend(ax: Axes, panel: Panel, classes: dict[str, str]) -> None:
+    marks: list[tuple[Artist, str]] = [
+        (Line2D([], [], linestyle="none", marker="o", color=colour, markersize=6), written(name))
+        for name, colour in classes.items()
+    ]
+    if panel.bounds is not None:
+        marks.append((Patch(color=_BOUND), panel.band))
+    if panel.reference is not None:
+        marks.append((Line2D([], [], color=_GREY, linestyle="--", linewidth=1), panel.line))
+    if marks:
+        legend_above(ax, [mark for mark, _ in marks], [label for _, label in marks], 5.0)
+
+
+def _draw_rows(ax: Axes, table: pd.DataFrame, panel: Panel, colours: dict[str, str]) -> None:
     classes = [str(name) for name in table.index]
     lanes = (np.arange(len(classes)) - (len(classes) - 1) / 2) * _LANE / max(len(classes), 2)
     _set_scale(ax, table, panel)

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
 from scipy.stats import chi2
 
-from repatient.pl._axes import SMALL, open_frame, verbatim
+from repatient.pl._axes import legend_above, open_frame, written
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,17 +56,9 @@ def draw_patients(ax: Axes, table: pd.DataFrame, explained: np.ndarray, colours:
         axis.set_label_text(f"Mean of the cells, PC {number} ({share:.0%} of the variance)")
     open_frame(ax)
     shown = {name: colour for name, colour in colours.items() if name in set(table["label"].astype(str))}
-    ax.legend(
-        handles=_handles(shown, has_held_out=bool(is_held_out.any())),
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        borderaxespad=0.3,
-        frameon=False,
-        fontsize=SMALL,
-        handlelength=2.8,
-        columnspacing=1.4,
-        ncols=3,
-    )
+    numbers = table.loc[~is_generated, "label"].astype(str).value_counts()
+    handles, labels = _handles(shown, numbers.to_dict(), has_held_out=bool(is_held_out.any()))
+    legend_above(ax, handles, labels, 5.0)
 
 
 def _draw_ellipse(ax: Axes, xy: np.ndarray, colour: str, style: str) -> None:
@@ -90,16 +82,19 @@ def _draw_ellipse(ax: Axes, xy: np.ndarray, colour: str, style: str) -> None:
     )
 
 
-def _handles(colours: dict[str, str], *, has_held_out: bool) -> list[Line2D]:
-    def mark(label: str, **kwargs: Any) -> Line2D:
-        return Line2D([], [], label=label, color=_GREY, **kwargs)
+def _handles(colours: dict[str, str], numbers: dict[str, int], *, has_held_out: bool) -> tuple[list[Line2D], list[str]]:
+    def mark(**kwargs: Any) -> Line2D:
+        return Line2D([], [], color=_GREY, **kwargs)
 
-    handles = [
-        Line2D([], [], linestyle="none", marker="s", color=colour, markersize=6, label=verbatim(name))
+    marks = [
+        (
+            Line2D([], [], linestyle="none", marker="s", color=colour, markersize=6),
+            f"{written(name)} (n={numbers.get(name, 0)})",
+        )
         for name, colour in colours.items()
     ]
-    handles.append(mark("real", marker="o", markersize=6, linestyle="-"))
+    marks.append((mark(marker="o", markersize=6, linestyle="-"), f"real (line: {_COVERED:.0%} of a normal)"))
     if has_held_out:
-        handles.append(mark("real, held out", marker="D", markersize=5, linestyle="none"))
-    handles.append(mark("generated", marker="o", markersize=4.5, markerfacecolor="white", linestyle="--"))
-    return handles
+        marks.append((mark(marker="D", markersize=5, linestyle="none"), "real, held out"))
+    marks.append((mark(marker="o", markersize=4.5, markerfacecolor="white", linestyle="--"), "generated"))
+    return [handle for handle, _ in marks], [label for _, label in marks]

@@ -10,11 +10,14 @@ from mudata import MuData
 
 from repatient import _store
 from repatient._checks import listed
+from repatient._messages import logger
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-_DEFAULTS = ("X_umap", "X_tsne", *_store.keys.DEFAULT_EMBEDDINGS)
+_MAPS = ("X_umap", "X_tsne")
+_DEFAULTS = (*_MAPS, *_store.keys.DEFAULT_EMBEDDINGS)
+_REMEDY = "make a map with `scanpy.pp.neighbors(data, use_rep=…)` and `scanpy.tl.umap(data)`"
 _WRITTEN = {"umap": "UMAP", "tsne": "t-SNE", "pca": "PC"}
 
 
@@ -35,11 +38,15 @@ def _resolve(data: AnnData | MuData, basis: Any) -> str:
     if basis is None:
         for name in _DEFAULTS:
             if name in available:
+                if name not in _MAPS:
+                    logger.warning(
+                        "no UMAP or t-SNE in `obsm`: drawing the first two dimensions of %r; %s", name, _REMEDY
+                    )
                 return name
-        msg = (
-            f"`basis`: there is none of {listed(_DEFAULTS)} to default to; name one of "
-            f"{listed(available, 40)}, or make a map with `scanpy.tl.umap`."
-        )
+        found = [name for name in _DEFAULTS if name in data.obsm]
+        what = f"{listed(found)} has one dimension" if found else f"there is none of {listed(_DEFAULTS)} to default to"
+        other = f"name one of {listed(available, 40)}, or " if available else ""
+        msg = f"`basis`: {what}, and a map has two; {other}{_REMEDY}."
         raise KeyError(msg)
     if not isinstance(basis, str):
         msg = f"`basis` is the name of an embedding in `obsm`, not {type(basis).__name__}."

@@ -9,7 +9,7 @@ from repatient import _store, get
 from repatient._checks import check_integer
 from repatient._docs import shared_docs
 from repatient.evaluation import calibration_error, method_label, reliability
-from repatient.pl._axes import SMALL, axes_or_new, check_axes, open_frame, shortened, verbatim
+from repatient.pl._axes import SMALL, axes_or_new, check_axes, finish, open_frame, shortened, verbatim
 from repatient.pl._colours import class_colours
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _MARKERS = "osD^vPX"
 
+    from repatient.pl._axes import Save
+
 
 @shared_docs
 def calibration(
@@ -32,6 +34,8 @@ def calibration(
     palette: Palette | None = None,
     evaluation_key: str = _store.keys.EVALUATION,
     ax: Axes | None = None,
+    show: bool | None = None,
+    save: Save = None,
 ) -> Axes:
     """Draw how often what was predicted of held-out patients came true.
 
@@ -65,7 +69,7 @@ def calibration(
     ValueError
         If the method was not run, ``n_bins`` is below one, or the palette is unknown or too short.
     """
-    check_axes(ax)
+    check_axes(ax, show, save)
     check_integer(n_bins, "n_bins")
     table = get.out_of_fold(data, method=method, evaluation_key=evaluation_key)
     classes = [str(name) for name in table["label"].cat.categories]
@@ -113,7 +117,7 @@ def calibration(
             handle.set_sizes([30])  # type: ignore[union-attr]
     open_frame(ax)
     colours.store(data)
-    return ax
+    return finish(ax, "calibration", show=show, save=save)
 
 
 def _wilson(share: NDArray[np.float64], n: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

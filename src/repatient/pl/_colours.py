@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
 from matplotlib.colors import is_color_like, to_hex
 from mudata import MuData
 
 from repatient import _store
-from repatient._checks import listed
+from repatient._checks import listed, name_of
 from repatient.pl._palette import CLASS_COLOURS, COMPONENT_START, distinct_colours
 
 if TYPE_CHECKING:
@@ -83,16 +82,14 @@ def _categories(data: AnnData | MuData, key: str) -> list[str]:
     inside = isinstance(data, MuData) and modality in data.mod and name in data.mod[modality].obs
     if key not in data.obs and not inside:
         return []
-    column = _store.obs_column(data, key, "key")
-    if not isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.dropna().astype(str).astype("category")
-    return [str(name) for name in column.cat.categories]
+    return [str(name) for name in _store.as_categories(_store.obs_column(data, key, "key"), "key").categories]
 
 
 def _kept(data: AnnData | MuData, key: str, categories: list[str]) -> dict[str, str]:
     """Colours in ``uns``, if there is one for each category."""
-    values: Any = data.uns.get(_uns_key(key), [])
-    if not categories or len(values) != len(categories) or not all(is_color_like(value) for value in values):
+    values: Any = data.uns.get(_uns_key(key))
+    is_list = isinstance(values, list | tuple | np.ndarray) and len(values) == len(categories)
+    if not categories or not is_list or not all(is_color_like(value) for value in values):
         return {}
     return {name: to_hex(value) for name, value in zip(categories, values, strict=True)}
 
@@ -101,11 +98,12 @@ def _from_palette(palette: Any, names: list[str]) -> list[str]:
     if isinstance(palette, str):
         return _from_colormap(palette, len(names))
     if isinstance(palette, Mapping):
-        missing = [name for name in names if name not in palette]
+        of_names = {name_of(name, names): colour for name, colour in palette.items()}
+        missing = [name for name in names if name not in of_names]
         if missing:
             msg = f"`palette` has no colour for {listed(missing)}."
             raise ValueError(msg)
-        values = [palette[name] for name in names]
+        values = [of_names[name] for name in names]
     elif isinstance(palette, Iterable):
         values = list(palette)[: len(names)]
     else:

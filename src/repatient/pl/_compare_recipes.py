@@ -11,7 +11,7 @@ from matplotlib.transforms import ScaledTranslation
 from repatient import _store
 from repatient._checks import check_option, listed
 from repatient._docs import shared_docs
-from repatient.pl._axes import SMALL, check_axes, in_percent, new_figure, open_frame, verbatim
+from repatient.pl._axes import SMALL, check_axes, finish, in_percent, new_figure, open_frame, verbatim
 from repatient.pl._colours import component_colours
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from mudata import MuData
 
+    from repatient.pl._axes import Save
     from repatient.pl._colours import Palette
 
 _EFFECTS = {
@@ -45,7 +45,9 @@ def compare_recipes(
     comparison_key: str = _store.keys.COMPARISON,
     palette: Palette | None = None,
     ax: Axes | None = None,
-) -> Figure | Axes:
+    show: bool | None = None,
+    save: Save = None,
+) -> Axes:
     """Draw how much more or less of each component the patients of a class have, with its interval.
 
     Parameters
@@ -64,12 +66,11 @@ def compare_recipes(
         Where :func:`repatient.tl.compare_recipes` stored its results.
     palette
         Colours of the components: a list, a dictionary by name, or the name of a colormap. ``None``: those in ``uns``.
-    ax
-        Axes to draw on, for one class. ``None`` makes a figure.
+    %(ax)s For several classes there are none to give.
 
     Returns
     -------
-    The axes; for several classes the figure. Each row is a component: its posterior median and credible interval, in its
+    The axes, for several classes those of the first; all are in ``ax.figure.axes``. Each row is a component: its posterior median and credible interval, in its
     colour and filled where the difference is significant, grey and open where it is not, and beside it the mean shares of
     the reference and of the class. An interval that goes beyond the axis, as that of a component which a class has hardly
     a cell of, ends in an arrow. The colours that were used are in ``uns[f"{gmm_key}_colors"]``.
@@ -85,7 +86,7 @@ def compare_recipes(
     _store.check_data(data)
     check_option(effect, "effect", list(_EFFECTS))
     check_option(order, "order", _ORDERS)
-    check_axes(ax)
+    check_axes(ax, show, save)
     entry = _store.uns_entry(data, comparison_key, "comparison_key", "compare_recipes")
     results, params = entry["results"], entry["params"]
     drawn = _check_classes(classes, list(dict.fromkeys(results["class"].astype(str))))
@@ -98,7 +99,6 @@ def compare_recipes(
     rows = _rows(tables, effect, order, significant_only=significant_only)
     colours = component_colours(data, str(params["gmm_key"]), len(tables[0]), palette)
 
-    figure = None
     if ax is None:
         figure = new_figure(2.0 + 3.0 * len(drawn), 1.5 + _height(len(rows)) * len(rows))
         axes = figure.subplots(1, len(drawn), sharex=True, sharey=True, squeeze=False)[0]
@@ -111,7 +111,7 @@ def compare_recipes(
     _name_rows(axes[0], rows, colours.of)
     _legend(axes[0], params)
     colours.store(data)
-    return axes[0] if figure is None or len(drawn) == 1 else figure
+    return finish(axes[0], "compare_recipes", show=show, save=save)
 
 
 def _check_classes(classes: Any, every: list[str]) -> list[str]:

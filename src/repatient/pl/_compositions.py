@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from repatient import _store, get
 from repatient._docs import shared_docs
-from repatient.pl._axes import axes_or_new, check_axes, legend_beside, open_frame, verbatim
+from repatient.pl._axes import axes_or_new, check_axes, finish, legend_beside, open_frame, written
 from repatient.pl._colours import class_colours
 from repatient.pl._values import draw_scale, scale_of
 from repatient.recipe import ordinate
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from mudata import MuData
 
+    from repatient.pl._axes import Save
     from repatient.pl._colours import Palette
 
 _LEAST_PATIENTS = 3
@@ -33,6 +34,8 @@ def compositions(
     generated_key: str | None = _store.keys.GENERATED,
     palette: Palette | None = None,
     ax: Axes | None = None,
+    show: bool | None = None,
+    save: Save = None,
 ) -> Axes:
     """Draw real and generated patients by their compositions.
 
@@ -65,7 +68,7 @@ def compositions(
     TypeError
         If an argument is of a wrong type.
     """
-    check_axes(ax)
+    check_axes(ax, show, save)
     counts = get.compositions(data, recipes_key=recipes_key, generated_key=generated_key)
     labels = counts.index.get_level_values("label")
     is_generated = counts.index.get_level_values("is_generated").to_numpy(dtype=bool)
@@ -114,22 +117,26 @@ def compositions(
         axis.set_label_text(f"Log-ratio PC {number} ({share:.0%} of the variance)")
     open_frame(ax)
     of_values = _store.is_continuous(params)
+    real = labels[~is_generated]
+    entries = [(name, colour, int((real.dropna().astype(str) == name).sum())) for name, colour in shown.items()]
     if labels.isna().any():
-        shown["no value" if of_values else "no class"] = _UNKNOWN
-    _legend(ax, shown, has_generated=bool(is_generated.any()))
+        entries.append(("no value" if of_values else "no class", _UNKNOWN, int(real.isna().sum())))
+    _legend(ax, entries, has_generated=bool(is_generated.any()))
     if of_values:
         draw_scale(ax, colour_scale, str(params["label_key"]))
     else:
         colours.store(data)
-    return ax
+    return finish(ax, "compositions", show=show, save=save)
 
 
-def _legend(ax: Axes, colours: dict[str, str], *, has_generated: bool) -> None:
-    def dot(label: str, **kwargs: Any) -> Line2D:
-        return Line2D([], [], linestyle="none", marker="o", label=verbatim(label), **kwargs)
+def _legend(ax: Axes, entries: list[tuple[str, str, int]], *, has_generated: bool) -> None:
+    def dot(**kwargs: Any) -> Line2D:
+        return Line2D([], [], linestyle="none", marker="o", **kwargs)
 
-    handles = [dot(name, color=colour, markersize=6) for name, colour in colours.items()]
+    handles = [dot(color=colour, markersize=6) for _, colour, _ in entries]
+    labels = [f"{written(name)} (n={number})" for name, _, number in entries]
     if has_generated:
-        handles.append(dot("real", color="#555555", markersize=6))
-        handles.append(dot("generated", markerfacecolor="none", markeredgecolor="#555555", markersize=4.5))
-    legend_beside(ax, handles=handles)
+        handles.append(dot(color="#555555", markersize=6))
+        handles.append(dot(markerfacecolor="none", markeredgecolor="#555555", markersize=4.5))
+        labels += ["real", "generated"]
+    legend_beside(ax, handles, labels)

@@ -7,12 +7,14 @@ import numpy as np
 from repatient import _store, get
 from repatient._docs import shared_docs
 from repatient.evaluation import method_label
-from repatient.pl._axes import SMALL, axes_or_new, check_axes, shortened, verbatim
+from repatient.pl._axes import SMALL, axes_or_new, check_axes, finish, shortened, verbatim
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
     from mudata import MuData
+
+    from repatient.pl._axes import Save
 
 
 @shared_docs
@@ -22,6 +24,8 @@ def confusion(
     *,
     evaluation_key: str = _store.keys.EVALUATION,
     ax: Axes | None = None,
+    show: bool | None = None,
+    save: Save = None,
 ) -> Axes:
     """Draw which class held-out patients of each class were predicted as.
 
@@ -48,7 +52,7 @@ def confusion(
     ValueError
         If the method was not run.
     """
-    check_axes(ax)
+    check_axes(ax, show, save)
     table = get.out_of_fold(data, method=method, evaluation_key=evaluation_key)
     classes = [str(name) for name in table["label"].cat.categories]
     predicted = table[[f"probability_{name.replace('/', '|')}" for name in classes]].to_numpy().argmax(axis=1)
@@ -85,4 +89,4 @@ def confusion(
     ax.set_ylabel("True class (patients)")
     method_name = verbatim(shortened(method_label(table["method"].iloc[0]), 30))
     ax.set_title(f"{method_name}\n{len(table)} predictions, {table['split'].nunique()} splits", fontsize=SMALL + 1)
-    return ax
+    return finish(ax, "confusion", show=show, save=save)

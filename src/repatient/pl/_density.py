@@ -8,6 +8,8 @@ import numpy as np
 from matplotlib.patheffects import withStroke
 from scipy.ndimage import gaussian_filter
 
+from repatient.pl._map import limits
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -21,7 +23,9 @@ _MARGIN = 0.1
 
 def draw_density(ax: Axes, xy: np.ndarray, weights: np.ndarray) -> None:
     """Contours within which given shares of the weighted cells are."""
-    low, high = xy.min(axis=0), xy.max(axis=0)
+    low, high = limits(xy)
+    if not weights[((xy >= low) & (xy <= high)).all(axis=1)].any():
+        return
     margin = _MARGIN * np.where(high > low, high - low, 1.0)
     density, x, y = density_on_grid(xy, weights, low - margin, high + margin)
     levels = [level_around(density, share) for share in sorted(SHARES_INSIDE, reverse=True)]

@@ -7,7 +7,7 @@ import numpy as np
 from repatient import _store
 from repatient._docs import shared_docs
 from repatient.evaluation import by_split, compare, method_label
-from repatient.pl._axes import SMALL, axes_or_new, check_axes, open_frame, shortened, verbatim
+from repatient.pl._axes import SMALL, axes_or_new, check_axes, finish, open_frame, shortened, verbatim
 from repatient.pl._palette import CLASS_COLOURS
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
     from mudata import MuData
+
+    from repatient.pl._axes import Save
 
 _NAMES = {
     "auroc": "AUROC",
@@ -37,6 +39,8 @@ def evaluation(
     confidence: float = 0.95,
     evaluation_key: str = _store.keys.EVALUATION,
     ax: Axes | None = None,
+    show: bool | None = None,
+    save: Save = None,
 ) -> Axes:
     """Draw what each method reaches, and how it differs from a baseline, split by split.
 
@@ -71,7 +75,7 @@ def evaluation(
         If an argument is of a wrong type.
     """
     _store.check_data(data)
-    check_axes(ax)
+    check_axes(ax, show, save)
     entry = _store.uns_entry(data, evaluation_key, "evaluation_key", "evaluate")
     result = compare(entry, baseline=baseline, metric=metric, confidence=confidence)
     values = by_split(entry["results"], metric)
@@ -106,7 +110,7 @@ def evaluation(
     for panel in (ax, beside):
         panel.locator_params(axis="x", nbins=5)
         open_frame(panel)
-    return ax
+    return finish(ax, "evaluation", show=show, save=save)
 
 
 def _draw_values(ax: Axes, values: pd.Series, row: int, places: np.ndarray) -> None:

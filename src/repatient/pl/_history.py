@@ -6,7 +6,7 @@ from matplotlib.ticker import MaxNLocator
 
 from repatient import _store
 from repatient._docs import shared_docs
-from repatient.pl._axes import axes_or_new, check_axes, open_frame
+from repatient.pl._axes import axes_or_new, check_axes, finish, open_frame
 from repatient.pl._palette import CLASS_COLOURS
 
 if TYPE_CHECKING:
@@ -14,9 +14,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from mudata import MuData
 
+    from repatient.pl._axes import Save
+
 
 @shared_docs
-def history(data: AnnData | MuData, *, mil_key: str = _store.keys.MIL, ax: Axes | None = None) -> Axes:
+def history(
+    data: AnnData | MuData,
+    *,
+    mil_key: str = _store.keys.MIL,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: Save = None,
+) -> Axes:
     """Draw the losses of the model's training, epoch by epoch.
 
     Parameters
@@ -41,7 +50,7 @@ def history(data: AnnData | MuData, *, mil_key: str = _store.keys.MIL, ax: Axes 
         If names of observations are not unique.
     """
     _store.check_data(data)
-    check_axes(ax)
+    check_axes(ax, show, save)
     entry = _store.uns_entry(data, mil_key, "mil_key", "mil")
     table, of_values = entry["history"], _store.is_continuous(entry["params"])
     ax = axes_or_new(ax, 5.0, 3.4)
@@ -66,4 +75,4 @@ def history(data: AnnData | MuData, *, mil_key: str = _store.keys.MIL, ax: Axes 
     )
     ax.legend(frameon=False)
     open_frame(ax)
-    return ax
+    return finish(ax, "history", show=show, save=save)

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
-from repatient.pl._axes import in_percent, legend_above, open_frame, verbatim
+from repatient.pl._axes import figure_of, in_percent, legend_above, open_frame, written
 from repatient.pl._stacked import SHARE
 
 if TYPE_CHECKING:
@@ -26,18 +26,21 @@ def draw_bars(
     x = np.arange(len(table.components))
     width = _GROUP / len(table.classes)
     handles: list[Any] = []
+    labels = [written(name) for name in table.classes]
     for i, name in enumerate(table.classes):
         at = x + (i + 0.5) * width - _GROUP / 2
         colour = class_colours[name]
-        handles.append(ax.bar(at, table.mean.loc[name], width, color=colour, alpha=0.75, label=verbatim(name)))
+        handles.append(ax.bar(at, table.mean.loc[name], width, color=colour, alpha=0.75))
         ax.vlines(at, table.low.loc[name], table.high.loc[name], color="#333333", linewidth=0.9)
     in_percent(ax.yaxis)
     ax.set_ylim(bottom=0)
     ax.set_ylabel(SHARE)
     open_frame(ax)
     name_components(ax, table.components, component_colours)
-    whiskers = Line2D([], [], color="#333333", linewidth=0.9, label=f"middle {interval * 100:g} % of patients")
-    legend_above(ax, handles=[*handles, whiskers], ncols=min(len(handles) + 1, 4))
+    handles.append(Line2D([], [], color="#333333", linewidth=0.9))
+    numbers = ", ".join(str(table.n_patients.get(name, "?")) for name in table.classes) if table.n_patients else ""
+    labels.append(f"middle {interval * 100:g} % of patients" + (f" (n={numbers})" if numbers else ""))
+    legend_above(ax, handles, labels, figure_of(ax).get_figwidth() - 0.8)
 
 
 def name_components(ax: Axes, components: list[str], colours: dict[str, str]) -> None:

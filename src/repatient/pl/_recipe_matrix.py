@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.colors import PowerNorm
 
-from repatient.pl._axes import SMALL, in_percent, legend_beside, open_frame, verbatim
+from repatient.pl._axes import SMALL, in_percent, legend_beside, open_frame, with_number
 from repatient.pl._recipe_bars import name_components
 from repatient.pl._stacked import SHARE
 
@@ -72,13 +72,14 @@ def draw_dots(ax: Axes, table: RecipeTable, component_colours: dict[str, str], c
 
 
 def _rows(ax: Axes, table: RecipeTable) -> None:
-    ax.set_yticks(np.arange(len(table.classes)), [verbatim(name) for name in table.classes])
+    ax.set_yticks(
+        np.arange(len(table.classes)), [with_number(name, table.n_patients.get(name)) for name in table.classes]
+    )
 
 
 def _size_legend(ax: Axes, largest: float) -> None:
     shares = _DOT_SHARES[largest >= _DOT_SHARES][-3:]
-    for share in shares:
-        ax.scatter(
-            [], [], s=_LARGEST_DOT * share / largest, color="white", edgecolors="#555555", label=f"{share:.0%} of cells"
-        )
-    legend_beside(ax, labelspacing=0.9)
+    dots = [
+        ax.scatter([], [], s=_LARGEST_DOT * share / largest, color="white", edgecolors="#555555") for share in shares
+    ]
+    legend_beside(ax, dots, [f"{share:.0%} of cells" for share in shares], labelspacing=0.9)

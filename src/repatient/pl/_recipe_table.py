@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repatient import get
+from repatient import _store, get
 from repatient._checks import check_option, listed
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ class RecipeTable:
         All classes that have a recipe, drawn or not.
     n_components
         All components, drawn or not.
+    n_patients
+        Patients that each class's recipe was learnt from; none where it came from elsewhere.
     gmm_key, label_key
         Columns of ``obs`` that the recipes were learnt from.
     """
@@ -42,6 +44,7 @@ class RecipeTable:
     high: pd.DataFrame
     every_class: list[str]
     n_components: int
+    n_patients: dict[str, int]
     gmm_key: str
     label_key: str
 
@@ -80,9 +83,15 @@ def read_recipe_table(
         high[columns],
         every_class,
         len(every_component),
+        {} if _store.is_continuous(params) else _numbers(data, recipes_key),
         params["gmm_key"],
         params["label_key"],
     )
+
+
+def _numbers(data: AnnData | MuData, recipes_key: str) -> dict[str, int]:
+    labels = _store.uns_entry(data, recipes_key, "recipes_key", "recipes")["patients"]["label"].dropna().astype(str)
+    return {str(name): int(number) for name, number in labels.value_counts().items()}
 
 
 def _check_classes(classes: Any, every_class: list[str]) -> list[str]:

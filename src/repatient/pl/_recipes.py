@@ -7,7 +7,7 @@ import matplotlib as mpl
 from repatient import _store
 from repatient._checks import check_option
 from repatient._docs import shared_docs
-from repatient.pl._axes import axes_or_new, check_axes
+from repatient.pl._axes import LINE_HEIGHT, axes_or_new, check_axes, finish, width_of, written
 from repatient.pl._colours import class_colours, component_colours
 from repatient.pl._recipe_bars import draw_bars
 from repatient.pl._recipe_difference import draw_difference, inside_components
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from mudata import MuData
 
+    from repatient.pl._axes import Save
     from repatient.pl._colours import Palette
     from repatient.pl._recipe_table import RecipeTable
 
@@ -40,6 +41,8 @@ def recipes(
     recipes_key: str = _store.keys.RECIPES,
     palette: Palette | None = None,
     ax: Axes | None = None,
+    show: bool | None = None,
+    save: Save = None,
 ) -> Axes:
     """Draw the recipes: how much of each component the patients of a class have.
 
@@ -92,7 +95,7 @@ def recipes(
         If an argument is of a wrong type.
     """
     check_option(kind, "kind", _KINDS)
-    check_axes(ax)
+    check_axes(ax, show, save)
     table = read_recipe_table(data, recipes_key, classes=classes, order=order, interval=interval)
     colormap = _colormap(kind, palette)
     inside = inside_components(data, table, recipes_key) if kind == "difference" else None
@@ -112,7 +115,7 @@ def recipes(
     else:
         draw_dots(ax, table, components.of, colormap)
     components.store(data)
-    return ax
+    return finish(ax, "recipes", show=show, save=save)
 
 
 def _colormap(kind: str, palette: Palette | None) -> str:
@@ -132,6 +135,11 @@ def _size(kind: str, table: RecipeTable) -> tuple[float, float]:
         return 1.6 + 0.7 * n_classes, 5.0
     if kind == "difference":
         return 5.0, 4.2
+    names = [written(name) for name in table.classes]
+    lines = sum(1 + name.count("\n") for name in names)
     if kind == "bars":
-        return min(max(4.0, 1.0 + n_components * (0.16 + 0.08 * n_classes)), 18.0), 3.6
-    return 3.0 + 0.28 * n_components, 1.5 + 0.4 * n_classes
+        width = min(max(4.0, 1.0 + n_components * (0.16 + 0.08 * n_classes)), 18.0)
+        return width, 3.4 + LINE_HEIGHT * (lines if width_of(names) > 1 else 1)
+    return 2.6 + width_of(names) + 0.28 * n_components, 1.5 + max(
+        0.4 * n_classes, 1.2 * LINE_HEIGHT * (lines + n_classes)
+    )

@@ -10,7 +10,7 @@ from repatient import _store, get
 from repatient._checks import check_number
 from repatient._docs import shared_docs
 from repatient.evaluation import method_label
-from repatient.pl._axes import SMALL, axes_or_new, check_axes, open_frame, shortened, verbatim
+from repatient.pl._axes import SMALL, axes_or_new, check_axes, finish, open_frame, shortened, verbatim
 from repatient.pl._colours import class_colours
 from repatient.pl._palette import CLASS_COLOURS
 
@@ -29,6 +29,8 @@ _GRID = np.linspace(0, 1, 401)
 _DASHES = ("-", "--", "-.", ":", (0, (6, 1.5)), (0, (3, 1, 1, 1)))
 _WIDE_BAND = 3
 
+    from repatient.pl._axes import Save
+
 
 @shared_docs
 def roc(
@@ -39,6 +41,8 @@ def roc(
     palette: Palette | None = None,
     evaluation_key: str = _store.keys.EVALUATION,
     ax: Axes | None = None,
+    show: bool | None = None,
+    save: Save = None,
 ) -> Axes:
     """Draw receiver operating characteristics of held-out patients, averaged over the splits.
 
@@ -72,7 +76,7 @@ def roc(
         If a method was not run, several are given for more than two classes, ``interval`` is no share, or the palette is
         unknown or too short.
     """
-    check_axes(ax)
+    check_axes(ax, show, save)
     check_number(interval, "interval", above=0, maximum=1)
     asked = [method] if method is None or isinstance(method, str) else list(method)
     tables = [get.out_of_fold(data, method=name, evaluation_key=evaluation_key) for name in asked]
@@ -119,7 +123,7 @@ def roc(
     open_frame(ax)
     if kept is not None:
         kept.store(data)
-    return ax
+    return finish(ax, "roc", show=show, save=save)
 
 
 def _curves(table: pd.DataFrame, label: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

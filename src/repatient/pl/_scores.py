@@ -10,7 +10,7 @@ from repatient import _store, get
 from repatient._checks import check_option
 from repatient._docs import shared_docs
 from repatient.evaluation import method_label
-from repatient.pl._axes import SMALL, axes_or_new, check_axes, legend_above, open_frame, shortened, verbatim
+from repatient.pl._axes import SMALL, axes_or_new, check_axes, finish, legend_above, open_frame, shortened, verbatim
 from repatient.pl._colours import class_colours
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _MOST_NAMES = 60
 _GREY = "#777777"
 
+    from repatient.pl._axes import Save
+
 
 @shared_docs
 def scores(
@@ -35,6 +37,8 @@ def scores(
     palette: Palette | None = None,
     evaluation_key: str = _store.keys.EVALUATION,
     ax: Axes | None = None,
+    show: bool | None = None,
+    save: Save = None,
 ) -> Axes:
     """Draw what each patient was predicted as while it was held out.
 
@@ -68,7 +72,7 @@ def scores(
     ValueError
         If the method was not run, there is no such class, or the palette is unknown or too short.
     """
-    check_axes(ax)
+    check_axes(ax, show, save)
     table = get.scores(data, method, interval=interval, evaluation_key=evaluation_key)
     used = str(get.out_of_fold(data, method=method, evaluation_key=evaluation_key)["method"].iloc[0])
     classes = [str(name) for name in table["label"].cat.categories]
@@ -116,9 +120,10 @@ def scores(
     if not named:
         ax.set_ylabel(f"{len(table)} patients")
     open_frame(ax)
-    legend_above(ax, handles=_handles(interval), ncols=3)
+    handles = _handles(interval)
+    legend_above(ax, handles, [str(handle.get_label()) for handle in handles], ax.figure.get_figwidth())
     colours.store(data)
-    return ax
+    return finish(ax, "scores", show=show, save=save)
 
 
 def _values(table: pd.DataFrame, label: str | None) -> pd.DataFrame:

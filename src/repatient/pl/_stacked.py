@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repatient.pl._axes import in_percent, open_frame, verbatim
+from repatient.pl._axes import in_percent, open_frame, with_number
 from repatient.pl._palette import contrasting
 
 if TYPE_CHECKING:
@@ -19,8 +19,16 @@ SHARE = "Share of a patient's cells"
 _NUMBER = 7
 
 
-def draw_stacked(ax: Axes, table: RecipeTable, colours: dict[str, str]) -> None:
-    """Stack the mean shares, first component on top, as one reads; numbers in the parts that have room."""
+_GREYS = ("#e4e4e4", "#cfcfcf")
+
+
+def draw_stacked(ax: Axes, table: RecipeTable, colours: dict[str, str] | None) -> None:
+    """Stack the mean shares, first component on top, as one reads; numbers in the parts that have room.
+
+    Without colours, neighbours are two greys.
+    """
+    if colours is None:
+        colours = {name: _GREYS[i % 2] for i, name in enumerate(table.components)}
     x = np.arange(len(table.classes))
     top = table.mean.sum(axis=1).to_numpy()
     for component in table.components:
@@ -31,7 +39,7 @@ def draw_stacked(ax: Axes, table: RecipeTable, colours: dict[str, str]) -> None:
         top = bottom
     ax.set_xlim(-0.55, len(x) - 0.45)
     ax.set_ylim(0, 1)
-    name_classes(ax, table.classes)
+    name_classes(ax, [with_number(name, table.n_patients.get(name)) for name in table.classes])
     in_percent(ax.yaxis)
     ax.set_ylabel(SHARE)
     ax.tick_params(axis="x", length=0)
@@ -40,10 +48,10 @@ def draw_stacked(ax: Axes, table: RecipeTable, colours: dict[str, str]) -> None:
 
 
 def name_classes(ax: Axes, classes: list[str]) -> None:
-    """Class names under the axis, aslant where they would run into each other."""
-    crowded = len(classes) > 1 and max(map(len, classes)) > 8
+    """Names, as :func:`written`, under the axis, aslant where they would run into each other."""
+    crowded = len(classes) > 1 and max(len(line) for name in classes for line in name.split("\n")) > 8
     slant: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
-    ax.set_xticks(np.arange(len(classes)), [verbatim(name) for name in classes], **slant)
+    ax.set_xticks(np.arange(len(classes)), classes, **slant)
 
 
 def _number(ax: Axes, component: str, x: np.ndarray, bottom: np.ndarray, height: np.ndarray, colour: str) -> None:

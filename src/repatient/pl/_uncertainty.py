@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 
 from repatient import _store
 from repatient._docs import shared_docs
-from repatient.pl._axes import axes_or_new, check_axes, legend_beside, open_frame
+from repatient.pl._axes import axes_or_new, check_axes, finish, legend_beside, open_frame, with_number
 from repatient.pl._colours import class_colours
 from repatient.pl._stacked import name_classes
 from repatient.pl._swarm import swarm
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from mudata import MuData
 
+    from repatient.pl._axes import Save
     from repatient.pl._colours import Palette
 
 _MEASURES = {
@@ -36,6 +37,8 @@ def uncertainty(
     generated_key: str = _store.keys.GENERATED,
     palette: Palette | None = None,
     ax: Axes | None = None,
+    show: bool | None = None,
+    save: Save = None,
 ) -> Axes:
     """Draw how uncertain the classifier is of each generated patient, and which ones were selected.
 
@@ -62,7 +65,7 @@ def uncertainty(
         If an argument is of a wrong type.
     """
     _store.check_data(data)
-    check_axes(ax)
+    check_axes(ax, show, save)
     table = _store.read_generated(data, generated_key).table
     if "uncertainty" not in table:
         msg = (
@@ -75,7 +78,7 @@ def uncertainty(
         ax = axes_or_new(ax, 5.0, 4.0)
         draw_uncertainty(ax, table, str(entry["params"]["label_key"]), str(entry["selection"]["by"]))
         open_frame(ax)
-        return ax
+        return finish(ax, "uncertainty", show=show, save=save)
     classes = list(dict.fromkeys(table["label"].astype(str)))
     if table["predicted"].cat.ordered:
         classes = [name for name in table["predicted"].cat.categories.astype(str) if name in classes]
@@ -84,12 +87,13 @@ def uncertainty(
     ax = axes_or_new(ax, 2.8 + 0.9 * len(classes), 4.0)
     _draw(ax, table, classes, colours.of)
     ax.set_xlim(-0.5, len(classes) - 0.5)
-    name_classes(ax, classes)
+    numbers = table["label"].astype(str).value_counts()
+    name_classes(ax, [with_number(name, int(numbers[name])) for name in classes])
     ax.set_ylabel(_MEASURES[str(entry["selection"]["by"])])
     open_frame(ax)
     legend_beside(ax, handles=_handles())
     colours.store(data)
-    return ax
+    return finish(ax, "uncertainty", show=show, save=save)
 
 
 def _draw(ax: Axes, table: pd.DataFrame, classes: list[str], colours: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from repatient import _store
 from repatient._checks import check_integer, check_option
 from repatient._docs import shared_docs
-from repatient.pl._axes import new_figure
+from repatient.pl._axes import check_axes, finish, new_figure
 from repatient.pl._views_bars import draw_errors, draw_groups_fidelity
 from repatient.pl._views_examples import draw_images, draw_vectors
 from repatient.pl._views_maps import draw_maps, n_maps
@@ -15,9 +15,10 @@ from repatient.pl._views_read import nearest_measured, read_views
 
 if TYPE_CHECKING:
     from anndata import AnnData
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
     from mudata import MuData
 
+    from repatient.pl._axes import Save
     from repatient.views import Translator
 
 METRICS = ("linear", "linear_few", "knn")
@@ -41,7 +42,9 @@ def views(
     synthetic_key: str | None = None,
     views_key: str = _store.keys.VIEWS,
     random_state: int = 0,
-) -> Figure:
+    show: bool | None = None,
+    save: Save = None,
+) -> Axes:
     """Draw translated observations beside their source and the nearest measured one, and how far to trust them.
 
     Parameters
@@ -70,10 +73,12 @@ def views(
         Where :func:`repatient.tl.evaluate_views` stored its results.
     random_state
         Seed of the examples.
+    show, save
+        As for :func:`repatient.pl.embedding`. There is no ``ax``: the figure has several.
 
     Returns
     -------
-    The figure. Its first row shows the examples; below are, as far as there is something to show, maps of both
+    The first axes; all are in ``ax.figure.axes``. The first row of the figure shows the examples; below are, as far as there is something to show, maps of both
     modalities, the fidelity of each group, and the error of each arm with its standard deviation over seeds.
 
     Raises
@@ -85,6 +90,7 @@ def views(
     TypeError
         If an argument is of a wrong type.
     """
+    check_axes(None, show, save)
     check_option(metric, "metric", METRICS)
     check_integer(n_examples, "n_examples", minimum=1)
     pair = read_views(data, (source, target), target_data, (source_rep, target_rep), synthetic_key, translator)
@@ -97,12 +103,13 @@ def views(
     below = [n_maps(pair, basis or "X_umap"), int(by_group is not None), int(results is not None)]
     n_below = sum(below)
     figure = new_figure(max(6.4, 3.2 * n_below), _ROW_HEIGHT * (1 + (n_below > 0)))
-    parts = figure.subfigures(1 + (n_below > 0), 1, squeeze=False)[:, 0]
+    parts = figure.add_gridspec(1 + (n_below > 0), 1)
     draw = draw_images if pair.synthetic.ndim == 4 else draw_vectors
-    draw(parts[0], pair, rows, nearest_measured(pair, rows))
+    draw(figure, parts[0], pair, rows, nearest_measured(pair, rows))
+    first: Axes = figure.axes[0]
     if not n_below:
-        return figure
-    axes = list(np.atleast_1d(parts[1].subplots(1, n_below)))
+        return finish(first, "views", show=show, save=save)
+    axes = list(parts[1].subgridspec(1, n_below).subplots(squeeze=False)[0])
     if below[0]:
         groups = color if color is not None else entry["params"].get("groupby")
         draw_maps([axes.pop(0) for _ in range(below[0])], pair, basis or "X_umap", groups)
@@ -110,4 +117,4 @@ def views(
         draw_groups_fidelity(axes.pop(0), by_group)
     if results is not None:
         draw_errors(axes.pop(0), results, metric)
-    return figure
+    return finish(first, "views", show=show, save=save)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repatient.pl._axes import SMALL, legend_above, open_frame, verbatim
+from repatient.pl._axes import SMALL, legend_above, open_frame, written
 from repatient.pl._palette import CLASS_COLOURS
 
 if TYPE_CHECKING:
@@ -28,11 +28,12 @@ def draw_groups_fidelity(ax: Axes, table: pd.DataFrame) -> None:
         ax.barh(places + _HEIGHT / 2, misread, _HEIGHT, color=CLASS_COLOURS[1], label="read as another group")
     missing = table["missing"] if "missing" in table else [False] * len(table)
     names = [f"{name} (not in target)" if gone else str(name) for name, gone in zip(table.index, missing, strict=True)]
-    ax.set_yticks(places, [verbatim(name) for name in names], fontsize=SMALL)
+    ax.set_yticks(places, [written(name) for name in names], fontsize=SMALL)
     ax.set_xlim(0, 1)
     ax.invert_yaxis()
     ax.set_xlabel("Share (dashed: FOSCTTM by chance)")
-    legend_above(ax, ncols=2)
+    handles, labels = ax.get_legend_handles_labels()
+    legend_above(ax, handles, labels, 3.2)
     open_frame(ax)
 
 

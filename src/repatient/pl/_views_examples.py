@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 _FURTHEST = 3.0
 
 
-def draw_images(figure: Any, pair: ViewsRead, rows: np.ndarray, nearest: np.ndarray) -> None:
+def draw_images(_: Any, place: Any, pair: ViewsRead, rows: np.ndarray, nearest: np.ndarray) -> None:
     """Three rows of images, one column an example."""
-    axes = np.atleast_2d(figure.subplots(3, len(rows), squeeze=False))
+    axes = place.subgridspec(3, len(rows)).subplots(squeeze=False)
     shown = (pair.source[rows], pair.synthetic[rows], pair.measured[nearest])
     scales = (pair.source, pair.measured, pair.measured)
     names = (pair.names[0], f"translated to {pair.names[1]}", f"nearest in {pair.names[1]}")
@@ -28,7 +28,7 @@ def draw_images(figure: Any, pair: ViewsRead, rows: np.ndarray, nearest: np.ndar
         line[0].set_ylabel(verbatim(name), fontsize=SMALL)
 
 
-def draw_vectors(figure: Any, pair: ViewsRead, rows: np.ndarray, nearest: np.ndarray) -> None:
+def draw_vectors(figure: Any, place: Any, pair: ViewsRead, rows: np.ndarray, nearest: np.ndarray) -> None:
     """Two matrices of observations × features, and the linked features of the source where there are links."""
     translated, measured = comparable(pair)
     panels = [
@@ -43,7 +43,7 @@ def draw_vectors(figure: Any, pair: ViewsRead, rows: np.ndarray, nearest: np.nda
         scale = columns.std(axis=0)
         standard = (columns - columns.mean(axis=0)) / np.where(scale > 0, scale, 1.0)
         panels.insert(0, (standard[rows], names, f"linked in {pair.names[0]}"))
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    axes = place.subgridspec(1, len(panels)).subplots(squeeze=False)[0]
     for ax, (values, names, title) in zip(axes, panels, strict=True):
         image = ax.imshow(values, aspect="auto", cmap="RdBu_r", vmin=-_FURTHEST, vmax=_FURTHEST)
         ax.set_title(verbatim(title), fontsize=SMALL + 1)

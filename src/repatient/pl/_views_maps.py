@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from repatient.pl._axes import CONTEXT, SMALL, legend_beside, verbatim
+from repatient.pl._axes import CONTEXT, SMALL, legend_beside, verbatim, written
 from repatient.pl._palette import COMPONENT_START, distinct_colours
 from repatient.pl._views_read import ViewsRead, nearest_measured
 
@@ -37,9 +37,17 @@ def draw_maps(axes: list[Axes], pair: ViewsRead, basis: str, color: str | None) 
         map_of_target = np.asarray(target.obsm[basis])[:, :2]
         ax.scatter(map_of_target[:, 0], map_of_target[:, 1], s=_POINT, color=CONTEXT, linewidths=0)
         _scatter(ax, map_of_target[nearest_measured(pair, rows)], colours, f"{pair.names[1]}, translated in colour")
-    handles = [axes[-1].scatter([], [], s=20, color=colour, label=verbatim(name)) for name, colour in names.items()]
+    handles = [
+        axes[-1].scatter(
+            [],
+            [],
+            s=20,
+            color=colour,
+        )
+        for colour in names.values()
+    ]
     if names:
-        legend_beside(axes[-1], handles=handles)
+        legend_beside(axes[-1], handles, [written(name) for name in names])
 
 
 def _scatter(ax: Axes, points: np.ndarray, colours: np.ndarray, title: str) -> None:

@@ -95,7 +95,8 @@ def _pool_cells(data: AnnData | MuData, everyone: _store.Patients, generated: _s
     if pool == "all":
         usable = everyone.labelled
     else:
-        usable = np.isin(everyone.labels.astype(str), generated.labels if pool == "same" else [pool])
+        named = np.isin(everyone.labels.astype(str), generated.labels if pool == "same" else [pool])
+        usable = everyone.labelled & named
     inside = _of_cells(usable, everyone)
     return inside if mask is None else inside & mask
 

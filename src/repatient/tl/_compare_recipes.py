@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from repatient import _store
-from repatient._checks import check_integer, check_key, check_number, check_option, listed
+from repatient._checks import check_integer, check_key, check_name, check_number, check_option, listed
 from repatient._docs import shared_docs
 from repatient.recipe import contrast, mean_posteriors, moderated_p_values
 
@@ -220,12 +220,9 @@ def _check_reference(reference: Any, classes: list[str]) -> str | None:
     """Name of a class, or ``None`` for all others."""
     if reference is None:
         return classes[0] if len(classes) == 2 else None
-    # Labels may be numbers; a class that is called as the option is meant first.
-    name = str(reference)
-    if name == _REST and name not in classes:
-        return None
-    check_option(name, "reference", [*classes, _REST])
-    return name
+    # A class that is called as the option is meant first.
+    name = check_name(reference, "reference", classes, [_REST])
+    return None if name == _REST and name not in classes else name
 
 
 class _Pair(NamedTuple):

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import pandas as pd
 from repatient import _store
 from repatient._checks import check_integer, check_key, check_option, listed
 from repatient._docs import shared_docs
+from repatient._messages import warn
 from repatient.tl._view_encoder import ViewEncoder
 from repatient.tl._view_pair import ViewPair, feature_names, read_rows
 from repatient.tl._view_partners import read_synthetic, to_comparable
@@ -257,7 +257,7 @@ def _branches(views: ViewPair, partner: str, synthetic_key: str | None) -> int:
             "`branches`: nothing is known of how good the synthetic partners are (no FOSCTTM on held-out pairs), so that "
             "three branches are trained, which depend less on them. Pass `branches` to decide yourself."
         )
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)
         return 3
     return 2 if float(foscttm) <= _TRUSTED else 3
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import pandas as pd
 
 from repatient import _store
 from repatient._checks import check_integer, check_number, check_option, listed
+from repatient._messages import warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -206,7 +206,7 @@ def warn_of_shortage(draws: Sequence[Draw], components: np.ndarray) -> None:
             f"recipe asked for, because the donors of the patient had none of {listed(np.flatnonzero(moved))}. "
             "Allow more donors (`n_donors`, `max_donor_share`) or fit fewer components."
         )
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)
     if repeated.any():
         sizes = np.bincount(components[components >= 0], minlength=len(repeated))
         small = [f"{k} ({sizes[k]} cells)" for k in np.argsort(-repeated) if repeated[k]]
@@ -214,7 +214,7 @@ def warn_of_shortage(draws: Sequence[Draw], components: np.ndarray) -> None:
             f"{repeated.sum()} of {n_drawn} drawn cells ({repeated.sum() / n_drawn:.1%}) repeat a cell of the same "
             f"patient, because components have fewer cells than asked for: {listed(small, 6)}."
         )
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)
 
 
 def warn_of_few_cells(mixture: dict[str, Any], components: np.ndarray, drawn: np.ndarray) -> None:
@@ -230,4 +230,4 @@ def warn_of_few_cells(mixture: dict[str, Any], components: np.ndarray, drawn: np
             f"{len(few)} components have no more cells than the {n_dims} dimensions: {listed(found, 6)}. Their "
             "Gaussians lie close around these cells and give them away; fit fewer components."
         )
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)

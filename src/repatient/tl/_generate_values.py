@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import pandas as pd
 
 from repatient import _store
 from repatient._checks import listed
+from repatient._messages import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,7 +97,7 @@ def _warn_of_extrapolation(values: np.ndarray[Any, np.dtype[np.float64]], label_
             f"`covariates[{label_key!r}]`: the patients of the recipe lie within {low:g} to {high:g}, and the values "
             f"{listed(f'{value:g}' for value in outside)} outside; the effect is extrapolated."
         )
-        warnings.warn(msg, UserWarning, stacklevel=4)
+        warn(msg)
 
 
 def _covariate_values(
@@ -174,4 +174,4 @@ def _warn_of_far_covariates(fixed: Mapping[str, Any], design: Design, recipes: R
                 f"`covariates[{name!r}]`: {fixed[name]:g} lies outside {low:g} to {high:g}, where the patients of the "
                 "recipes are; their effect is extrapolated."
             )
-            warnings.warn(msg, UserWarning, stacklevel=5)
+            warn(msg)

@@ -9,6 +9,7 @@ import numpy as np
 from repatient import _store
 from repatient._checks import check_integer, check_key, listed
 from repatient._docs import shared_docs
+from repatient._messages import warn
 from repatient.mixture import GaussianMixture, default_n_components, masked_rows, select_n_components
 
 if TYPE_CHECKING:
@@ -272,4 +273,4 @@ def _warn_of_few(n_cells: np.ndarray, enough: int) -> None:
         msg = (
             f"Of {len(n_cells)} components {' and '.join(found)}; ask for fewer (`n_components`), or fewer dimensions."
         )
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from repatient._messages import warn
 from repatient.evaluation import mmd_test
 from repatient.sampling import AffineMap, mean_shift
 
@@ -141,7 +141,7 @@ def warn_if_unsafe(coverage: float, shift: pd.DataFrame | None, how: str, by: st
         what = "; ".join(found)
         left = "" if how in ("raw", "unlabelled") else f" after alignment by {how!r}"
         msg = f"{what[0].upper()}{what[1:]}{left}. Recipes should not be exchanged like this: {_ADVICE[how]}."
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)
 
 
 def _standardised(

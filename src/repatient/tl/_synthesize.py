@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import pandas as pd
 from repatient import _store
 from repatient._checks import check_integer, check_key, listed
 from repatient._docs import shared_docs
+from repatient._messages import warn
 from repatient.tl._synthesize_apply import apply_translator, source_of
 from repatient.tl._synthesize_inputs import read_pairs, read_sides, split, thinned
 from repatient.tl._synthesize_links import links_frame, read_links
@@ -274,5 +274,5 @@ def _finish(
         written.obsm[key] = view
     written.uns[key] = entry
     if fidelity.warning is not None:
-        warnings.warn(fidelity.warning, UserWarning, stacklevel=3)
+        warn(fidelity.warning)
     return (translator, data) if copy else translator

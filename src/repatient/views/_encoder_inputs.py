@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 
 from repatient._device import find_device
+from repatient._messages import warn
 from repatient.views._arrays import read_view
 from repatient.views._encoder_networks import ViewNetwork, n_pooled
 from repatient.views._objectives import OBJECTIVES
@@ -66,8 +66,7 @@ def hold_out(n_rows: int, groups: ArrayLike | None, fraction: float, rng: np.ran
             f"No rows are held out: {fraction:g} of {len(names)} groups are {len(held_out)} rows, and "
             f"{FEWEST_HELD_OUT} or more are needed. Training takes all steps, without early stopping."
         )
-        # Two levels up is the call of the encoder's fit.
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)
         return nothing
     return held_out
 
