@@ -18,11 +18,10 @@ if TYPE_CHECKING:
     from mudata import MuData
     from numpy.typing import NDArray
 
+    from repatient.pl._axes import Save
     from repatient.pl._colours import Palette
 
 _MARKERS = "osD^vPX"
-
-    from repatient.pl._axes import Save
 
 
 @shared_docs

@@ -23,13 +23,12 @@ if TYPE_CHECKING:
     from mudata import MuData
     from numpy.typing import NDArray
 
+    from repatient.pl._axes import Save
     from repatient.pl._colours import Palette
 
 _GRID = np.linspace(0, 1, 401)
 _DASHES = ("-", "--", "-.", ":", (0, (6, 1.5)), (0, (3, 1, 1, 1)))
 _WIDE_BAND = 3
-
-    from repatient.pl._axes import Save
 
 
 @shared_docs

@@ -18,13 +18,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from mudata import MuData
 
+    from repatient.pl._axes import Save
     from repatient.pl._colours import Palette
 
 # More names than these cannot be read.
 _MOST_NAMES = 60
 _GREY = "#777777"
-
-    from repatient.pl._axes import Save
 
 
 @shared_docs
