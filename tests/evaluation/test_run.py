@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from joblib.externals.loky import get_reusable_executor
+from repatient.evaluation._fitted_fold import FittedFold
 
 from repatient import evaluation
 from repatient.evaluation import METRICS, FittedFold, Method, Plan, Scenario, make_folds, score
