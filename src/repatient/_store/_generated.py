@@ -163,8 +163,8 @@ def read_generated(data: AnnData | MuData, key: str) -> Generated:
     if not isinstance(table, pd.DataFrame) or "label" not in table:
         msg = f"`generated_key`: `uns[{key!r}]['patients']` is no table of patients with labels. {_REMEDY}"
         raise ValueError(msg)
-    check_mixture(data, params["mixture"], params["gmm_key"], "The generated patients", _REMEDY)
     if "cells" in entry:
+        check_mixture(data, params["mixture"], params["gmm_key"], "The generated patients", _REMEDY)
         return _of_points(data, key, params, table, entry["cells"])
     if key not in data.obsm:
         msg = f"`generated_key`: `uns[{key!r}]` has no counts in `obsm[{key!r}]`. {_REMEDY}"
@@ -176,6 +176,7 @@ def read_generated(data: AnnData | MuData, key: str) -> Generated:
             f"are of different draws. {_REMEDY}"
         )
         raise ValueError(msg)
+    check_mixture(data, params["mixture"], params["gmm_key"], "The generated patients", _REMEDY)
     return Generated(key, params, _counted(data, counts, table, params, key), counts)
 
 

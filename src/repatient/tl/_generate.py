@@ -322,7 +322,8 @@ def _measured(
         return joined, {"n_cells": sizes, **dict.fromkeys(("n_donors", "n_moved", "n_repeated"), np.zeros_like(sizes))}
     counts = sp.hstack([draw.counts(n_obs) for draw in draws], format="csc", dtype=np.int32)
     entries = counts.tocoo()
-    of_patients = np.unique(np.stack([entries.col, source.donors[entries.row]]), axis=1)[0]
+    n_donors = int(source.donors.max()) + 1
+    of_patients = np.unique(entries.col.astype(np.int64) * n_donors + source.donors[entries.row]) // n_donors
     return counts, {
         "n_cells": np.asarray(counts.sum(axis=0)).ravel(),
         "n_donors": np.bincount(of_patients, minlength=counts.shape[1]),
