@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from cohorts import FILES, parser, read_cohort
 from missing_class import is_external
+from repatient.evaluation._fitted_fold import FittedFold
 
 from repatient.evaluation import DEFAULTS, SCENARIOS, Plan, Scenario
-from repatient.evaluation._fitted_fold import FittedFold
 from repatient.evaluation._fold import make_folds
 from repatient.evaluation._metrics import score
 from repatient.evaluation._training import FOR_ALL_CLASSES, FOR_MISSING_CLASS

@@ -7,11 +7,11 @@ from functools import wraps
 
 import numpy as np
 import pytest
+from repatient.evaluation._fitted_fold import FittedFold
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from repatient.evaluation import DEFAULTS, METHODS, Method, Scenario, _training, make_folds, score
-from repatient.evaluation._fitted_fold import FittedFold
 from repatient.evaluation._training import FOR_ALL_CLASSES, FOR_MISSING_CLASS
 from repatient.mil import MILClassifier
 from repatient.mixture import GaussianMixture
