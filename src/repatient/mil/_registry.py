@@ -104,7 +104,7 @@ def make_predictor(
     return made.set_params(**{name: value for name, value in shared.items() if name in known}, **settings)
 
 
-for _name, _factory in {
+_FACTORIES: dict[str, Callable[..., Any]] = {
     "mean": partial(Linear, "mean"),
     "kernel_mean": partial(Linear, "kernel_mean", C=0.1),
     "quantiles": partial(Linear, "quantiles", C=0.1),
@@ -116,5 +116,6 @@ for _name, _factory in {
     "likelihood": Likelihood,
     "attention": Attention,
     "auto": Ensemble,
-}.items():
+}
+for _name, _factory in _FACTORIES.items():
     register_predictor(_name, _factory)
