@@ -120,7 +120,7 @@ def scores(
         ax.set_ylabel(f"{len(table)} patients")
     open_frame(ax)
     handles = _handles(interval)
-    legend_above(ax, handles, [str(handle.get_label()) for handle in handles], ax.figure.get_figwidth())
+    legend_above(ax, handles, [str(handle.get_label()) for handle in handles], ax.get_position().width * 6.0)
     colours.store(data)
     return finish(ax, "scores", show=show, save=save)
 
