@@ -11,7 +11,6 @@ from joblib.externals.loky import get_reusable_executor
 from repatient import evaluation
 from repatient.evaluation import METRICS, FittedFold, Method, Plan, Scenario, make_folds, score
 from repatient.evaluation import _run as run_module
-from repatient.evaluation._fitted_fold import FittedFold
 
 SPLITS = {"n_splits": 4, "test_fraction": 0.3, "random_state": 3}
 LOW_DATA = Scenario("low_data", n_patients=4)

@@ -108,11 +108,7 @@ def make_predictor(
     return made.set_params(**{name: value for name, value in shared.items() if name in known}, **settings)
 
 
-<<<<<<< HEAD
-_OURS: dict[str, Callable[..., Any]] = {
-=======
 _FACTORIES: dict[str, Callable[..., Any]] = {
->>>>>>> h/predictors
     "mean": partial(Linear, "mean"),
     "kernel_mean": partial(Linear, "kernel_mean", C=0.1),
     "quantiles": partial(Linear, "quantiles", C=0.1),
@@ -125,9 +121,5 @@ _FACTORIES: dict[str, Callable[..., Any]] = {
     "attention": Attention,
     "auto": Ensemble,
 }
-<<<<<<< HEAD
-for _name, _factory in _OURS.items():
-=======
 for _name, _factory in _FACTORIES.items():
->>>>>>> h/predictors
     register_predictor(_name, _factory)
