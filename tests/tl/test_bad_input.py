@@ -24,7 +24,9 @@ def refused(untouched):
     def call(data, error, words, function, *args, **kwargs):
         with untouched(data), pytest.raises(error) as caught:
             function(data, *args, **{name: of(data) if callable(of) else of for name, of in kwargs.items()})
-        missing = [word for word in ([words] if isinstance(words, str) else words) if str(word) not in str(caught.value)]
+        missing = [
+            word for word in ([words] if isinstance(words, str) else words) if str(word) not in str(caught.value)
+        ]
         assert not missing, str(caught.value)
 
     return call
