@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+import anndata as ad
 import matplotlib.pyplot as plt
 import pytest
+from sklearn.metrics import roc_auc_score
 
 import repatient as rp
 
@@ -16,6 +19,8 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 # Measured pages have no Python, included ones stand outside.
 PAGES = sorted(page for page in DOCS.rglob("*.md") if not {"benchmarks", "_build", "_generated"} & {*page.parts})
 BLOCKS = {page: re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), flags=re.M | re.S) for page in PAGES}
+# Pages that promise to tell patients apart whom nothing was learnt from.
+SHOWS_HELD_OUT = ("start", "few_patients", "missing_class")
 WITH_CODE = [page for page in PAGES if BLOCKS[page]]
 
 
@@ -31,6 +36,39 @@ def test_blocks_run(page, tmp_path, monkeypatch):
         for block in BLOCKS[page]:
             exec(compile(block, str(page), "exec"), names)
     plt.close("all")
+    found = [trained for value in names.values() if isinstance(value, ad.AnnData) for trained in models_of(value)]
+    for predictions in found:
+        check_result(predictions)
+    with_held_out = [predictions for predictions in found if len(held_out_of(predictions)) > 0]
+    assert with_held_out or page.stem not in SHOWS_HELD_OUT
+
+
+def models_of(adata):
+    """Tables of predictions of the classes that the models of a page were trained on."""
+    for entry in adata.uns.values():
+        params = entry.get("params", {}) if isinstance(entry, Mapping) else {}
+        if isinstance(entry, Mapping) and "predictions" in entry and params.get("outcome") == "class":
+            yield entry["predictions"]
+
+
+def held_out_of(predictions):
+    return predictions[(predictions["split"] == "not trained on") & predictions["label"].notna()]
+
+
+def check_result(predictions):
+    """A page shows a model that is trained, and that knows patients whom it has not seen."""
+    trained, unseen = predictions[predictions["split"] == "train"], held_out_of(predictions)
+    assert area(trained) > 0.9
+    if len(unseen):
+        assert unseen["label"].nunique() > 1
+        assert area(unseen) > 0.6
+
+
+def area(predictions):
+    label = str(predictions["label"].astype(str).max())
+    if predictions["label"].nunique() < 2:
+        return 1.0
+    return roc_auc_score(predictions["label"].astype(str) == label, predictions[f"probability_{label}"])
 
 
 def short(evaluate, *args, **kwargs):
