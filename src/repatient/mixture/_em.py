@@ -25,6 +25,8 @@ _MAX_RIDGE_RAISES = 6
 _MAX_RESEEDS = 3
 _NO_PRIOR = Strength(0.0)
 _FIRST_ESTIMATE = 4
+# Gains (nats a row) that single precision cannot tell from none.
+_ROUNDING = 1e-6
 
 
 class SingularCovarianceError(ValueError):
@@ -267,14 +269,17 @@ def run_em(
 def remaining_gain(log_likelihoods: NDArray[np.float64]) -> float:
     """What EM would still gain, by Aitken's extrapolation of the last two gains.
 
-    Gains shrink by a nearly constant factor in the end; NaN where there are no two gains to see it from.
+    Gains shrink by a nearly constant factor in the end; NaN where there are no two gains to see it from. Where they grow
+    although they are as small as rounding, nothing is left.
     """
     if len(log_likelihoods) < 3:
         return float("nan")
     before, last = np.diff(log_likelihoods)[-2:]
     if last <= 0:
         return 0.0
-    return float(last**2 / (before - last)) if last < before else float("inf")
+    if last < before:
+        return float(last**2 / (before - last))
+    return float("inf") if last > _ROUNDING else 0.0
 
 
 def _worst_rows(
