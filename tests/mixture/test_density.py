@@ -110,7 +110,7 @@ def test_stored_parameters_rebuild_the_mixture_in_their_order(plant):
 @pytest.mark.parametrize(
     ("weights", "means", "covariances", "message"),
     [
-        ([0.5, 0.5], [[0.0], [1.0]], [[[1.0]]], "covariances must have shape"),
+        ([0.5, 0.5], [[0.0], [1.0]], [[[1.0]]], "`covariances`"),
         ([0.5, 0.4], [[0.0], [1.0]], [[[1.0]], [[1.0]]], "sum to 1"),
         ([0.5, 0.5], [[0.0], [np.nan]], [[[1.0]], [[1.0]]], "NaN"),
         ([0.5, 0.5], [0.0, 1.0], [[[1.0]], [[1.0]]], "n_components, n_features"),

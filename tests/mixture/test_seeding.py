@@ -54,7 +54,7 @@ def test_rows_that_em_runs_on_grow(plant, monkeypatch, n_rows, expected):
     seen = set()
     for module in (_seeding, _exchange, _gaussian_mixture):
         monkeypatch.setattr(module, "run_em", spy(module.run_em, seen))
-    GaussianMixture(3, init_max_samples=500).fit(plant(n_rows, 3, 2).rows)
+    GaussianMixture(3, prior=0, init_max_samples=500).fit(plant(n_rows, 3, 2).rows)
     assert seen == expected
 
 

@@ -76,6 +76,15 @@ def masked_rows(X: Any, mask: NDArray[np.bool_]) -> Any:
     return rows.masked(mask) if isinstance(rows, RowSource) else rows[mask]
 
 
+def group_codes(groups: Any, n_rows: int) -> NDArray[np.intp]:
+    """The groups of the rows as consecutive integers."""
+    values = np.asarray(groups)
+    if values.shape != (n_rows,):
+        msg = f"`groups` names one group for each of the {n_rows} rows, but its shape is {values.shape}."
+        raise ValueError(msg)
+    return np.unique(values, return_inverse=True)[1]
+
+
 def compute_dtype(rows: Any) -> np.dtype[Any]:
     """Dtype of the large products: float64 stays float64, everything else is computed in float32."""
     return np.dtype(np.float64) if rows.dtype == np.float64 else np.dtype(np.float32)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from repatient.mixture._blocks import score_blocks
-from repatient.mixture._chunks import fold
+from repatient.mixture._chunks import fold, take_rows
 from repatient.mixture._prior import Prior, Strength
 from repatient.mixture._statistics import FLOAT32_DISTANCE, Coefficients, Sums
-from repatient.mixture._whitening import spreads
+from repatient.mixture._whitening import moments_of_rows, spreads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +25,8 @@ _MAX_RIDGE_RAISES = 6
 _MAX_RESEEDS = 3
 _NO_PRIOR = Strength(0.0)
 _FIRST_ESTIMATE = 4
+# Gains (nats a row) that single precision cannot tell from none.
+_ROUNDING = 1e-6
 
 
 class SingularCovarianceError(ValueError):
@@ -42,19 +44,20 @@ class SingularCovarianceError(ValueError):
 
 
 class RegCovar(NamedTuple):
-    """Regularisation: a share of the variance of each feature, or of one ``common`` variance."""
+    """Regularisation: a share of the variance of each feature, or of one ``common`` variance; the correlations lost."""
 
     share: float
     common: bool = False
+    damping: float = 0.0
 
 
 @dataclass(frozen=True)
 class Settings:
     """Regularisation of the covariances, when EM stops, and what becomes of its last pass.
 
-    A prior of ``strength`` 0 rows is none; ``known`` is where the
-    estimate of its strength starts. With ``refine`` it is repeated in double precision; with ``settle`` parameters that it has found to have converged
-    stay as they are and do not move once more.
+    A prior of ``strength`` 0 rows is none; ``known`` is where the estimate of its strength starts. ``choose`` leaves the
+    regularisation to rows held out. With ``refine`` the last
+    pass is repeated in double precision; with ``settle`` parameters that it has found to have converged stay as they are.
     """
 
     reg_covar: RegCovar
@@ -64,6 +67,7 @@ class Settings:
     settle: bool = False
     strength: Strength = field(default_factory=Strength)
     known: Strength | None = None
+    choose: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,8 @@ class Sample:
     """Rows, the whitening that they are seen through, their second moments in the whitened space, and where to compute.
 
     ``units`` are the covariances of independent features, in the whitened space, that regularisation is measured in: of
-    the spread of each feature, and of one spread for all. ``device`` is the name of a device of torch; None computes with numpy. ``extremes`` (2, d) are the least and
-    largest values of the rows.
+    the spread of each feature, and of one spread for all. ``device`` is the name of a device of torch; None computes with
+    numpy. ``extremes`` (2, d) are the least and largest values of the rows. ``groups`` (n,) are the patients, if known.
     """
 
     rows: Any
@@ -81,6 +85,7 @@ class Sample:
     units: tuple[NDArray[np.float64], NDArray[np.float64]]
     device: str | None
     extremes: NDArray[np.float64] | None
+    groups: NDArray[np.intp] | None = None
 
     @classmethod
     def of(
@@ -90,15 +95,20 @@ class Sample:
         moments: Moments,
         device: str | None = None,
         usual: Moments | None = None,
+        groups: NDArray[np.intp] | None = None,
     ) -> Sample:
         """The rows, whose moments these are; ``usual`` are those without far rows."""
         own = spreads(usual or moments)
         units = (whitening.of_spreads(own), whitening.of_spreads(np.full_like(own, np.sqrt(np.mean(own**2)))))
-        return cls(rows, whitening, whitening.covariance(moments), units, device, moments.extremes)
+        return cls(rows, whitening, whitening.covariance(moments), units, device, moments.extremes, groups)
 
-    def part(self, rows: Any, moments: Moments) -> Sample:
-        """Some of the rows, whose moments these are."""
-        return replace(self, rows=rows, scatter=self.whitening.covariance(moments), extremes=moments.extremes)
+    def part(self, index: NDArray[np.intp]) -> Sample:
+        """The rows at these increasing positions, in memory."""
+        rows = take_rows(self.rows, index)
+        moments = moments_of_rows(rows, may_be_constant=True)
+        groups = None if self.groups is None else self.groups[index]
+        scatter = self.whitening.covariance(moments)
+        return replace(self, rows=rows, scatter=scatter, extremes=moments.extremes, groups=groups)
 
     def ridge(self, reg_covar: RegCovar) -> NDArray[np.float64]:
         """What regularisation adds to covariances in the whitened space."""
@@ -203,8 +213,8 @@ def maximisation(
         parameters = feature_map.parameters(sums, previous, sample.scatter, sample.ridge(raised))
         try:
             found = strength
-            if strength.rows != 0:
-                parameters, found = sample.prior.posterior(parameters, counts, strength)
+            if strength.rows != 0 or raised.damping:
+                parameters, found = sample.prior.posterior(parameters, counts, strength, raised.damping)
             feature_map.coefficients(parameters)
         except np.linalg.LinAlgError:
             continue
@@ -267,14 +277,17 @@ def run_em(
 def remaining_gain(log_likelihoods: NDArray[np.float64]) -> float:
     """What EM would still gain, by Aitken's extrapolation of the last two gains.
 
-    Gains shrink by a nearly constant factor in the end; NaN where there are no two gains to see it from.
+    Gains shrink by a nearly constant factor in the end; NaN where there are no two gains to see it from. Where they grow
+    although they are as small as rounding, nothing is left.
     """
     if len(log_likelihoods) < 3:
         return float("nan")
     before, last = np.diff(log_likelihoods)[-2:]
     if last <= 0:
         return 0.0
-    return float(last**2 / (before - last)) if last < before else float("inf")
+    if last < before:
+        return float(last**2 / (before - last))
+    return float("inf") if last > _ROUNDING else 0.0
 
 
 def _worst_rows(

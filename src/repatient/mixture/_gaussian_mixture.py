@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from repatient._checks import check_integer, check_number, check_option
 from repatient._progress import progress_bar
-from repatient.mixture._chunks import as_rows, compute_dtype, read_small
+from repatient.mixture._chunks import as_rows, compute_dtype, group_codes, read_small
 from repatient.mixture._density import USUAL_ERRORS, MixtureDensity
 from repatient.mixture._devices import torch_device
 from repatient.mixture._em import EMTrace, RegCovar, Sample, Settings, remaining_gain, run_em
@@ -108,7 +109,8 @@ class GaussianMixture(MixtureDensity):
     reg_covar_
         The regularisation in use at the end, as a share; ``"auto"`` and singular covariances raise it.
     prior_rows_
-        How many rows the prior of each full covariance was worth; None for other covariances under ``"auto"``.
+        How many rows the prior of each full covariance was worth, 0 where all components have many rows; None for other
+        covariances under ``"auto"``.
     n_features_in_
         Number of features d.
 
@@ -194,7 +196,7 @@ class GaussianMixture(MixtureDensity):
         mixture._density_model()
         return mixture
 
-    def fit(self, X: Any, y: None = None) -> Self:
+    def fit(self, X: Any, y: None = None, *, groups: ArrayLike | None = None) -> Self:
         """Fit the mixture.
 
         Parameters
@@ -206,6 +208,9 @@ class GaussianMixture(MixtureDensity):
             one task for about 65,000 rows. Never modified.
         y
             Ignored.
+        groups
+            Group (patient) of every row, (n,). With ``prior="auto"`` whole groups are held out to choose the
+            regularisation; without, blocks of neighbouring rows are.
 
         Returns
         -------
@@ -217,16 +222,21 @@ class GaussianMixture(MixtureDensity):
             If ``X`` is sparse or not numeric.
         ValueError
             If ``X`` has NaN or infinite values, is not two-dimensional, is constant or has fewer rows than components,
-            if an argument is out of its range, torch does not have the device, or if no covariance can be made positive
+            if ``groups`` has not one value a row, an argument is out of its range, torch does not have the device, or if no covariance can be made positive
             definite.
         """
+        return self._fit(X, groups)
+
+    def _fit(self, X: Any, groups: ArrayLike | None, given: tuple[RegCovar, Strength] | None = None) -> Self:
+        """Fit with the regularisation and the prior of another mixture, where they are ``given``."""
         self._check_arguments()
         rows = as_rows(X)
         check_size(rows.shape, self.n_components, self.covariance_type)
+        codes = None if groups is None else group_codes(groups, rows.shape[0])
         # No more than the starts would read anyway.
         rows = read_small(rows, max(self.init_max_samples, self.n_components))
         with threadpool_limits(limits=1), USUAL_ERRORS():
-            trace, whitening = self._run(rows)
+            trace, whitening = self._run(rows, codes, given)
             self._store(whitening.unwhiten(trace.parameters).ordered())
             told = trace.log_likelihood
             self.log_likelihood_ = self.score(rows) if told is None else told
@@ -246,11 +256,13 @@ class GaussianMixture(MixtureDensity):
             warnings.warn(msg, ConvergenceWarning, stacklevel=2)
         return self
 
-    def fit_predict(self, X: Any, y: None = None) -> NDArray[np.int32]:
+    def fit_predict(self, X: Any, y: None = None, *, groups: ArrayLike | None = None) -> NDArray[np.int32]:
         """Fit the mixture and return the most probable component of every row."""
-        return self.fit(X).predict(X)
+        return self.fit(X, groups=groups).predict(X)
 
-    def _run(self, rows: Any) -> tuple[EMTrace, Whitening]:
+    def _run(
+        self, rows: Any, groups: NDArray[np.intp] | None, given: tuple[RegCovar, Strength] | None
+    ) -> tuple[EMTrace, Whitening]:
         """Start, then iterate over all rows."""
         moments = moments_of_rows(rows)
         diagonal = self.covariance_type == "diag"
@@ -260,7 +272,7 @@ class GaussianMixture(MixtureDensity):
         in_single, rounded = compute_dtype(rows) == np.float32, whitening.rounded()
         if in_single:
             whitening = rounded
-        sample = Sample.of(rows, whitening, moments, torch_device(self.device), usual)
+        sample = Sample.of(rows, whitening, moments, torch_device(self.device), usual, groups)
         feature_map = FEATURE_MAPS[self.covariance_type](rows.shape[1])
         many = rows.shape[0] >= _ROWS_AVERAGED * self.n_components
         settings = Settings(
@@ -270,7 +282,10 @@ class GaussianMixture(MixtureDensity):
             in_single and not many,
             many and rounded.suits_float32,
             Strength(None if self.prior == "auto" else float(self.prior)),
+            choose=self.prior == "auto" and given is None,
         )
+        if given is not None:
+            settings = replace(settings, reg_covar=given[0], strength=given[1])
         with progress_bar(desc="EM passes", total=self.max_iter, enabled=self.progress) as bar:
             start = self._given_start(sample)
             if start is None:
@@ -284,6 +299,7 @@ class GaussianMixture(MixtureDensity):
                     max_samples=self.init_max_samples,
                     settings=settings,
                 )
+            self._chosen = settings.reg_covar, settings.strength
             return run_em(sample, feature_map, start, settings, bar), whitening
 
     def _given_start(self, sample: Sample) -> Parameters | None:

@@ -26,6 +26,8 @@ _SMALLEST_SPREAD = 1e-6
 # Of the largest: smaller eigenvalues of a mean correlation are rounding.
 _EIGENVALUE_FLOOR = 1e-12
 _TINY = np.finfo(np.float64).tiny
+# Of a prior: less of it changes nothing.
+_NO_NEED = 1e-9
 
 
 class Strength(NamedTuple):
@@ -41,20 +43,24 @@ class Prior:
 
     turn: Float | None
 
-    def posterior(self, parameters: Parameters, counts: Float, strength: Strength) -> tuple[Parameters, Strength]:
-        """The mixture with covariances a posteriori, those of components without rows as they were, and the strength."""
+    def posterior(
+        self, parameters: Parameters, counts: Float, strength: Strength, damping: float = 0.0
+    ) -> tuple[Parameters, Strength]:
+        """The mixture with covariances a posteriori, those of components without rows as they were, and the strength.
+
+        ``damping`` is the share of their correlations that they lose then.
+        """
         kind, alive = parameters.covariance_type, counts > 0
         covariances, sizes = parameters.covariances, counts[alive]
         if kind == "tied":
-            return replace(
-                parameters, covariances=self._turned(_shrunk(self._back(covariances), sizes.sum()))
-            ), strength
+            matrix = _damped(_shrunk(self._back(covariances), sizes.sum()), damping)
+            return replace(parameters, covariances=self._turned(matrix)), strength
         posterior = covariances.copy()
         if kind == "diag":
             posterior[alive] = _shrunk_variances(covariances[alive], sizes)
         else:
             matrices, strength = _shrunk_covariances(self._back(covariances[alive]), sizes, strength)
-            posterior[alive] = self._turned(matrices)
+            posterior[alive] = self._turned(_damped(matrices, damping))
         return replace(parameters, covariances=posterior), strength
 
     def _back(self, covariances: Float) -> Float:
@@ -69,6 +75,13 @@ class Prior:
         if self.turn is not None:
             covariances = self.turn.T @ covariances @ self.turn
         return (covariances + np.swapaxes(covariances, -1, -2)) / 2
+
+
+def _damped(covariances: Float, damping: float) -> Float:
+    """Covariances (..., d, d) that have lost a share of their correlations."""
+    if not damping:
+        return covariances
+    return covariances * (1 - damping * (1 - np.eye(covariances.shape[-1])))
 
 
 def _shrunk_variances(variances: Float, counts: Float) -> Float:
@@ -89,24 +102,26 @@ def _shrunk_variances(variances: Float, counts: Float) -> Float:
 
 def _shrunk_covariances(covariances: Float, counts: Float, strength: Strength) -> tuple[Float, Strength]:
     """Covariances (K, d, d) shrunk towards the likelier target, and the strength where it was to be estimated."""
+    need = _need(counts, covariances.shape[1])
+    if need.max() < _NO_NEED:
+        return covariances, Strength(0.0)
     weights, sizes = counts / counts.sum(), counts[:, None, None]
     scales = np.sqrt(_shrunk_variances(np.diagonal(covariances, axis1=1, axis2=2), counts))
     outer = scales[:, :, None] * scales[:, None, :]
-    common = {
-        False: _shrunk(np.tensordot(weights, covariances / outer, axes=1), counts.sum()),
-        True: _shrunk(np.tensordot(weights, covariances, axes=1), counts.sum()),
-    }
+
+    def common(*, shared: bool) -> tuple[Float, Float]:
+        seen = covariances if shared else covariances / outer
+        return seen, _shrunk(np.tensordot(weights, seen, axes=1), counts.sum())
+
     if strength.rows is None:
-        found = {
-            shared: _most_likely_rows(covariances if shared else covariances / outer, common[shared], counts)
-            for shared in common
-        }
-        log_volumes = -counts @ np.log(scales).sum(axis=1)
-        shared = found[True][1] > found[False][1] + log_volumes
-        strength = Strength(found[shared][0], bool(shared))
-    target = common[True] if strength.shared else common[False] * outer
-    rows = (strength.rows or 0.0) * _need(counts, len(target[0]))[:, None, None]
-    return (sizes * covariances + rows * target) / (sizes + rows), strength
+        targets = [common(shared=False), common(shared=True)]
+        found = [_most_likely_rows(*target, counts) for target in targets]
+        shared = bool(found[1][1] > found[0][1] - counts @ np.log(scales).sum(axis=1))
+        strength, target = Strength(found[shared][0], shared), targets[shared][1]
+    else:
+        target = common(shared=strength.shared)[1]
+    rows = ((strength.rows or 0.0) * need)[:, None, None]
+    return (sizes * covariances + rows * (target if strength.shared else target * outer)) / (sizes + rows), strength
 
 
 def _shrunk(covariance: Float, n_rows: float) -> Float:

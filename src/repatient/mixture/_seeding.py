@@ -9,13 +9,14 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.metrics import euclidean_distances
 
-from repatient.mixture._chunks import take_rows
 from repatient.mixture._clusters import parameters_of_clusters
 from repatient.mixture._em import EMTrace, RegCovar, Sample, Settings, expectation, maximisation, run_em
 from repatient.mixture._exchange import exchange_components
-from repatient.mixture._whitening import moments_of_rows
+from repatient.mixture._prior import Strength
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from repatient.mixture._features import FeatureMap
@@ -28,9 +29,11 @@ _ROWS_TO_START = 3
 # How many times as large the second subsample is, which takes over passes in which EM adapts to more rows, and its limit.
 _GROWTH, _MOST_VALUES = 4, 4_000_000
 _LOOSER = 10
-# Regularisations that held-out rows choose from, and the log-likelihood (nats a feature) that is not worth a larger one.
-_SHARES, _NEARLY = (1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1), 0.01
-_FOLDS, _BLOCKS, _FOLD_PASSES, _FEW_ROWS = 3, 48, 3, 5_000
+# What rows held out choose from: regularisations, strengths of the prior (rows a dimension), and shares of the
+# correlations that are lost; and the log-likelihood (nats a feature) that is not worth leaving the first.
+_SHARES, _FINER = (1e-3, 1e-2, 1e-1), (0.2, 0.5, 2.0, 5.0)
+_ROWS_A_DIMENSION, _DAMPINGS, _NEARLY = (0.2, 1.0), (0.1, 0.3, 1.0), 0.01
+_FOLDS, _BLOCKS, _FEW_ROWS, _MOST_TESTED = 5, 48, 5_000, 1_000
 
 
 def seed_parameters(
@@ -61,8 +64,8 @@ def seed_parameters(
     best = _most_likely(first, feature_map, starts, settings)
     if settings.strength.rows is None:
         settings = replace(settings, known=best.strength)
-        reg_covar = _held_out_reg_covar(part, feature_map, best.parameters, settings, rng)
-        settings = replace(settings, reg_covar=reg_covar)
+    if settings.choose:
+        settings = _most_general(part, feature_map, n_components, covariance_type, settings, rng)
     if part is sample:
         return best.parameters, settings
     best = exchange_components(part, feature_map, best.parameters, settings)
@@ -77,35 +80,105 @@ def seed_parameters(
     return best.parameters, replace(settings, known=best.strength)
 
 
-def _held_out_reg_covar(
-    part: Sample, feature_map: FeatureMap, start: Parameters, settings: Settings, rng: np.random.Generator
-) -> RegCovar:
-    """The regularisation that explains rows outside a fold best; the given one where it does almost as well.
+def _most_general(
+    part: Sample,
+    feature_map: FeatureMap,
+    n_components: int,
+    covariance_type: str,
+    settings: Settings,
+    rng: np.random.Generator,
+) -> Settings:
+    """The regularisation, strength of the prior and loss of correlations that explain other rows best.
 
-    What a handful of rows have in common by chance (a feature that is zero in all of them) is no property of a component.
-    Rows are held out in blocks of neighbours, which mostly come from the same patient.
+    What a handful of rows have in common by chance (a feature that is zero in all of them) is no property of a component,
+    and what evidence says of a prior holds for Gaussian components. Each is chosen given the ones before. Held out are
+    patients, or blocks of neighbouring rows, which mostly come from the same one.
     """
-    n_rows, rows = part.rows.shape[0], np.asarray(part.rows)
-    n_blocks = min(n_rows, _BLOCKS)
-    fold = (rng.permutation(n_blocks) % _FOLDS)[np.arange(n_rows) * n_blocks // n_rows]
-    least = settings.reg_covar
-    larger = [share for share in _SHARES if share > least.share]
-    candidates = [least, *(RegCovar(share, common) for common in (False, True) for share in larger)]
-    scores = np.zeros(len(candidates))
-    brief = replace(settings, max_iter=_FOLD_PASSES, refine=False)
-    n_folds = _FOLDS if n_rows <= _FEW_ROWS else 1
-    for index in range(n_folds):
-        train, test = (
-            part.part(some, moments_of_rows(some, may_be_constant=True))
-            for some in (rows[fold != index], rows[fold == index])
-        )
-        run = run_em(train, feature_map, start, brief)
-        sums = expectation(train, feature_map, feature_map.coefficients(run.parameters)).sums
-        for row, reg_covar in enumerate(candidates):
-            parameters = maximisation(train, feature_map, sums, run.parameters, reg_covar, settings.strength)[0]
-            scores[row] += expectation(test, feature_map, feature_map.coefficients(parameters)).log_likelihood
-    enough = scores[0] >= scores.max() - _NEARLY * n_folds * feature_map.n_dims
-    return candidates[0 if enough else int(scores.argmax())]
+    fits = [
+        (train, test, expectation(train, feature_map, feature_map.coefficients(run.parameters)).sums, run)
+        for train, test in _folds(part, rng)
+        for run in [_fold_run(train, feature_map, n_components, covariance_type, settings, rng)]
+    ]
+    if not fits:
+        return settings
+
+    def score(reg_covar: RegCovar, strength: Strength | None) -> float:
+        total = 0.0
+        for train, test, sums, run in fits:
+            given = (train, feature_map, sums, run.parameters, reg_covar, strength or run.strength)
+            coefficients = feature_map.coefficients(maximisation(*given)[0])
+            total += expectation(test, feature_map, coefficients).log_likelihood
+        return total / len(fits)
+
+    best: tuple[RegCovar, Strength | None] = (settings.reg_covar, None)
+    highest, n_dims = score(*best), feature_map.n_dims
+    least = settings.reg_covar.share
+
+    def ridges() -> list[RegCovar]:
+        return [RegCovar(share, common) for common in (False, True) for share in _SHARES]
+
+    def finer() -> list[RegCovar]:
+        chosen = best[0]
+        return [chosen._replace(share=factor * chosen.share) for factor in _FINER if chosen.share > least]
+
+    steps: list[Callable[[], list[tuple[RegCovar, Strength | None]]]] = [
+        lambda: [(ridge, None) for ridge in ridges() if ridge.share > least],
+        lambda: [(ridge, None) for ridge in finer() if ridge.share > least],
+    ]
+    if covariance_type == "full":
+        steps.append(lambda: [(best[0], Strength(factor * n_dims)) for factor in _ROWS_A_DIMENSION])
+    if covariance_type != "diag":
+        steps.append(lambda: [(best[0]._replace(damping=damping), best[1]) for damping in _DAMPINGS])
+    for number, candidates in enumerate(steps):
+        scores = {candidate: score(*candidate) for candidate in candidates()}
+        # Within the better ridge nothing is left to be worth.
+        worth = 0.0 if number == 1 else _NEARLY * n_dims
+        if scores and max(scores.values()) > highest + worth:
+            best = max(scores, key=lambda candidate: scores[candidate])
+            highest = scores[best]
+    reg_covar, strength = best
+    if strength is None:
+        return replace(settings, reg_covar=reg_covar)
+    return replace(settings, reg_covar=reg_covar, strength=strength, known=None)
+
+
+def _folds(part: Sample, rng: np.random.Generator) -> list[tuple[Sample, Sample]]:
+    """Rows to learn from and rows held out: three times where rows are few, else once."""
+    n_rows = part.rows.shape[0]
+    units = part.groups
+    if units is None or (units == units[0]).all():
+        n_blocks = min(n_rows, _BLOCKS)
+        units = np.arange(n_rows) * n_blocks // n_rows
+    codes = np.unique(units, return_inverse=True)[1]
+    n_units = int(codes.max()) + 1
+    n_folds = min(_FOLDS, n_units)
+    if n_folds < 2:
+        return []
+    fold_of = (rng.permutation(n_units) % n_folds)[codes]
+    pairs = []
+    for index in range(n_folds if n_rows <= _FEW_ROWS else 1):
+        test = np.flatnonzero(fold_of == index)
+        if len(test) > _MOST_TESTED:
+            test = np.sort(rng.choice(test, size=_MOST_TESTED, replace=False))
+        pairs.append((part.part(np.flatnonzero(fold_of != index)), part.part(test)))
+    return pairs
+
+
+def _fold_run(
+    train: Sample,
+    feature_map: FeatureMap,
+    n_components: int,
+    covariance_type: str,
+    settings: Settings,
+    rng: np.random.Generator,
+) -> EMTrace:
+    """EM, briefly, from a start that has not seen the rows held out."""
+    n_components = min(n_components, train.rows.shape[0])
+    starts = [
+        _kmeans_start(train, feature_map, n_components, covariance_type, index, rng, settings.reg_covar)
+        for index in range(2 if train.rows.shape[0] <= _FEW_ROWS else 1)
+    ]
+    return _most_likely(train, feature_map, starts, settings)
 
 
 def _most_likely(part: Sample, feature_map: FeatureMap, starts: list[Parameters], settings: Settings) -> EMTrace:
@@ -114,6 +187,8 @@ def _most_likely(part: Sample, feature_map: FeatureMap, starts: list[Parameters]
         brief = replace(settings, max_iter=n_passes, refine=False)
         runs = [run_em(part, feature_map, start, brief) for start in starts]
         runs.sort(key=lambda run: -run.log_likelihoods[-1])
+        if len(runs) == 1:
+            break
         starts = [run.parameters for run in runs[: (len(runs) + 1) // 2]]
     return runs[0]
 
@@ -123,9 +198,7 @@ def _subsample(sample: Sample, max_samples: int, rng: np.random.Generator) -> Sa
     n_rows = sample.rows.shape[0]
     if n_rows <= max_samples:
         return sample
-    index = np.sort(rng.choice(n_rows, size=max_samples, replace=False))
-    rows = take_rows(sample.rows, index)
-    return sample.part(rows, moments_of_rows(rows, may_be_constant=True))
+    return sample.part(np.sort(rng.choice(n_rows, size=max_samples, replace=False)))
 
 
 def _kmeans_start(

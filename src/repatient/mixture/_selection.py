@@ -9,7 +9,7 @@ from sklearn.model_selection import GroupKFold
 
 from repatient._checks import check_integer
 from repatient._progress import progress_bar
-from repatient.mixture._chunks import as_rows, masked_rows, take_rows
+from repatient.mixture._chunks import as_rows, group_codes, masked_rows, take_rows
 from repatient.mixture._gaussian_mixture import GaussianMixture
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+_LOOSER = 10
 _OF_CUBE_ROOT, _MOST_COMPONENTS, _FEW_PATIENTS = 0.7, 40, 5
 
 
@@ -28,7 +29,7 @@ def select_n_components(
     n_splits: int = 5,
     random_state: int = 0,
     progress: bool | None = None,
-    max_samples: int = 20_000,
+    max_samples: int = 10_000,
     **params: Any,
 ) -> tuple[int, dict[str, NDArray[Any]]]:
     """Choose the number of components that explains unseen groups (patients) best.
@@ -53,7 +54,7 @@ def select_n_components(
     max_samples
         Largest number of rows that each mixture is fitted to; of more, a random part.
     **params
-        Further arguments of :class:`GaussianMixture`.
+        Further arguments of :class:`GaussianMixture`. By default there is one start, and EM stops at ten times ``tol``.
 
     Returns
     -------
@@ -71,11 +72,17 @@ def select_n_components(
     rows = as_rows(X)
     n_rows = rows.shape[0]
     sizes = np.unique(np.asarray(list(candidates), dtype=int))
-    codes, n_groups = _group_codes(groups, n_rows, n_splits)
+    codes = group_codes(groups, n_rows)
+    n_groups = int(codes.max()) + 1
+    if not 2 <= n_splits <= n_groups:
+        msg = f"`n_splits` lies between 2 and the number of groups ({n_groups}), not {n_splits}."
+        raise ValueError(msg)
     if sizes.size == 0:
         msg = "`candidates` is empty: name at least one number of components."
         raise ValueError(msg)
     folds = list(GroupKFold(n_splits, shuffle=True, random_state=random_state).split(codes, groups=codes))
+    # Numbers of components differ by more than the last passes gain.
+    brief = {"n_init": 1, **params, "tol": _LOOSER * params.get("tol", 1e-4)}
     density, rng = np.empty((len(sizes), n_rows)), np.random.default_rng(random_state)
     with progress_bar(desc="Mixtures", total=len(sizes) * n_splits, enabled=progress) as bar:
         for _, test in folds:
@@ -85,9 +92,12 @@ def select_n_components(
             if len(train) > max_samples:
                 train = np.sort(rng.choice(train, size=max_samples, replace=False))
             train_rows, test_rows = take_rows(rows, train), masked_rows(rows, held_out)
-            for row, size in enumerate(sizes):
-                mixture = GaussianMixture(int(size), random_state=random_state, progress=False, **params)
-                density[row, test] = mixture.fit(train_rows).score_samples(test_rows)
+            chosen = None
+            # The largest has most need of regularisation; the others take what rows held out have told it.
+            for row in reversed(range(len(sizes))):
+                mixture = GaussianMixture(int(sizes[row]), random_state=random_state, progress=False, **brief)
+                chosen = mixture._fit(train_rows, codes[train], chosen)._chosen
+                density[row, test] = mixture.score_samples(test_rows)
                 bar.update()
     group_sizes = np.bincount(codes)
     by_group = np.stack([np.bincount(codes, weights=values) / group_sizes for values in density])
@@ -130,16 +140,3 @@ def default_n_components(n_cells: int, n_dims: int, n_patients: int | None = Non
     if n_patients is not None:
         most = min(most, max(_FEW_PATIENTS, check_integer(n_patients, "n_patients")))
     return min(max(2, int(most)), n_cells)
-
-
-def _group_codes(groups: ArrayLike, n_rows: int, n_splits: int) -> tuple[NDArray[np.intp], int]:
-    """Groups as consecutive integers, and their number."""
-    values = np.asarray(groups)
-    if values.shape != (n_rows,):
-        msg = f"`groups` names one group for each of the {n_rows} rows, but its shape is {values.shape}."
-        raise ValueError(msg)
-    names, codes = np.unique(values, return_inverse=True)
-    if not 2 <= n_splits <= len(names):
-        msg = f"`n_splits` lies between 2 and the number of groups ({len(names)}), not {n_splits}."
-        raise ValueError(msg)
-    return codes, len(names)

@@ -165,7 +165,9 @@ def gmm(
             progress=progress,
             **settings | {"n_init": 1},
         )
-    mixture = GaussianMixture(number, random_state=random_state, progress=progress, **settings).fit(fitted_on)
+    mixture = GaussianMixture(number, random_state=random_state, progress=progress, **settings).fit(
+        fitted_on, groups=groups
+    )
     labels, log_density, *proba = mixture.predict_with_density(embedding, return_proba=store_proba)
     n_cells_each = np.bincount(labels if mask is None else labels[mask], minlength=number)
     _warn_of_few(n_cells_each, 5 if covariance_type != "full" else n_dims + 2)
@@ -189,7 +191,10 @@ def gmm(
     }
     if selection is not None:
         entry["selection"] = selection
-    if groups is not None and n_patients != 1:
+    if selection is not None:
+        at = int(np.flatnonzero(selection["n_components"] == number)[0])
+        entry["held_out"] = {"log_likelihood": float(selection["log_likelihood"][at]), "n_patients": n_patients}
+    elif groups is not None and n_patients != 1:
         entry["held_out"] = _held_out(fitted_on, groups, mixture, random_state)
     data = data.copy() if copy else data
     _store.write_components(data, key_added, labels, log_density, proba[0] if store_proba else None, entry)
@@ -242,7 +247,7 @@ def _held_out(X: Any, groups: np.ndarray, mixture: GaussianMixture, random_state
     with warnings.catch_warnings():
         # What it lacks, the mixture of all patients lacks, too.
         warnings.simplefilter("ignore")
-        other = GaussianMixture(**settings).fit(masked_rows(X, some[0]))
+        other = GaussianMixture(**settings).fit(masked_rows(X, some[0]), groups=groups[some[0]])
     density = other.score_samples(masked_rows(X, some[1]))
     codes = np.unique(groups[some[1]], return_inverse=True)[1]
     each = np.bincount(codes, weights=density) / np.bincount(codes)
