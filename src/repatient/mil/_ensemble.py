@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -9,14 +10,15 @@ from scipy.optimize import minimize
 from sklearn.base import clone
 from sklearn.utils.metaestimators import available_if
 
-from repatient._checks import check_integer, check_option
+from repatient._checks import check_integer, check_number, check_option
+from repatient._files._read import check_values, sequence_of, text
 from repatient.mil import _inputs
 from repatient.mil._attention import Attention
 from repatient.mil._cells import Cells
 from repatient.mil._centroid import Centroid
 from repatient.mil._linear import Linear
 from repatient.mil._outcomes import ClassOutcome
-from repatient.mil._persistence import above, packed, under, unpacked
+from repatient.mil._persistence import above, array_of, packed, under, unpacked
 from repatient.mil._predictor import BasePredictor
 from repatient.mil._train import fit_temperature
 
@@ -39,6 +41,8 @@ N_FOLDS = 3
 # A class of so few patients asks for members that hardly learn.
 RARE = 2
 N_PLACES, STEP = 16, 1e-5
+# What the values of a stored ensemble have to be.
+_STORED = {"temperature": partial(check_number, above=0.0), "reasons": sequence_of(text)}
 
 
 def _some_attention(ensemble: Ensemble) -> bool:
@@ -139,8 +143,6 @@ class Ensemble(BasePredictor):
         self._learn_from_left_out(chosen, cohort)
         scores = [self._common(model, np.asarray(model.intercept_)[None])[0] for model in fitted]
         self.intercept_ = self.weights_ @ np.stack(scores)
-        if self.outcome == "continuous":
-            self.noise_ = float(self.weights_ @ [_noise_of(model) for model in fitted])
         return self
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
@@ -240,17 +242,27 @@ class Ensemble(BasePredictor):
         self, bags: Bags, *, n_passes: int | None = None, random_state: int | None = None
     ) -> NDArray[np.float64]:
         """Passes of the members, each of as many as its weight asks for; see :meth:`BasePredictor.predict_proba_mc`."""
+        return self._tempered(np.concatenate(self._passes("predict_proba_mc", bags, n_passes, random_state)))
+
+    def predict_mc(
+        self, bags: Bags, *, n_passes: int | None = None, random_state: int | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Means and standard deviations of values in each pass of the members, (passes, B) each."""
+        self._check_values_only()
+        means, sds = zip(*self._passes("predict_mc", bags, n_passes, random_state), strict=True)
+        return np.concatenate(means), np.concatenate(sds)
+
+    def _passes(self, method: str, bags: Bags, n_passes: int | None, random_state: int | None) -> list[Any]:
         bags = self._checked(bags)
         n = check_integer(self.n_passes if n_passes is None else n_passes, "n_passes")
         seed = self.random_state if random_state is None else random_state
         member = np.searchsorted(np.cumsum(self.weights_)[:-1], (np.arange(n) + 0.5) / n, side="right")
         counts = np.bincount(member, minlength=len(self.members_))
-        passes = [
-            model.predict_proba_mc(bags, n_passes=int(count), random_state=seed)
+        return [
+            getattr(model, method)(bags, n_passes=int(count), random_state=seed)
             for (_, model), count in zip(self.members_, counts, strict=True)
             if count
         ]
-        return self._tempered(np.concatenate(passes))
 
     def _tempered(self, p: Any) -> NDArray[np.float64]:
         if self.outcome == "continuous" or self.temperature_ == 1.0:
@@ -286,19 +298,24 @@ class Ensemble(BasePredictor):
             description, parts = packed(model)
             content["members"].append({"name": name, "model": description})
             arrays |= above(parts, f"member {number}.")
-        if self.outcome == "continuous":
-            content["noise"] = self.noise_
         return content, arrays
 
     def _restore(self, content: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        check_values(content, _STORED, "ensemble")
         self.temperature_, self.reasons_ = float(content["temperature"]), list(content["reasons"])
-        self.weights_ = arrays["weights"]
         self.members_ = [
             (entry["name"], unpacked(entry["model"], under(arrays, f"member {number}."), self.device))
             for number, entry in enumerate(content["members"])
         ]
-        if self.outcome == "continuous":
-            self.noise_ = float(content["noise"])
+        self.weights_ = array_of(arrays, "weights", len(self.members_))
+        if (self.weights_ < 0).any() or not np.isclose(self.weights_.sum(), 1.0):
+            msg = f"'weights' are 0 or more and sum to 1, not {self.weights_}."
+            raise ValueError(msg)
+        for name, model in self.members_:
+            same = self.outcome == "continuous" or np.array_equal(model.classes_, self.classes_)
+            if model.outcome != self.outcome or not same or model.n_features_in_ != self.n_features_in_:
+                msg = f"`members`: {name!r} is of another outcome, other classes or other features than the rest."
+                raise ValueError(msg)
 
     def _fit(self, training: TrainingSet, rng: np.random.Generator) -> None:
         """Members learn by themselves, see ``fit``."""
@@ -321,10 +338,6 @@ RARE_MEMBERS: list[tuple[str, Any]] = [
     ("kernel_mean", Linear("kernel_mean", C=0.01)),
     ("mean", Linear("mean", C=0.1)),
 ]
-
-
-def _noise_of(model: Any) -> float:
-    return float(getattr(model, "noise_", np.nan))
 
 
 def _folds(cohort: Cohort, donors: NDArray[np.int64], outcome: str, seed: int | None) -> NDArray[np.int64] | None:
