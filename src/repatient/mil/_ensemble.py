@@ -56,8 +56,8 @@ class Ensemble(BasePredictor):
     ----------
     members
         Pairs of a name and an unfitted predictor. ``None`` takes those that did best together on the cohorts of the
-        project's benchmarks: kernel mean, mean and quantiles into linear models, cells, and attention; and
-        strongly regularised ones where a class has one or two patients.
+        project's benchmarks: kernel mean (at a weak and at a strong penalty), mean, quantiles and composition into linear
+        models, cells, and attention; and strongly regularised ones where a class has one or two patients.
     weights
         ``"equal"``, or ``"auto"``: equal below 60 donors, and from there on drawn towards those that would have predicted
         training donors best that were left out (stacking, never negative).
@@ -127,7 +127,11 @@ class Ensemble(BasePredictor):
         augment: Augmenter | None = None,
         classes: ArrayLike | None = None,
     ) -> Self:
-        """Fit all members; parameters, returns and errors are those of :meth:`BasePredictor.fit`."""
+        """Fit all members; parameters, returns and errors are those of :meth:`BasePredictor.fit`.
+
+        Of the default members, those learn from generated patients that these are known to help (compositions and
+        attention); all do where a class has no other patient, and where ``members`` is given.
+        """
         self._check()
         _inputs.check_augmenter(augment, generated, self.outcome)
         cohort = _inputs.read_outcome(self.outcome, bags, y, groups, generated, generated_y, source_groups, classes)
@@ -137,7 +141,9 @@ class Ensemble(BasePredictor):
         chosen, reason = self._chosen(cohort)
         self.reasons_ = [reason]
         more: dict[str, Any] = {"generated": generated, "generated_y": generated_y, "source_groups": source_groups}
-        fitted = [self._fit_member(member, cohort, augment=augment, **more) for _, member in chosen]
+        more["augment"] = augment
+        helped = self._helped([name for name, _ in chosen], cohort, made=augment is not None or generated is not None)
+        fitted = [self._fit_member(member, cohort, **more if name in helped else {}) for name, member in chosen]
         self.members_ = [(name, model) for (name, _), model in zip(chosen, fitted, strict=True)]
         self.weights_, self.temperature_ = np.full(len(chosen), 1 / len(chosen)), 1.0
         self._learn_from_left_out(chosen, cohort)
@@ -180,6 +186,15 @@ class Ensemble(BasePredictor):
         if fewest <= RARE:
             return RARE_MEMBERS, f"strongly regularised members, as a class has {fewest} patients"
         return MEMBERS, f"unlike members for {len(cohort.y)} patients"
+
+    def _helped(self, names: list[str], cohort: Cohort, *, made: bool) -> list[str]:
+        """Members that learn from generated patients, if there are any."""
+        missing = len(np.unique(cohort.y)) < len(cohort.classes)
+        if not made or self.members is not None or self.outcome == "continuous" or missing:
+            return names
+        helped = [name for name in names if name in HELPED]
+        self.reasons_.append(f"generated patients for {' and '.join(helped) or 'no member'}: they help no other")
+        return helped
 
     def _fit_member(self, member: Any, cohort: Cohort, **more: Any) -> Any:
         """A fitted copy of a member, on a cohort that was checked."""
@@ -328,11 +343,15 @@ class Ensemble(BasePredictor):
 
 MEMBERS: list[tuple[str, Any]] = [
     ("kernel_mean", Linear("kernel_mean", C=0.1)),
+    ("smooth_kernel_mean", Linear("kernel_mean", C=0.001)),
     ("mean", Linear("mean")),
     ("cells", Cells()),
     ("quantiles", Linear("quantiles", C=0.1)),
+    ("composition", Linear("composition", C=0.1, n_components=10)),
     ("attention", Attention(validation_fraction=0.0, cells_per_step=256)),
 ]
+# Members that generated patients helped, or did not harm, on every cohort of the benchmarks.
+HELPED = ("composition", "attention")
 RARE_MEMBERS: list[tuple[str, Any]] = [
     ("centroid", Centroid()),
     ("kernel_mean", Linear("kernel_mean", C=0.01)),

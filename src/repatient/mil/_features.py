@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 # Cells that a bandwidth or a mixture is learnt from, and pairs of them behind the median distance.
-MOST_CELLS, N_PAIRS = 20_000, 4_000
+MOST_CELLS, CELLS_OF_A_MIXTURE, N_PAIRS = 20_000, 10_000, 4_000
 # Cells of a component whose mean and variance are known before a patient's are seen.
 WORTH = 1.0
 QUANTILES = np.arange(1, 10) / 10
@@ -233,7 +233,7 @@ class Composition(PatientFeatures):
 
     def fit(self, cells: CellReader, rng: np.random.Generator, settings: Mapping[str, Any]) -> Self:
         seed = int(rng.integers(2**31))
-        fitted = Components.fit(cells.sample(rng)[0], settings["n_components"], random_state=seed)
+        fitted = Components.fit(cells.sample(rng, CELLS_OF_A_MIXTURE)[0], settings["n_components"], random_state=seed)
         self.arrays = components_arrays(fitted)
         return self
 

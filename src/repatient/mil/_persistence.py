@@ -40,8 +40,8 @@ def load(folder: str | PathLike[str], device: str, wanted: type[Any] | None = No
     description, arrays = stored.description, stored.arrays
     kind = description.get("kind")
     found = KINDS.get(kind) if isinstance(kind, str) else None
-    if found is None or not issubclass(found, wanted or object):
-        of = listed(name for name, cls in KINDS.items() if issubclass(cls, wanted or object))
+    if found is None or wanted not in (None, found):
+        of = listed(name for name, cls in KINDS.items() if wanted in (None, cls))
         msg = (
             f"{folder} holds a predictor of kind {kind!r}, not of {of}. `repatient.mil.load_model` reads all kinds; one "
             "that another package defines has to be imported before."
