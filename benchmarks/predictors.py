@@ -1,7 +1,8 @@
 """AUROC of predictors of patients on the shared cohorts, few patients a class.
 
 Predictors are named as in ``repatient.mil.PREDICTORS``, or given as JSON of ``{"name": …, "model": …}`` and settings.
-Splits with even numbers are for choosing, those with odd numbers for reporting.
+Splits with even numbers are for choosing, those with odd numbers for reporting. A predictor that is a member of an average
+in the same run, with the same settings and seed, is not trained twice.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import time
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import anndata as ad
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
 from sklearn.metrics import log_loss, roc_auc_score
 
 from repatient.evaluation import corrected_interval
@@ -122,11 +123,14 @@ def run(given: argparse.Namespace) -> pd.DataFrame:
                     continue
                 real, held = patients.bags.take(train[split]), patients.bags.take(test[split])
                 y, truth = patients.y[train[split]], patients.y[test[split]]
-                for row, settings in given.models:
-                    start = time.perf_counter()
+                members: dict[str, Any] = {}
+                for row, settings in sorted(given.models, key=lambda model: model[1]["model"] != "auto"):
                     own = {"validation_fraction": 0.0} if settings["model"] == "attention" else {}
                     model = make_predictor(**own | settings, device="cpu", random_state=split, progress=False)
-                    p = model.fit(real, y, groups=patients.donors[train[split]]).predict_proba(held)
+                    known = members.get(repr(clone(model)))
+                    model = known or model.fit(real, y, groups=patients.donors[train[split]])
+                    members |= {repr(clone(member)): member for _, member in getattr(model, "members_", ())}
+                    p = model.predict_proba(held)
                     rows.append(
                         {
                             "cohort": name,
@@ -135,7 +139,6 @@ def run(given: argparse.Namespace) -> pd.DataFrame:
                             "predictor": row,
                             "auroc": auroc(truth, p),
                             "log_loss": log_loss(truth, p, labels=np.arange(p.shape[1])),
-                            "seconds": time.perf_counter() - start,
                             "truth": truth,
                             "p": p,
                         }
@@ -155,7 +158,6 @@ def report(frame: pd.DataFrame, baselines: list[str], test_fraction: float) -> N
         table["ECE"] = calibration.groupby("predictor").mean()
         table["ECE, worst"] = calibration.groupby("predictor").max()
         table["log loss"] = part.groupby("predictor")["log_loss"].mean()
-        table["seconds"] = part.groupby("predictor")["seconds"].mean()
         print(f"\n### {n} patients a class\n")
         print("| predictor | " + " | ".join(table) + " |\n|" + "---|" * (table.shape[1] + 1))
         for name, values in table.iterrows():

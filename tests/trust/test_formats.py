@@ -113,12 +113,11 @@ def test_results_of_the_first_version_are_read(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-@pytest.mark.filterwarnings("ignore:No validation set")
 def test_a_model_that_is_saved_meanwhile_is_read_as_one(tiny, keys, tmp_path):
     """`use_rep` stands in another file than the network: what is read is of one model, however many are saved."""
     folder, models = tmp_path / "model", []
     for seed in (0, 1):
-        models.append(rp.tl.mil(tiny.copy(), **keys, max_epochs=1, random_state=seed))
+        models.append(rp.tl.mil(tiny.copy(), **keys, model="mean", random_state=seed))
         models[seed].use_rep = f"X_{seed}"
     models[0].save(folder)
     child = os.fork()

@@ -20,7 +20,19 @@ if TYPE_CHECKING:
 
     from repatient.evaluation._fitted_fold import FittedFold
 
-_PLAIN = ("mean", "kernel_mean", "quantiles", "composition", "cells", "centroid", "likelihood", "attention", "auto")
+_PLAIN = (
+    "mean",
+    "kernel_mean",
+    "quantiles",
+    "composition",
+    "prototypes",
+    "cloudpred",
+    "cells",
+    "centroid",
+    "likelihood",
+    "attention",
+    "auto",
+)
 _CONTROLS = ("null", "size_only")
 _DEFAULTS = (*_PLAIN, "mean+recipe", "attention+recipe+psemix+insmix", "auto+recipe", *_CONTROLS)
 DEFAULTS = {

@@ -19,6 +19,7 @@ from repatient.mil._bags import Bags
 from repatient.mil._cells import Cells
 from repatient.mil._centroid import Centroid
 from repatient.mil._classifier import MILClassifier
+from repatient.mil._cloudpred import CloudPred
 from repatient.mil._ensemble import Ensemble
 from repatient.mil._likelihood import Likelihood
 from repatient.mil._linear import Linear
@@ -37,6 +38,7 @@ __all__ = [
     "BasePredictor",
     "Cells",
     "Centroid",
+    "CloudPred",
     "Ensemble",
     "Likelihood",
     "Linear",

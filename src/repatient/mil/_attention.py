@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from repatient._checks import check_option
 from repatient._docs import shared_docs
 from repatient.mil._classifier import MILClassifier
+from repatient.mil._inputs import check_parameters
 from repatient.mil._ordinal import MILOrdinalClassifier
 from repatient.mil._persistence import KINDS, above, load, packed, save, under, unpacked
 from repatient.mil._regressor import MILRegressor
@@ -174,6 +175,11 @@ class Attention(BaseEstimator):
         """Read a predictor of this kind that :meth:`save` wrote; see :func:`load_model`."""
         return load(folder, device, cls)
 
+    def check_params(self) -> None:
+        """Raise on a parameter that is out of its range."""
+        check_option(self.outcome, "outcome", OUTCOMES)
+        check_parameters({name: value for name, value in self.get_params().items() if name != "outcome"})
+
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """What a file has to hold beside the parameters: a description for JSON, and arrays."""
         content, arrays = packed(self.network_)
@@ -181,7 +187,11 @@ class Attention(BaseEstimator):
 
     def restore(self, content: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         """The inverse of :meth:`state`, for an estimator with the parameters that were saved."""
-        self.network_ = unpacked(content["network"], under(arrays, "network."), self.device)
+        network = unpacked(content["network"], under(arrays, "network."), self.device)
+        if type(network) is not _NETWORKS[self.outcome]:
+            msg = f"`network` is of kind {network.kind!r}, which does not predict {self.outcome!r}."
+            raise ValueError(msg)
+        self.network_ = network
 
     @property
     def _fitted(self) -> MILClassifier | MILRegressor:

@@ -9,7 +9,7 @@ import numpy as np
 from repatient._checks import check_integer, check_number
 from repatient.mil import _inputs
 from repatient.mil._features import CellReader
-from repatient.mil._heads import Head, fit_head, probabilities
+from repatient.mil._heads import Head, fit_head, probabilities, stored_head
 from repatient.mil._persistence import above, under
 from repatient.mil._predictor import BasePredictor
 
@@ -128,7 +128,8 @@ class Cells(BasePredictor):
         return content, above(arrays, "head.") | {"mean": self._mean, "scale": self._scale}
 
     def _restore(self, content: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
-        self._mean, self._scale = arrays["mean"], arrays["scale"]
-        self._set_head(Head(self.outcome, under(arrays, "head.")))
+        self._mean, self._scale = _inputs.stored_scaler(arrays, self.n_features_in_)
+        n_classes = 1 if self.outcome == "continuous" else len(self.classes_)
+        self._set_head(stored_head(self.outcome, under(arrays, "head."), self.n_features_in_, n_classes))
         if self.outcome == "continuous":
-            self.noise_ = float(content["noise"])
+            self.noise_ = check_number(content["noise"], "noise", minimum=0.0)

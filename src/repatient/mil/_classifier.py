@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import numpy as np
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 
@@ -12,9 +11,11 @@ from repatient._docs import shared_docs
 from repatient.mil import _inputs
 from repatient.mil._model import BagModel
 from repatient.mil._outcomes import ClassOutcome
+from repatient.mil._persistence import classes_of, described_classes
 from repatient.mil._split import Strata
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
     from repatient.mil._augment import Augmenter
@@ -101,7 +102,7 @@ class MILClassifier(ClassifierMixin, BagModel):
         FloatingPointError
             If the loss does not stay finite.
         """
-        _inputs.check_parameters(self.get_params())
+        self.check_params()
         _inputs.check_augmenter(augment, generated, self.outcome)
         cohort = _inputs.read_outcome(self.outcome, bags, y, groups, generated, generated_y, source_groups, classes)
         self.classes_ = cohort.classes
@@ -156,8 +157,7 @@ class MILClassifier(ClassifierMixin, BagModel):
         return ClassOutcome(len(self.classes_))
 
     def _targets(self) -> dict[str, Any]:
-        return {"classes": {"dtype": self.classes_.dtype.str, "values": self.classes_.tolist()}}
+        return {"classes": described_classes(self.classes_)}
 
     def _read_targets(self, content: dict[str, Any]) -> None:
-        classes = content["classes"]
-        self.classes_ = np.array(classes["values"], dtype=np.dtype(classes["dtype"]))
+        self.classes_ = classes_of(content)

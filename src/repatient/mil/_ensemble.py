@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -9,14 +10,15 @@ from scipy.optimize import minimize
 from sklearn.base import clone
 from sklearn.utils.metaestimators import available_if
 
-from repatient._checks import check_integer, check_option
+from repatient._checks import check_integer, check_number, check_option
+from repatient._files._read import check_values, sequence_of, text
 from repatient.mil import _inputs
 from repatient.mil._attention import Attention
 from repatient.mil._cells import Cells
 from repatient.mil._centroid import Centroid
 from repatient.mil._linear import Linear
 from repatient.mil._outcomes import ClassOutcome
-from repatient.mil._persistence import above, packed, under, unpacked
+from repatient.mil._persistence import above, array_of, packed, under, unpacked
 from repatient.mil._predictor import BasePredictor
 from repatient.mil._train import fit_temperature
 
@@ -39,6 +41,8 @@ N_FOLDS = 3
 # A class of so few patients asks for members that hardly learn.
 RARE = 2
 N_PLACES, STEP = 16, 1e-5
+# What the values of a stored ensemble have to be.
+_STORED = {"temperature": partial(check_number, above=0.0), "reasons": sequence_of(text)}
 
 
 def _some_attention(ensemble: Ensemble) -> bool:
@@ -52,8 +56,8 @@ class Ensemble(BasePredictor):
     ----------
     members
         Pairs of a name and an unfitted predictor. ``None`` takes those that did best together on the cohorts of the
-        project's benchmarks: kernel mean, mean and quantiles into linear models, cells, and attention; and
-        strongly regularised ones where a class has one or two patients.
+        project's benchmarks: kernel mean (at a weak and at a strong penalty), mean, quantiles and composition into linear
+        models, cells, and attention; and strongly regularised ones where a class has one or two patients.
     weights
         ``"equal"``, or ``"auto"``: equal below 60 donors, and from there on drawn towards those that would have predicted
         training donors best that were left out (stacking, never negative).
@@ -123,7 +127,11 @@ class Ensemble(BasePredictor):
         augment: Augmenter | None = None,
         classes: ArrayLike | None = None,
     ) -> Self:
-        """Fit all members; parameters, returns and errors are those of :meth:`BasePredictor.fit`."""
+        """Fit all members; parameters, returns and errors are those of :meth:`BasePredictor.fit`.
+
+        Of the default members, those learn from generated patients that these are known to help (compositions and
+        attention); all do where a class has no other patient, and where ``members`` is given.
+        """
         self._check()
         _inputs.check_augmenter(augment, generated, self.outcome)
         cohort = _inputs.read_outcome(self.outcome, bags, y, groups, generated, generated_y, source_groups, classes)
@@ -133,14 +141,14 @@ class Ensemble(BasePredictor):
         chosen, reason = self._chosen(cohort)
         self.reasons_ = [reason]
         more: dict[str, Any] = {"generated": generated, "generated_y": generated_y, "source_groups": source_groups}
-        fitted = [self._fit_member(member, cohort, augment=augment, **more) for _, member in chosen]
+        more["augment"] = augment
+        helped = self._helped([name for name, _ in chosen], cohort, made=augment is not None or generated is not None)
+        fitted = [self._fit_member(member, cohort, **more if name in helped else {}) for name, member in chosen]
         self.members_ = [(name, model) for (name, _), model in zip(chosen, fitted, strict=True)]
         self.weights_, self.temperature_ = np.full(len(chosen), 1 / len(chosen)), 1.0
         self._learn_from_left_out(chosen, cohort)
         scores = [self._common(model, np.asarray(model.intercept_)[None])[0] for model in fitted]
         self.intercept_ = self.weights_ @ np.stack(scores)
-        if self.outcome == "continuous":
-            self.noise_ = float(self.weights_ @ [_noise_of(model) for model in fitted])
         return self
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
@@ -178,6 +186,15 @@ class Ensemble(BasePredictor):
         if fewest <= RARE:
             return RARE_MEMBERS, f"strongly regularised members, as a class has {fewest} patients"
         return MEMBERS, f"unlike members for {len(cohort.y)} patients"
+
+    def _helped(self, names: list[str], cohort: Cohort, *, made: bool) -> list[str]:
+        """Members that learn from generated patients, if there are any."""
+        missing = len(np.unique(cohort.y)) < len(cohort.classes)
+        if not made or self.members is not None or self.outcome == "continuous" or missing:
+            return names
+        helped = [name for name in names if name in HELPED]
+        self.reasons_.append(f"generated patients for {' and '.join(helped) or 'no member'}: they help no other")
+        return helped
 
     def _fit_member(self, member: Any, cohort: Cohort, **more: Any) -> Any:
         """A fitted copy of a member, on a cohort that was checked."""
@@ -240,17 +257,27 @@ class Ensemble(BasePredictor):
         self, bags: Bags, *, n_passes: int | None = None, random_state: int | None = None
     ) -> NDArray[np.float64]:
         """Passes of the members, each of as many as its weight asks for; see :meth:`BasePredictor.predict_proba_mc`."""
+        return self._tempered(np.concatenate(self._passes("predict_proba_mc", bags, n_passes, random_state)))
+
+    def predict_mc(
+        self, bags: Bags, *, n_passes: int | None = None, random_state: int | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Means and standard deviations of values in each pass of the members, (passes, B) each."""
+        self._check_values_only()
+        means, sds = zip(*self._passes("predict_mc", bags, n_passes, random_state), strict=True)
+        return np.concatenate(means), np.concatenate(sds)
+
+    def _passes(self, method: str, bags: Bags, n_passes: int | None, random_state: int | None) -> list[Any]:
         bags = self._checked(bags)
         n = check_integer(self.n_passes if n_passes is None else n_passes, "n_passes")
         seed = self.random_state if random_state is None else random_state
         member = np.searchsorted(np.cumsum(self.weights_)[:-1], (np.arange(n) + 0.5) / n, side="right")
         counts = np.bincount(member, minlength=len(self.members_))
-        passes = [
-            model.predict_proba_mc(bags, n_passes=int(count), random_state=seed)
+        return [
+            getattr(model, method)(bags, n_passes=int(count), random_state=seed)
             for (_, model), count in zip(self.members_, counts, strict=True)
             if count
         ]
-        return self._tempered(np.concatenate(passes))
 
     def _tempered(self, p: Any) -> NDArray[np.float64]:
         if self.outcome == "continuous" or self.temperature_ == 1.0:
@@ -286,19 +313,24 @@ class Ensemble(BasePredictor):
             description, parts = packed(model)
             content["members"].append({"name": name, "model": description})
             arrays |= above(parts, f"member {number}.")
-        if self.outcome == "continuous":
-            content["noise"] = self.noise_
         return content, arrays
 
     def _restore(self, content: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        check_values(content, _STORED, "ensemble")
         self.temperature_, self.reasons_ = float(content["temperature"]), list(content["reasons"])
-        self.weights_ = arrays["weights"]
         self.members_ = [
             (entry["name"], unpacked(entry["model"], under(arrays, f"member {number}."), self.device))
             for number, entry in enumerate(content["members"])
         ]
-        if self.outcome == "continuous":
-            self.noise_ = float(content["noise"])
+        self.weights_ = array_of(arrays, "weights", len(self.members_))
+        if (self.weights_ < 0).any() or not np.isclose(self.weights_.sum(), 1.0):
+            msg = f"'weights' are 0 or more and sum to 1, not {self.weights_}."
+            raise ValueError(msg)
+        for name, model in self.members_:
+            same = self.outcome == "continuous" or np.array_equal(model.classes_, self.classes_)
+            if model.outcome != self.outcome or not same or model.n_features_in_ != self.n_features_in_:
+                msg = f"`members`: {name!r} is of another outcome, other classes or other features than the rest."
+                raise ValueError(msg)
 
     def _fit(self, training: TrainingSet, rng: np.random.Generator) -> None:
         """Members learn by themselves, see ``fit``."""
@@ -311,20 +343,20 @@ class Ensemble(BasePredictor):
 
 MEMBERS: list[tuple[str, Any]] = [
     ("kernel_mean", Linear("kernel_mean", C=0.1)),
+    ("smooth_kernel_mean", Linear("kernel_mean", C=0.001)),
     ("mean", Linear("mean")),
     ("cells", Cells()),
     ("quantiles", Linear("quantiles", C=0.1)),
+    ("composition", Linear("composition", C=0.1, n_components=10)),
     ("attention", Attention(validation_fraction=0.0, cells_per_step=256)),
 ]
+# Members that generated patients helped, or did not harm, on every cohort of the benchmarks.
+HELPED = ("composition", "attention")
 RARE_MEMBERS: list[tuple[str, Any]] = [
     ("centroid", Centroid()),
     ("kernel_mean", Linear("kernel_mean", C=0.01)),
     ("mean", Linear("mean", C=0.1)),
 ]
-
-
-def _noise_of(model: Any) -> float:
-    return float(getattr(model, "noise_", np.nan))
 
 
 def _folds(cohort: Cohort, donors: NDArray[np.int64], outcome: str, seed: int | None) -> NDArray[np.int64] | None:

@@ -17,6 +17,7 @@ from sklearn.decomposition import PCA
 from repatient._files._scratch import blocks
 from repatient.mil._bags import Bags, used_rows
 from repatient.mil._inputs import apply_scaler
+from repatient.mil._persistence import array_of
 from repatient.mixture import Components, GaussianMixture
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 # Cells that a bandwidth or a mixture is learnt from, and pairs of them behind the median distance.
-MOST_CELLS, N_PAIRS = 20_000, 4_000
+MOST_CELLS, CELLS_OF_A_MIXTURE, N_PAIRS = 20_000, 10_000, 4_000
+# Cells of a component whose mean and variance are known before a patient's are seen.
+WORTH = 1.0
 QUANTILES = np.arange(1, 10) / 10
 # Entries of padded bags that are sorted at a time.
 SORTED_AT_ONCE = 2**16
@@ -115,6 +118,10 @@ class PatientFeatures(ABC):
         """Learn from training cells what the features need."""
         del cells, rng, settings
         return self
+
+    def check(self, n_features: int) -> None:
+        """Raise on arrays of a file that are not what ``fit`` makes of so many features."""
+        del n_features
 
     @abstractmethod
     def transform(self, cells: CellReader) -> NDArray[np.float64]:
@@ -226,13 +233,23 @@ class Composition(PatientFeatures):
 
     def fit(self, cells: CellReader, rng: np.random.Generator, settings: Mapping[str, Any]) -> Self:
         seed = int(rng.integers(2**31))
-        fitted = Components.fit(cells.sample(rng)[0], settings["n_components"], random_state=seed)
+        fitted = Components.fit(cells.sample(rng, CELLS_OF_A_MIXTURE)[0], settings["n_components"], random_state=seed)
         self.arrays = components_arrays(fitted)
         return self
 
     def transform(self, cells: CellReader) -> NDArray[np.float64]:
         counts = self.counts(cells)
         return np.sqrt(counts / counts.sum(axis=1, keepdims=True))
+
+    def check(self, n_features: int) -> None:
+        if "axes" in self.arrays:
+            n_axes = len(self.arrays["axes"])
+            array_of(self.arrays, "axes", n_axes, n_features)
+            array_of(self.arrays, "centre", n_features)
+            n_features = n_axes
+        array_of(self.arrays, "means", None, n_features)
+        # The mixture checks the rest.
+        components_of(self.arrays)
 
     def counts(self, cells: CellReader) -> NDArray[np.float64]:
         """Cells of each bag in each component, (B, components)."""
@@ -251,6 +268,58 @@ class Composition(PatientFeatures):
         component, bag = self.components(cells), cells.bag_of_entries()
         has = (component[:, None] == np.arange(len(centre))).astype(np.float64)
         return _divide(has, bag, self.transform(cells) - centre, weights)
+
+
+class Prototypes(Composition):
+    """Share, mean and variance of a patient's cells in each component of a mixture.
+
+    Means and variances are drawn towards those of the training cells by as much as ``WORTH`` cells.
+    """
+
+    name = "prototypes"
+
+    def fit(self, cells: CellReader, rng: np.random.Generator, settings: Mapping[str, Any]) -> Self:
+        super().fit(cells, rng, settings)
+        counts, sums, squares = (part.sum(axis=0) for part in self._sums(cells))
+        total = np.maximum(counts, 1)[:, None]
+        self.arrays |= {"typical": sums / total, "spread": np.maximum(squares / total - (sums / total) ** 2, 0.0)}
+        return self
+
+    def check(self, n_features: int) -> None:
+        super().check(n_features)
+        for name in ("typical", "spread"):
+            array_of(self.arrays, name, len(self.arrays["weights"]), n_features)
+
+    def transform(self, cells: CellReader) -> NDArray[np.float64]:
+        counts, sums, squares = self._sums(cells)
+        n, typical, spread = counts[..., None] + WORTH, self.arrays["typical"], self.arrays["spread"]
+        mean = (sums + WORTH * typical) / n
+        variance = (squares + WORTH * (spread + typical**2)) / n - mean**2
+        shares = counts / counts.sum(axis=1, keepdims=True)
+        return np.concatenate([shares[..., None], mean, variance], axis=2).reshape(len(shares), -1)
+
+    def attribute(self, cells: CellReader, weights: Array, centre: Array) -> NDArray[np.float64]:
+        """Cells of a component share what its numbers add to the score."""
+        k, bag = len(self.arrays["weights"]), cells.bag_of_entries()
+        has = (self.components(cells)[:, None] == np.arange(k)).astype(np.float64)
+        parts = (self.transform(cells) - centre)[..., None] * weights
+        parts = parts.reshape(len(parts), k, -1, weights.shape[1]).sum(axis=2)
+        shares = [_divide(has, bag, parts[..., score], np.ones((k, 1))) for score in range(weights.shape[1])]
+        return np.concatenate(shares, axis=1)
+
+    def _sums(self, cells: CellReader) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Cells of each bag in each component, and the sums of their values and of the squares of these."""
+        k, d, n_bags = len(self.arrays["weights"]), cells.bags.X.shape[1], len(cells.bags)
+        codes = cells.bag_of_entries() * k + self.components(cells)
+        sums = np.zeros((n_bags * k, 2 * d))
+        for part in blocks(len(codes)):
+            x, n = cells.read(cells.bags.rows[part]), part.stop - part.start
+            first, last = codes[part].min(), codes[part].max() + 1
+            members = sparse.csr_array((np.ones(n, np.float32), (codes[part] - first, np.arange(n))), (last - first, n))
+            sums[first:last] += members @ np.concatenate([x, x * x], axis=1)
+        counts = np.bincount(codes, minlength=n_bags * k).astype(np.float64).reshape(n_bags, k)
+        sums = sums.reshape(n_bags, k, 2 * d)
+        return counts, sums[..., :d], sums[..., d:]
 
 
 class KernelMean(PatientFeatures):
@@ -278,6 +347,10 @@ class KernelMean(PatientFeatures):
         shares = cells.each(lambda x: (self._waves(x) - centre) @ weights, weights.shape[1])
         return shares / np.repeat(cells.bags.sizes, cells.bags.sizes)[:, None]
 
+    def check(self, n_features: int) -> None:
+        frequencies = array_of(self.arrays, "frequencies", n_features, None)
+        array_of(self.arrays, "phases", frequencies.shape[1])
+
     def _waves(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         waves = x @ self.arrays["frequencies"]
         waves += self.arrays["phases"]
@@ -287,7 +360,7 @@ class KernelMean(PatientFeatures):
 
 
 FEATURES: dict[str, type[PatientFeatures]] = {
-    kind.name: kind for kind in (Mean, Moments, Extremes, Quantiles, Composition, KernelMean)
+    kind.name: kind for kind in (Mean, Moments, Extremes, Quantiles, Composition, Prototypes, KernelMean)
 }
 
 

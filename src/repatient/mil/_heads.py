@@ -11,6 +11,7 @@ from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression, RidgeCV
 
 from repatient.mil._outcomes import probabilities_of_grades
+from repatient.mil._persistence import array_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,6 +62,21 @@ class Head:
         normal = rng.normal(size=(n_passes, *directions.shape[:2]))
         moved = np.einsum("tgr,grp,gk->tpk", normal, directions, self.arrays["signs"], optimize=True)
         return self.arrays["coef"] + moved
+
+
+def stored_head(outcome: str, arrays: Mapping[str, Array], n_features: int, n_classes: int) -> Head:
+    """A head of arrays that may be anything, for so many features, and classes or grades."""
+    n_scores = n_classes if outcome == "class" else 1
+    shapes: dict[str, tuple[int | None, ...]] = {"coef": (n_features, n_scores), "intercept": (n_scores,)}
+    n_groups, rank = (arrays["directions"].shape + (0, 0))[:2]
+    shapes |= {"directions": (n_groups, rank, n_features), "signs": (n_groups, n_scores)}
+    if outcome != "class":
+        shapes |= {"thresholds": (n_classes - 1,)} if outcome == "ordinal" else {"noise": ()}
+    head = Head(outcome, {name: array_of(arrays, name, *shape) for name, shape in shapes.items()})
+    if outcome == "ordinal" and np.any(np.diff(head.arrays["thresholds"]) <= 0):
+        msg = f"'thresholds' rise from grade to grade, not {head.arrays['thresholds']}."
+        raise ValueError(msg)
+    return head
 
 
 def probabilities(outcome: str, scores: Array, thresholds: Array | None = None) -> NDArray[np.float64]:

@@ -12,9 +12,10 @@ from repatient._checks import check_integer, check_number, check_option
 from repatient._device import find_device
 from repatient._files._scratch import blocks, filled, is_in_file
 from repatient.mil._bags import Bags, used_rows
+from repatient.mil._persistence import array_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -257,6 +258,11 @@ def _encode_labels(labels: NDArray[Any], classes: ArrayLike | None) -> tuple[NDA
         msg = f"classes must hold all labels of the bags, found {names} for the labels {np.unique(labels)}."
         raise ValueError(msg)
     return names, np.searchsorted(names, labels)
+
+
+def stored_scaler(arrays: Mapping[str, NDArray[Any]], n_features: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Mean and scale of cells among arrays that may be anything."""
+    return array_of(arrays, "mean", n_features), array_of(arrays, "scale", n_features, above=0.0)
 
 
 def check_parameters(parameters: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from repatient._checks import check_integer, check_number
 from repatient.mil import _inputs
 from repatient.mil._features import CellReader, Composition
 from repatient.mil._outcomes import ClassOutcome
-from repatient.mil._persistence import above, under
+from repatient.mil._persistence import above, array_of, under
 from repatient.mil._predictor import BasePredictor
 from repatient.mil._train import fit_temperature
 from repatient.recipe import fit_recipes
@@ -212,13 +212,18 @@ class Likelihood(BasePredictor):
         return content, arrays | above(self._composition.arrays, "composition.")
 
     def _restore(self, content: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
-        self._mean, self._scale, self._alpha, self._worth = (
-            arrays[name] for name in ("mean", "scale", "alpha", "worth")
-        )
-        self.temperature_ = float(content["temperature"])
+        self._mean, self._scale = _inputs.stored_scaler(arrays, self.n_features_in_)
+        self.temperature_ = check_number(content["temperature"], "temperature", above=0.0)
         self._composition = Composition(under(arrays, "composition."))
-        if self.outcome == "continuous":
-            self._grid, self._prior, self.noise_ = arrays["grid"], arrays["prior"], float(content["noise"])
+        self._composition.check(self.n_features_in_)
+        continuous = self.outcome == "continuous"
+        n_recipes = N_VALUES if continuous else len(self.classes_)
+        n_components = len(self._composition.arrays["weights"])
+        self._alpha = array_of(arrays, "alpha", n_recipes, n_components, above=0.0)
+        self._worth = array_of(arrays, "worth", 1 if continuous else n_recipes, above=0.0)
+        if continuous:
+            self._grid, self._prior = (array_of(arrays, name, N_VALUES) for name in ("grid", "prior"))
+            self.noise_ = check_number(content["noise"], "noise", minimum=0.0)
 
 
 def _log_likelihood(counts: Array, alpha: Array) -> NDArray[np.float64]:

@@ -8,17 +8,17 @@ import numpy as np
 
 from repatient._checks import check_integer, check_number, check_option, listed
 from repatient.mil import _inputs
+from repatient.mil._bags import Bags
 from repatient.mil._features import FEATURES, CellReader, PatientFeatures
-from repatient.mil._heads import Head, fit_head
-from repatient.mil._persistence import under
+from repatient.mil._heads import Head, fit_head, stored_head
+from repatient.mil._persistence import array_of, under
 from repatient.mil._predictor import BasePredictor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from repatient.mil._bags import Bags
     from repatient.mil._training_set import TrainingSet
 
 # Relative to the feature: a smaller spread is rounding.
@@ -31,6 +31,7 @@ class FeaturePredictor(BasePredictor):
     Needs the parameters ``standardize``, ``bandwidth``, ``n_frequencies`` and ``n_components``.
     """
 
+    feature_kinds: ClassVar[Mapping[str, type[PatientFeatures]]] = FEATURES
     standardize: bool
     _kinds: list[PatientFeatures]
     _widths: list[int]
@@ -43,10 +44,16 @@ class FeaturePredictor(BasePredictor):
 
     def _learn_features(self, training: TrainingSet, rng: np.random.Generator) -> NDArray[np.float64]:
         """Fit the features to the real bags and compute those of all bags, (bags, p)."""
+        self._fit_features(training, rng)
+        return self._transform_all(training)
+
+    def _fit_features(self, training: TrainingSet, rng: np.random.Generator) -> None:
         self._mean, self._scale = _inputs.fit_scaler(training.real, standardize=self.standardize)
         settings = {name: getattr(self, name) for name in ("bandwidth", "n_frequencies", "n_components")}
         real = self._read(training.real)
-        self._kinds = [FEATURES[name]().fit(real, rng, settings) for name in self._feature_names()]
+        self._kinds = [self.feature_kinds[name]().fit(real, rng, settings) for name in self._feature_names()]
+
+    def _transform_all(self, training: TrainingSet) -> NDArray[np.float64]:
         features = [[kind.transform(self._read(part)) for kind in self._kinds] for part in training.parts]
         self._widths = [some.shape[1] for some in features[0]]
         return np.concatenate([np.concatenate(some, axis=1) for some in features])
@@ -76,6 +83,16 @@ class FeaturePredictor(BasePredictor):
             first += width
         return result
 
+    def _fit_head(self, training: TrainingSet, features: NDArray[np.float64], *, C: float, balanced: bool) -> None:
+        """Standardise features over the real bags, and solve the linear model of them."""
+        real = features[: len(training.real)]
+        self._centre, spread = real.mean(axis=0), real.std(axis=0)
+        varies = spread > SMALLEST_SPREAD * (np.abs(self._centre) + SMALLEST_SPREAD)
+        self._inverse = np.divide(1.0, spread, out=np.zeros_like(spread), where=varies)
+        values = training.classes if self.outcome == "continuous" else np.arange(len(training.classes))
+        mass = training.mass(balanced=balanced)
+        self._set_head(fit_head(self.outcome, self._standardized(features), mass, values, C=C))
+
     def _set_head(self, head: Head) -> None:
         self._head = head
         self.intercept_ = np.asarray(head.arrays["intercept"])
@@ -92,12 +109,19 @@ class FeaturePredictor(BasePredictor):
         return {"widths": self._widths}, arrays
 
     def _restore(self, content: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
-        self._mean, self._scale, self._centre, self._inverse = (
-            arrays[name] for name in ("mean", "scale", "centre", "inverse")
-        )
-        self._kinds = [FEATURES[name](under(arrays, f"features.{name}.")) for name in self._feature_names()]
-        self._widths = [int(width) for width in content["widths"]]
-        self._set_head(Head(self.outcome, under(arrays, "head.")))
+        self._mean, self._scale = _inputs.stored_scaler(arrays, self.n_features_in_)
+        self._kinds = [self.feature_kinds[name](under(arrays, f"features.{name}.")) for name in self._feature_names()]
+        for kind in self._kinds:
+            kind.check(self.n_features_in_)
+        self._widths = [check_integer(width, "widths") for width in content["widths"]]
+        nobody = self._read(Bags(np.zeros((1, self.n_features_in_), np.float32), np.array([0]), np.array([0, 1])))
+        if self._widths != [kind.transform(nobody).shape[1] for kind in self._kinds]:
+            msg = f"`widths` are those of the features {list(self._feature_names())}, not {self._widths}."
+            raise ValueError(msg)
+        n = sum(self._widths)
+        self._centre, self._inverse = (array_of(arrays, name, n) for name in ("centre", "inverse"))
+        n_classes = 1 if self.outcome == "continuous" else len(self.classes_)
+        self._set_head(stored_head(self.outcome, under(arrays, "head."), n, n_classes))
 
 
 class Linear(FeaturePredictor):
@@ -111,8 +135,9 @@ class Linear(FeaturePredictor):
     features
         One or several of ``"mean"`` (the mean cell), ``"moments"`` (mean and standard deviation), ``"extremes"`` (lowest
         and highest value of each feature), ``"quantiles"`` (.1 to .9 of each feature), ``"composition"`` (square roots of
-        the shares of the components of a mixture of the training cells) and ``"kernel_mean"`` (the mean of random Fourier
-        features of a Gaussian kernel).
+        the shares of the components of a mixture of the training cells), ``"prototypes"`` (share, mean and variance of a
+        patient's cells in each of these components) and ``"kernel_mean"`` (the mean of random Fourier features of a
+        Gaussian kernel).
     C
         Inverse strength of the L2 penalty, as in scikit-learn: the weights of all bags sum to the number of real bags.
         Values find the strength by leaving patients out.
@@ -121,7 +146,7 @@ class Linear(FeaturePredictor):
     n_frequencies
         Random Fourier features of ``"kernel_mean"``.
     n_components
-        Components of the mixture of ``"composition"``; fewer where cells are few.
+        Components of the mixture of ``"composition"`` and ``"prototypes"``; fewer where cells are few.
     class_weight
         ``"balanced"`` gives all classes or grades the same weight; values have none.
     standardize
@@ -186,10 +211,4 @@ class Linear(FeaturePredictor):
 
     def _fit(self, training: TrainingSet, rng: np.random.Generator) -> None:
         features = self._learn_features(training, rng)
-        real = features[: len(training.real)]
-        self._centre, spread = real.mean(axis=0), real.std(axis=0)
-        varies = spread > SMALLEST_SPREAD * (np.abs(self._centre) + SMALLEST_SPREAD)
-        self._inverse = np.divide(1.0, spread, out=np.zeros_like(spread), where=varies)
-        mass = training.mass(balanced=self.class_weight == "balanced")
-        values = training.classes if self.outcome == "continuous" else np.arange(len(training.classes))
-        self._set_head(fit_head(self.outcome, self._standardized(features), mass, values, C=self.C))
+        self._fit_head(training, features, C=self.C, balanced=self.class_weight == "balanced")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import fields
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -11,9 +12,11 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from repatient._checks import check_integer
+from repatient._checks import check_integer, check_number
 from repatient._device import find_device
 from repatient._files._model_folder import with_nan, without_nan
+from repatient._files._networks import network_of
+from repatient._files._read import boolean, check_values, history
 from repatient._files._scratch import blocks
 from repatient._messages import warn
 from repatient.mil import _inputs
@@ -21,7 +24,7 @@ from repatient.mil._augment import Augmented
 from repatient.mil._missing import shift_missing
 from repatient.mil._network import GatedAttentionNetwork, torch_generator
 from repatient.mil._outcomes import ClassOutcome
-from repatient.mil._persistence import KINDS, load, save
+from repatient.mil._persistence import KINDS, array_of, load, save, under
 from repatient.mil._pooling import embed_bags, encode_entries, predict_logits, predict_logits_of_passes
 from repatient.mil._preparation import hold_out, prepare
 from repatient.mil._train import UNLEARNT, Plan, fit_temperature, single_thread, train
@@ -41,7 +44,14 @@ if TYPE_CHECKING:
 BAGS_FOR_TEMPERATURE = 10
 # Places between the mean embedding and that of a bag at which the head's slope is taken.
 N_PLACES = 32
-FITTED = ("n_epochs_", "best_epoch_", "early_stopped_", "temperature_", "n_features_in_")
+# What is learnt besides arrays, and what each value has to be where it comes from a file.
+FITTED = {
+    "n_epochs_": check_integer,
+    "best_epoch_": check_integer,
+    "early_stopped_": boolean,
+    "temperature_": partial(check_number, above=0.0),
+    "n_features_in_": check_integer,
+}
 
 
 class BagModel(BaseEstimator, ABC):
@@ -182,14 +192,22 @@ class BagModel(BaseEstimator, ABC):
     def restore(self, content: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         """The inverse of :meth:`state`, for a model with the parameters that were saved."""
         self._read_targets(content)
-        self.history_ = with_nan(content["fitted"]["history"])
+        fitted = content["fitted"]
+        check_values(fitted, FITTED | {"history": history}, "fitted")
+        self.history_ = with_nan(fitted["history"])
         for name in FITTED:
-            setattr(self, name, content["fitted"][name])
-        self.validation_bags_, self._mean, self._scale = (arrays[k] for k in ("validation_bags", "mean", "scale"))
-        self._network = self._build_network(self._outcome_to_load(), torch.Generator())
-        weights = {name: torch.from_numpy(arrays[f"network.{name}"]) for name in self._network.state_dict()}
-        # Torch itself compares the shapes with those that the parameters ask for.
-        self._network.load_state_dict(weights)
+            setattr(self, name, fitted[name])
+        self._mean, self._scale = _inputs.stored_scaler(arrays, self.n_features_in_)
+        self.validation_bags_ = array_of(arrays, "validation_bags", None)
+        weights = under(arrays, "network.")
+        for name in weights:
+            array_of(weights, name, *[None] * weights[name].ndim)
+        network = network_of(lambda: self._make_network(self._outcome_to_load(), torch.Generator()), weights)
+        self._network = network.to(find_device(self.device))
+
+    def check_params(self) -> None:
+        """Raise on a parameter that is out of its range."""
+        _inputs.check_parameters(self.get_params())
 
     @abstractmethod
     def _outcome_to_train(self, cohort: Cohort, held_out: NDArray[np.int64]) -> Outcome:
@@ -228,7 +246,7 @@ class BagModel(BaseEstimator, ABC):
     ) -> None:
         """Build and train the network, and set the temperature."""
         generator = torch_generator(rng)
-        self._network = self._build_network(outcome, generator)
+        self._network = self._make_network(outcome, generator).to(find_device(self.device))
         plan = Plan(**{setting.name: getattr(self, setting.name) for setting in fields(Plan)})
         self.temperature_ = 1.0
         with single_thread():
@@ -264,12 +282,11 @@ class BagModel(BaseEstimator, ABC):
             total = total + float(weight) * torch.stack(slopes, dim=1)
         return total.detach().cpu().numpy().astype(np.float64)
 
-    def _build_network(self, outcome: Outcome, generator: torch.Generator) -> GatedAttentionNetwork:
+    def _make_network(self, outcome: Outcome, generator: torch.Generator) -> GatedAttentionNetwork:
         shape = {name: getattr(self, name) for name in ("hidden", "attention_hidden", "n_layers", "dropout")}
-        network = GatedAttentionNetwork(
+        return GatedAttentionNetwork(
             self.n_features_in_, outcome.n_outputs, **shape, generator=generator, outcome=outcome
         )
-        return network.to(find_device(self.device))
 
     def _standardize(self, X: NDArray[Any]) -> NDArray[np.float32]:
         return _inputs.apply_scaler(X, self._mean, self._scale, clip=self.standardize)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from sklearn.base import BaseEstimator
 
 from repatient._checks import listed
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 # Kinds of predictors by the name that a saved model carries.
 KINDS: dict[str, type[Any]] = {}
 _NESTED = "predictor"
+# Bytes of a name of a class that are believed without one of that length.
+_WIDEST_NAME = 4096
 
 
 def save(model: Any, folder: str | PathLike[str]) -> None:
@@ -37,8 +40,8 @@ def load(folder: str | PathLike[str], device: str, wanted: type[Any] | None = No
     description, arrays = stored.description, stored.arrays
     kind = description.get("kind")
     found = KINDS.get(kind) if isinstance(kind, str) else None
-    if found is None or not issubclass(found, wanted or object):
-        of = listed(name for name, cls in KINDS.items() if issubclass(cls, wanted or object))
+    if found is None or wanted not in (None, found):
+        of = listed(name for name, cls in KINDS.items() if wanted in (None, cls))
         msg = (
             f"{folder} holds a predictor of kind {kind!r}, not of {of}. `repatient.mil.load_model` reads all kinds; one "
             "that another package defines has to be imported before."
@@ -59,8 +62,42 @@ def packed(model: Any) -> tuple[dict[str, Any], Arrays]:
 def unpacked(content: Mapping[str, Any], arrays: Arrays, device: str) -> Any:
     """The inverse of :func:`packed`."""
     model = _built(content, device)
+    model.check_params()
     model.restore(content, arrays)
     return model
+
+
+def described_classes(classes: NDArray[Any]) -> dict[str, Any]:
+    """Classes for a description."""
+    return {"dtype": classes.dtype.str, "values": classes.tolist()}
+
+
+def classes_of(content: Mapping[str, Any]) -> NDArray[Any]:
+    """The inverse, for what may be anything: two or more different classes, of a type that fits them."""
+    stored = content["classes"]
+    found, dtype = np.array(stored["values"]), np.dtype(stored["dtype"])
+    fits = found.ndim == 1 and found.dtype.kind in "biufU" and dtype.kind == found.dtype.kind
+    if not fits or len(np.unique(found)) < max(len(found), 2) or dtype.itemsize > max(found.itemsize, _WIDEST_NAME):
+        msg = f"`classes` are two or more different names or numbers, not {stored!r:.200}."
+        raise ValueError(msg)
+    return found.astype(dtype)
+
+
+def array_of(
+    arrays: Mapping[str, NDArray[Any]], name: str, *shape: int | None, above: float | None = None
+) -> NDArray[Any]:
+    """One of the arrays, if it holds finite numbers in the shape that is asked for (None: any size)."""
+    array = arrays[name]
+    sizes = len(array.shape) == len(shape) and all(
+        size in (None, n) for size, n in zip(shape, array.shape, strict=True)
+    )
+    if not sizes or array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+        msg = f"{name!r} holds finite numbers of shape {shape}, not {array.dtype} of shape {array.shape}, or not all finite."
+        raise ValueError(msg)
+    if above is not None and not np.all(array > above):
+        msg = f"{name!r} holds numbers above {above:g}."
+        raise ValueError(msg)
+    return array
 
 
 def above(arrays: Arrays, prefix: str) -> Arrays:

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from repatient._checks import check_integer, check_option
 from repatient.mil import _inputs
 from repatient.mil._heads import probabilities
-from repatient.mil._persistence import KINDS, load, save
+from repatient.mil._persistence import KINDS, array_of, classes_of, described_classes, load, save
 from repatient.mil._training_set import OUTCOMES, TrainingSet
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ class BasePredictor(BaseEstimator, ABC):
     n_passes: int
     classes_: NDArray[Any]
     intercept_: NDArray[np.float64]
+    thresholds_: NDArray[np.float64]
     noise_: float
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -214,11 +215,14 @@ class BasePredictor(BaseEstimator, ABC):
         self, bags: Bags, *, n_passes: int | None = None, random_state: int | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Means and standard deviations of values in each pass, (passes, B) each, see :func:`predictive_sd`."""
+        self._check_values_only()
+        means = self.predict_proba_mc(bags, n_passes=n_passes, random_state=random_state)
+        return means, np.full_like(means, self.noise_)
+
+    def _check_values_only(self) -> None:
         if self.outcome != "continuous":
             msg = f"predict_mc is for values (`outcome='continuous'`); this predictor's outcome is {self.outcome!r}."
             raise ValueError(msg)
-        means = self.predict_proba_mc(bags, n_passes=n_passes, random_state=random_state)
-        return means, np.full_like(means, self.noise_)
 
     def expected_grade(self, bags: Bags) -> NDArray[np.float64]:
         """Mean of the probabilities over the grades, which count from 0 for the lowest, (B,)."""
@@ -263,16 +267,20 @@ class BasePredictor(BaseEstimator, ABC):
         content, arrays = self._state()
         content = {"n_features_in": self.n_features_in_} | content
         if self.outcome != "continuous":
-            content["classes"] = {"dtype": self.classes_.dtype.str, "values": self.classes_.tolist()}
+            content["classes"] = described_classes(self.classes_)
         return content, {"intercept": np.asarray(self.intercept_)} | arrays
 
     def restore(self, content: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         """The inverse of :meth:`state`, for an estimator with the parameters that were saved."""
-        self.n_features_in_ = int(content["n_features_in"])
+        self.n_features_in_ = check_integer(content["n_features_in"], "n_features_in")
         if self.outcome != "continuous":
-            self.classes_ = np.array(content["classes"]["values"], dtype=np.dtype(content["classes"]["dtype"]))
-        self.intercept_ = arrays["intercept"]
+            self.classes_ = classes_of(content)
+        self.intercept_ = array_of(arrays, "intercept", len(self.classes_) if self.outcome == "class" else None)
         self._restore(content, arrays)
+
+    def check_params(self) -> None:
+        """Raise on a parameter that is out of its range."""
+        self._check()
 
     @abstractmethod
     def _fit(self, training: TrainingSet, rng: np.random.Generator) -> None:

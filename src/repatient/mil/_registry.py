@@ -11,6 +11,7 @@ from repatient._checks import check_key, check_option
 from repatient.mil._attention import Attention
 from repatient.mil._cells import Cells
 from repatient.mil._centroid import Centroid
+from repatient.mil._cloudpred import CloudPred
 from repatient.mil._ensemble import Ensemble
 from repatient.mil._likelihood import Likelihood
 from repatient.mil._linear import Linear
@@ -115,6 +116,8 @@ _FACTORIES: dict[str, Callable[..., Any]] = {
     "moments": partial(Linear, "moments"),
     "extremes": partial(Linear, "extremes"),
     "composition": partial(Linear, "composition"),
+    "prototypes": partial(Linear, "prototypes", C=0.1),
+    "cloudpred": CloudPred,
     "cells": Cells,
     "centroid": Centroid,
     "likelihood": Likelihood,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
 
+from repatient._checks import check_number
 from repatient._docs import shared_docs
+from repatient._files._read import check_values
 from repatient.mil import _inputs
 from repatient.mil._model import BagModel
 from repatient.mil._outcomes import ContinuousOutcome
@@ -94,7 +97,7 @@ class MILRegressor(RegressorMixin, BagModel):
         FloatingPointError
             If the loss does not stay finite.
         """
-        _inputs.check_parameters(self.get_params())
+        self.check_params()
         _inputs.check_augmenter(augment, generated, self.outcome)
         cohort = _inputs.read_outcome(self.outcome, bags, y, groups, generated, generated_y, source_groups, classes)
         strata = Strata(np.zeros_like(cohort.y), ["all"])
@@ -175,4 +178,6 @@ class MILRegressor(RegressorMixin, BagModel):
         return {"target": {"mean": self.target_mean_, "scale": self.target_scale_}}
 
     def _read_targets(self, content: dict[str, Any]) -> None:
-        self.target_mean_, self.target_scale_ = (float(content["target"][name]) for name in ("mean", "scale"))
+        target = content["target"]
+        check_values(target, {"mean": check_number, "scale": partial(check_number, above=0.0)}, "target")
+        self.target_mean_, self.target_scale_ = float(target["mean"]), float(target["scale"])
