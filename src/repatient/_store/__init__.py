@@ -41,12 +41,14 @@ from repatient._store._patients import (
 from repatient._store._project import (
     Measured,
     describe_model,
+    feature_names,
+    part_of,
     projected,
     projection_entry,
     read_projection,
     uns_key,
 )
-from repatient._store._projection import Projection, check_counts
+from repatient._store._projection import Projection, check_counts, find_features
 from repatient._store._recipes import (
     offsets_entry,
     offsets_of,
@@ -79,6 +81,8 @@ __all__ = [
     "density_quantiles",
     "describe_model",
     "embedding_of_mixture",
+    "feature_names",
+    "find_features",
     "fingerprint",
     "has_embedding",
     "has_own_units",
@@ -92,6 +96,7 @@ __all__ = [
     "of_one_class",
     "offsets_entry",
     "offsets_of",
+    "part_of",
     "patients_frame",
     "projected",
     "projection_entry",
