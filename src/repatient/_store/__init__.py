@@ -18,7 +18,7 @@ from repatient._store._embedding import read_embedding
 from repatient._store._generated import Generated, read_generated, write_generated
 from repatient._store._keys import has_own_units
 from repatient._store._lazy import in_memory
-from repatient._store._mixture import check_mixture, fingerprint, read_components, write_components
+from repatient._store._mixture import check_mixture, component_names, fingerprint, read_components, write_components
 from repatient._store._outcomes import (
     OUTCOMES,
     check_outcome,
@@ -78,6 +78,7 @@ __all__ = [
     "check_mixture",
     "check_outcome",
     "check_values",
+    "component_names",
     "density_quantiles",
     "describe_model",
     "embedding_of_mixture",
