@@ -54,7 +54,7 @@ def test_augment_writes_indices(cohort, plain, tmp_path, keys, capsys):
     # Generated patients are worth a few bytes a cell, not copies of its genes.
     assert target.stat().st_size < 1.3 * cohort.stat().st_size
     drawn = {path.stem for path in figures.iterdir()}
-    assert drawn == {"recipes", "embedding", "compositions", "uncertainty", "attention", "history"}
+    assert drawn == {"recipes", "embedding", "compositions", "uncertainty", "attention"}
     printed = capsys.readouterr()
     assert "5 full components of X_pca (10 dimensions)" in printed.out
     assert "done" in printed.err

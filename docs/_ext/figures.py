@@ -143,6 +143,17 @@ def history() -> Axes:
     return rp.pl.history(cohort())
 
 
+def contributions() -> Axes:
+    """What the score of one patient comes from, from that of the mean training patient on top to its own below: red components
+    raise it, blue ones lower it. Components bear the names of the cells that most of theirs are.
+    """
+    adata = cohort().copy()
+    model = rp.tl.mil(adata, **KEYS, model="mean")
+    rp.tl.name_components(adata, "state")
+    rp.tl.explain(adata, model)
+    return rp.pl.contributions(adata, adata.obs["patient"].iloc[-1])
+
+
 def attention() -> Axes:
     """Where the score of one patient comes from: its cells by their attention, and for each component its share of the
     attention beside its share of the cells. Where the first is larger, the classifier looks at that component.

@@ -54,7 +54,15 @@ def test_right_patients_are_familiar(fitted):
     assert 0.85 < np.median(scores.inside) < 0.99
     # Uniform p-values of right patients, but for what 16 patients can tell of the tail.
     assert np.all(np.abs(np.quantile(scores.p_values, 0.5, axis=0) - 0.5) < 0.2)
-    assert list(scores.table()) == ["inside", "p_inside", "p_mean", "p_composition", "p_spread", "doubtful"]
+    assert list(scores.table()) == [
+        "inside",
+        "p_inside",
+        "p_mean",
+        "p_composition",
+        "p_spread",
+        "p_structure",
+        "doubtful",
+    ]
 
 
 @pytest.mark.parametrize("what", FOREIGN)

@@ -18,7 +18,7 @@ from repatient._store._embedding import read_embedding
 from repatient._store._generated import Generated, read_generated, write_generated
 from repatient._store._keys import has_own_units
 from repatient._store._lazy import in_memory
-from repatient._store._mixture import check_mixture, fingerprint, read_components, write_components
+from repatient._store._mixture import check_mixture, component_names, fingerprint, read_components, write_components
 from repatient._store._outcomes import (
     OUTCOMES,
     check_outcome,
@@ -41,12 +41,14 @@ from repatient._store._patients import (
 from repatient._store._project import (
     Measured,
     describe_model,
+    feature_names,
+    part_of,
     projected,
     projection_entry,
     read_projection,
     uns_key,
 )
-from repatient._store._projection import Projection, check_counts
+from repatient._store._projection import Projection, check_counts, find_features
 from repatient._store._recipes import (
     offsets_entry,
     offsets_of,
@@ -76,9 +78,12 @@ __all__ = [
     "check_mixture",
     "check_outcome",
     "check_values",
+    "component_names",
     "density_quantiles",
     "describe_model",
     "embedding_of_mixture",
+    "feature_names",
+    "find_features",
     "fingerprint",
     "has_embedding",
     "has_own_units",
@@ -92,6 +97,7 @@ __all__ = [
     "of_one_class",
     "offsets_entry",
     "offsets_of",
+    "part_of",
     "patients_frame",
     "projected",
     "projection_entry",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,6 +49,16 @@ def read_components(data: AnnData | MuData, gmm_key: str) -> tuple[np.ndarray, i
         )
         raise ValueError(msg)
     return codes, n_components
+
+
+def component_names(data: AnnData | MuData, gmm_key: str) -> dict[str, str]:
+    """What components are called, by number, where :func:`repatient.tl.name_components` named them; else nothing.
+
+    The one place that figures, tables and reports ask.
+    """
+    entry = data.uns.get(gmm_key)
+    names = entry.get("names") if isinstance(entry, Mapping) else None
+    return {} if names is None else {str(k): str(name) for k, name in enumerate(names)}
 
 
 def write_components(

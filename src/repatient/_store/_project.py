@@ -169,6 +169,30 @@ def uns_key(key: str) -> str:
     return _keys.EMBEDDING if key == _keys.EMBEDDED else key
 
 
+def feature_names(data: AnnData | MuData, use_rep: str) -> NDArray[Any] | None:
+    """Names of the dimensions of an embedding, if they have distinct ones: those of ``X`` and of tables in ``obsm``.
+
+    Parameters
+    ----------
+    data
+        The object.
+    use_rep
+        ``"X"``, a key of ``obsm``, or either after ``"modality:"``.
+    """
+    data, key = part_of(data, use_rep)
+    values = data.obsm[key] if key in data.obsm else None
+    names = getattr(values, "columns", None) if values is not None else data.var_names if key == "X" else None
+    if names is None or len(set(map(str, names))) < len(names):
+        return None
+    return np.array([str(name) for name in names], dtype=np.str_)
+
+
+def part_of(data: AnnData | MuData, use_rep: str) -> tuple[Any, str]:
+    """The object that holds an embedding, of a MuData the modality, and the key there."""
+    modality, _, key = use_rep.rpartition(":")
+    return (data.mod[modality], key) if modality and modality in getattr(data, "mod", {}) else (data, use_rep)
+
+
 def read_projection(data: AnnData | MuData, use_rep: str) -> Projection | None:
     """The projection that an embedding came from; ``None`` where the object does not know.
 
@@ -184,9 +208,7 @@ def read_projection(data: AnnData | MuData, use_rep: str) -> Projection | None:
     ValueError
         If what is stored is not whole.
     """
-    modality, _, key = use_rep.rpartition(":")
-    if modality and modality in getattr(data, "mod", {}):
-        data, use_rep = data.mod[modality], key
+    data, use_rep = part_of(data, use_rep)
     entry = data.uns.get(uns_key(use_rep))
     params = entry.get("params") if isinstance(entry, dict) or hasattr(entry, "get") else None
     if params is None or "fingerprint" not in params or params.get("key_added") != use_rep:

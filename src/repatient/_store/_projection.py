@@ -24,6 +24,7 @@ _TOLERATED = 0.01
 _NEWTON_STEPS = 4
 _TABLE = np.linspace(-2.0, 2.0, 1025)
 _STRINGS = ("features",)
+_MAY_BE_NAN, _POSITIVE = ("cofactor", "top", "linear_width"), ("cofactor", "top", "scale", "target_sum")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,20 +83,7 @@ class Projection:
         ValueError
             If more are missing, or names are not unique. It lists them.
         """
-        check_number(allow_missing, "allow_missing", minimum=0, below=1)
-        position = {str(name): i for i, name in enumerate(names)}
-        if len(position) < len(names):
-            msg = "The names of the features are not unique; call `data.var_names_make_unique()`."
-            raise ValueError(msg)
-        found = np.array([position.get(str(name), -1) for name in self.features], dtype=np.int64)
-        used = self.arrays.get("used", np.ones(len(found), dtype=bool))
-        missing = (found < 0) & used
-        if missing.sum() > allow_missing * used.sum():
-            msg = (
-                f"{int(missing.sum())} of {int(used.sum())} features that the embedding needs are missing: "
-                f"{listed(self.features[missing])}. `allow_missing` is the share that may be (now {allow_missing:g})."
-            )
-            raise ValueError(msg)
+        found = find_features(self.features, names, allow_missing, self.arrays.get("used"))
         if "shares" in self.arrays:
             lost = float(self.arrays["shares"][found < 0].sum())
             if lost > max(_TOLERATED, allow_missing):
@@ -196,11 +184,58 @@ class Projection:
             for name, value in own.items()
             if name != "target_sum" and (value.ndim == 0 or len(value) != widths.get(name, used.sum()))
         ]
+        wrong += [name for name, value in own.items() if name not in wrong and not _sound(name, value)]
         needed = {"counts": {"target_sum"}, "intensities": set(), "features": set(), "model": set()}
         if kind not in needed or needed[kind] - own.keys() or wrong:
             msg = f"A projection of kind {kind!r} is not whole: {listed(wrong or needed.get(kind, ()))} do not fit."
             raise ValueError(msg)
         return cls(kind, features, dict(settings["settings"]), own)
+
+
+def _sound(name: str, value: NDArray[Any]) -> bool:
+    """Whether values are numbers of the range that an array of this name has; NaN: a feature that is left as it is."""
+    if value.dtype.kind not in "biuf":
+        return False
+    value = value[~np.isnan(value)] if name in _MAY_BE_NAN else value
+    return bool(np.isfinite(value).all() and (name not in _POSITIVE or (value > 0).all()))
+
+
+def find_features(
+    features: NDArray[Any], names: Sequence[str], allow_missing: float = 0.0, used: NDArray[np.bool_] | None = None
+) -> NDArray[np.int64]:
+    """Position of each feature among ``names``, in any order; -1 for what is missing and may be.
+
+    Parameters
+    ----------
+    features
+        Names of the features that were learnt from, (d,).
+    names
+        Those of new cells.
+    allow_missing
+        Share of the features that may be missing.
+    used
+        Which ones matter, (d,). ``None``: all.
+
+    Raises
+    ------
+    ValueError
+        If more are missing, or names are not unique. It lists them.
+    """
+    check_number(allow_missing, "allow_missing", minimum=0, below=1)
+    position = {str(name): i for i, name in enumerate(names)}
+    if len(position) < len(names):
+        msg = "The names of the features are not unique; call `data.var_names_make_unique()`."
+        raise ValueError(msg)
+    found = np.array([position.get(str(name), -1) for name in features], dtype=np.int64)
+    used = np.ones(len(found), dtype=bool) if used is None else used
+    missing = (found < 0) & used
+    if missing.sum() > allow_missing * used.sum():
+        msg = (
+            f"{int(missing.sum())} of {int(used.sum())} features that are needed are missing: "
+            f"{listed(features[missing])}. `allow_missing` is the share that may be (now {allow_missing:g})."
+        )
+        raise ValueError(msg)
+    return found
 
 
 def check_counts(X: Any) -> None:

@@ -108,6 +108,7 @@ _FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "mil": (("params", "predictions", "history"), ("patient_key", "label_key")),
     "evaluate": (("params", "results"), ("baseline", "test_fraction")),
     "audit": (("params", "measures", "patients"), ("label_key",)),
+    "explain": (("params", "components", "scores", "names"), ("patient_key",)),
     "compare_recipes": (("params", "results"), ("gmm_key", "interval", "fdr")),
     "synthesize": (("params",), ()),
 }

@@ -19,7 +19,7 @@ mix real cells into new patients by these recipes, and train and test classifier
 
 # A command `x` is the module `repatient.cli._x` with a docstring, whose first line is the summary in the list of commands,
 # `add_arguments(parser)`, and `run(arguments)`. These import nothing that is slow before they run.
-COMMANDS = ("demo", "augment", "evaluate", "train", "predict")
+COMMANDS = ("demo", "import", "embed", "augment", "evaluate", "train", "predict", "report")
 
 
 class _Parser(argparse.ArgumentParser):

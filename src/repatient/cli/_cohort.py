@@ -126,6 +126,20 @@ def check_table(path: Path, *, columns: list[str], overwrite: bool, source: Path
     check_target(path, "output", what="table", ours=ours, overwrite=overwrite, sources=[source])
 
 
+def check_page(path: Path, *, overwrite: bool, source: Path) -> None:
+    """Accept an HTML file to write: a new one, or an earlier report."""
+    if path.suffix not in (".html", ".htm"):
+        msg = f"`output` ends with .html, not {str(path)!r}."
+        raise ValueError(msg)
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    def ours(found: Path) -> bool:
+        with found.open("rb") as file:
+            return b'name="generator" content="repatient"' in file.read(1024)
+
+    check_target(path, "output", what="report", ours=ours, overwrite=overwrite, sources=[source])
+
+
 def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write a table that takes the place of an earlier one when it is whole."""
     with replace_when_whole(path) as new:

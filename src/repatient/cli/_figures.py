@@ -56,8 +56,10 @@ def draw_figures(adata: ad.AnnData, folder: Path, *, with_model: bool) -> None:
     if with_model:
         predictions = adata.uns[_store.keys.MIL]["predictions"]
         figures["uncertainty"] = lambda: pl.uncertainty(adata)
-        figures["attention"] = lambda: pl.attention(adata, str(predictions["uncertainty"].idxmax()))
-        figures["history"] = lambda: pl.history(adata)
+        if _store.keys.attention(_store.keys.MIL) in adata.obs:
+            figures["attention"] = lambda: pl.attention(adata, str(predictions["uncertainty"].idxmax()))
+        if not adata.uns[_store.keys.MIL]["history"].empty:
+            figures["history"] = lambda: pl.history(adata)
     backend = mpl.get_backend()
     plt.switch_backend("agg")
     try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,8 @@ import scipy.sparse as sp
 from scipy.stats import t as student
 from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture as Sklearn
 from threadpoolctl import threadpool_limits
 
 from repatient._checks import check_integer, listed
@@ -22,17 +25,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-MEASURES = ("inside", "mean", "composition", "spread")
+MEASURES = ("inside", "mean", "composition", "spread", "structure")
 # Cells that the density is fitted to, components and axes that they are spent on.
 _MOST_CELLS, _MOST_COMPONENTS, _MOST_AXES, _CELLS_OF_A_COMPONENT = 5_000, 8, 20, 50
-_FOLDS = 5
+_FOLDS, _EM_STEPS = 5, 30
+# Cells of a patient that are read; how features go together is told from so many products of two of them, of clipped ones,
+# among so many features (of more, among the principal axes).
+_MOST_OF_A_PATIENT, _MOST_OF_A_COHORT, _MOST_PRODUCTS, _MOST_FEATURES, _CLIP_OF_PRODUCTS = 5_000, 400_000, 200, 64, 3.0
 _FEWEST_PATIENTS = 4
 # Standard deviations, so that one wild value does not decide.
 _CLIP = 8.0
 # Share of the training cells on the far side of each of the two thresholds of a cell.
 _OUTSIDE = 0.025
-# What is doubtful, and what is plainly foreign: p-values after Bonferroni's correction for four measures.
-_DOUBTFUL, _FOREIGN, _FOREIGN_PATIENT, _FOREIGN_CENTRED = 2e-3, 1e-5, 1e-2, 1e-2
+# What is doubtful, and what is plainly foreign: p-values after Bonferroni's correction for all measures.
+_DOUBTFUL, _FOREIGN, _FOREIGN_PATIENT, _FOREIGN_CENTRED = 1e-3, 1e-5, 1e-2, 1e-2
 _TINY = 1e-9
 # Standard deviations: of a mean that is 0, and of a shift that is worth a word.
 _ZERO, _WORTH_NAMING = 1e-4, 0.5
@@ -42,6 +48,7 @@ _LEVELS = {
     "mean": "the mean cell lies elsewhere",
     "composition": "cells fall into other components",
     "spread": "cells vary more, or less, than within training patients",
+    "structure": "features go together in another way",
 }
 
 
@@ -56,9 +63,9 @@ class FamiliarityScores:
     inside
         Share of each one's cells inside the training density, (P,).
     p_values
-        How rare so large a distance is among training patients that the density did not see, (P, 4): of ``MEASURES``.
+        How rare so large a distance is among training patients that the density did not see, (P, 5): of ``MEASURES``.
     p_cohort
-        The same of all patients together, (4,): small where they are all a little off, in the same way.
+        The same of all patients together, (5,): small where they are all a little off, in the same way.
     training_inside
         Smallest and median share of cells inside among held-out training patients.
     shifts
@@ -77,12 +84,12 @@ class FamiliarityScores:
 
     @property
     def p(self) -> NDArray[np.float64]:
-        """The smallest p-value of each patient, times four, (P,)."""
+        """The smallest p-value of each patient, times their number, (P,)."""
         return np.minimum(self.p_values.min(axis=1) * len(MEASURES), 1)
 
     @property
     def doubtful(self) -> NDArray[np.bool_]:
-        """Which patients to warn of: rarer than one in 500 training patients, or all of a cohort that is, (P,)."""
+        """Which patients to warn of: rarer than one in 1,000 training patients, or all of a cohort that is, (P,)."""
         return (self.p < _DOUBTFUL) | (self._cohort_p < _DOUBTFUL)
 
     @property
@@ -126,7 +133,7 @@ class FamiliarityScores:
         return what
 
     def table(self) -> pd.DataFrame:
-        """One row a patient: ``inside``, ``p_inside``, ``p_mean``, ``p_composition``, ``p_spread``, ``doubtful``."""
+        """One row a patient: ``inside``, the p-values ``p_<measure>``, and ``doubtful``."""
         frame = pd.DataFrame(self.p_values, columns=[f"p_{name}" for name in MEASURES], index=pd.Index(self.patients))
         frame.insert(0, "inside", self.inside)
         return frame.assign(doubtful=self.doubtful)
@@ -137,8 +144,9 @@ class Familiarity:
     """What training patients look like, to tell whether new ones do.
 
     A mixture of a few Gaussians over the principal axes of the training cells says which cells lie inside; patients are
-    compared with each other by the share of cells inside, their mean cell, their composition over the mixture, and the
-    spread of their cells, each in units of how training patients differ. Both are fitted without a fifth of the patients at a
+    compared with each other by the share of cells inside, their mean cell, their composition over the mixture, the
+    spread of their cells, and which features go together (means of products x y and x² y, which shuffling, reflecting or
+    permuting features changes), each in units of how training patients differ. Both are fitted without a fifth of the patients at a
     time: how far those that were left out lie is what a new patient's distance is compared with (t distribution of
     the logarithm), so that p-values account for what a fit to few patients cannot know.
 
@@ -146,9 +154,15 @@ class Familiarity:
     ----------
     arrays
         Everything that was learnt, by name.
+
+    Attributes
+    ----------
+    measures
+        Names of what is compared.
     """
 
     arrays: Mapping[str, NDArray[Any]]
+    measures: ClassVar[tuple[str, ...]] = MEASURES
 
     @classmethod
     def fit(
@@ -161,7 +175,7 @@ class Familiarity:
         X
             Cells (n, d), finite.
         patients
-            Patient of each cell, (n,).
+            Patient of each cell, (n,); ``None`` or NaN for cells that are left out.
         groups
             Donor of each cell, (n,), so that all of a donor's patients are left out together.
         random_state
@@ -174,14 +188,22 @@ class Familiarity:
         """
         check_integer(random_state, "random_state", minimum=0)
         codes, names = pd.factorize(np.asarray(patients))
-        donors = pd.factorize(np.asarray(groups))[0] if groups is not None else codes
+        inside = codes >= 0
+        n_cells = np.bincount(codes[inside], minlength=len(names))
+        rows = np.flatnonzero(inside)
+        most = max(min(_MOST_OF_A_PATIENT, _MOST_OF_A_COHORT // max(len(names), 1)), 20)
+        rows = rows[_some_cells(codes[rows], n_cells, most, random_state)]
+        of_rows = pd.factorize(np.asarray(groups)[rows])[0] if groups is not None else codes[rows]
         of_patient = np.zeros(len(names), dtype=np.int64)
-        of_patient[codes] = donors
-        n_donors = int(donors.max()) + 1
+        of_patient[codes[rows]] = of_rows
+        n_donors = int(of_rows.max(initial=-1)) + 1
         if n_donors < _FEWEST_PATIENTS:
             msg = f"`patients`: what is usual cannot be told from {n_donors} patients; {_FEWEST_PATIENTS} or more are needed."
             raise ValueError(msg)
         fold = (np.random.default_rng(random_state).permutation(n_donors) % min(_FOLDS, n_donors))[of_patient]
+        deviation = _pooled(X, inside)[1]
+        if len(rows) < len(codes):
+            X, codes = np.asarray(X[rows]), codes[rows]
         held_out, inside = np.empty((len(names), len(MEASURES))), np.empty(len(names))
         with threadpool_limits(limits=1):
             for k in range(fold.max() + 1):
@@ -191,10 +213,11 @@ class Familiarity:
                 at = np.unique(codes[out])
                 held_out[at], inside[at] = _distances(reference, summary), summary.inside
             reference = _fit_reference(X, codes, random_state)
-        reference["pooled_deviation"] = _pooled(X)[1]
+        reference["pooled_deviation"] = deviation
+        reference["n_donors"] = np.array(n_donors)
         return cls({**reference, "held_out": held_out, "held_out_inside": inside})
 
-    def score(self, X: NDArray[Any], patients: ArrayLike) -> FamiliarityScores:
+    def score(self, X: NDArray[Any], patients: ArrayLike, *, n_patients: int | None = None) -> FamiliarityScores:
         """How familiar patients are.
 
         Parameters
@@ -203,6 +226,8 @@ class Familiarity:
             Cells (m, d), in the space and units of the training cells.
         patients
             Patient of each cell, (m,).
+        n_patients
+            Their number, where ``patients`` are numbers from 0, in whose order the scores then are.
 
         Raises
         ------
@@ -213,14 +238,16 @@ class Familiarity:
             msg = f"`X` has {X.shape[1]} features, training cells have {len(self.arrays['location'])}."
             raise ValueError(msg)
         codes, names = pd.factorize(np.asarray(patients))
+        if n_patients is not None:
+            codes, names = np.asarray(patients), np.arange(n_patients)
         with threadpool_limits(limits=1):
             summary = _summarise(self.arrays, X, codes)
             distances = _distances(self.arrays, summary)
         held_out = self.arrays["held_out"]
-        n, m = len(held_out), len(names)
+        n, m, n_donors = len(held_out), len(names), int(self.arrays["n_donors"])
         z = (distances - held_out.mean(axis=0)) / np.maximum(held_out.std(axis=0, ddof=1), _TINY)
         known = self.arrays["held_out_inside"]
-        mean, deviation = _pooled(X)
+        mean, deviation = _pooled(X, codes >= 0)
         # The training cells themselves may well be centred.
         same = np.allclose(deviation, self.arrays["pooled_deviation"], rtol=1e-3, atol=0)
         centred = X.shape[1] >= _FEWEST_CENTRED and not same and bool((np.abs(mean) <= _ZERO * deviation).all())
@@ -228,7 +255,8 @@ class Familiarity:
             patients=np.asarray(names),
             inside=summary.inside,
             p_values=student.sf(z / np.sqrt(1 + 1 / n), n - 1),
-            p_cohort=student.sf(z.mean(axis=0) / np.sqrt(1 / m + 1 / n), n - 1),
+            # Several patients of a donor, as there were in training, may all lie off in the same way.
+            p_cohort=student.sf(z.mean(axis=0) / np.sqrt(min(n / n_donors / m, 1) + 1 / n_donors), n_donors - 1),
             training_inside=(float(known.min()), float(np.median(known))),
             shifts=summary.feature_means.mean(axis=0),
             centred=centred,
@@ -255,10 +283,23 @@ class Familiarity:
                 f"A familiarity is not whole: {listed(missing or wrong)} {'are missing' if missing else 'do not fit'}."
             )
             raise ValueError(msg)
-        return cls({name: np.asarray(arrays[name]) for name in _SHAPES})
+        arrays = {name: np.asarray(arrays[name]) for name in _SHAPES}
+        products, width = arrays["products"], len(arrays["axes"])
+        width = len(arrays["location"]) if len(arrays["location"]) <= _MOST_FEATURES else width
+        low = [name for name in _POSITIVE if (arrays[name] <= 0).any()]
+        if not 1 < arrays["n_donors"] <= len(arrays["held_out"]):
+            low.append("n_donors")
+        if products.dtype.kind != "i" or (products < 0).any() or (products[:, :2] >= width).any():
+            low.append("products")
+        if low:
+            msg = f"A familiarity is not whole: values of {listed(low)} are out of their range."
+            raise ValueError(msg)
+        # Raises where the parameters are none of a mixture.
+        GaussianMixture.from_parameters(arrays["weights"], arrays["means"], arrays["covariances"])
+        return cls(arrays)
 
 
-# d features, q axes, K components, P patients, 4 measures.
+# d features, q axes, K components, P patients, E products, 5 measures.
 _SHAPES = {
     "location": "d",
     "scale": "d",
@@ -270,6 +311,7 @@ _SHAPES = {
     "covariances": "Kqq",
     "thresholds": "2",
     "n_cells": "P",
+    "n_donors": "",
     "mean": "q",
     "between": "qq",
     "within": "qq",
@@ -278,9 +320,23 @@ _SHAPES = {
     "within_variance": "d",
     "log_variance": "d",
     "log_variance_variance": "d",
-    "held_out": "P4",
+    "axis_scale": "q",
+    "products": "E3",
+    "product_mean": "E",
+    "product_variance": "E",
+    "product_noise": "E",
+    "held_out": "P5",
     "held_out_inside": "P",
 }
+_POSITIVE = (
+    "scale",
+    "n_cells",
+    "share_variance",
+    "within_variance",
+    "log_variance_variance",
+    "axis_scale",
+    "product_variance",
+)
 
 
 def _fits(array: Any, axes: str, sizes: dict[str, int]) -> bool:
@@ -308,13 +364,14 @@ class _Summary:
     composition: NDArray[np.float64]
     feature_means: NDArray[np.float64]
     feature_variances: NDArray[np.float64]
+    products: NDArray[np.float64]
 
 
 def _fit_reference(X: NDArray[Any], codes: NDArray[np.int64], seed: int) -> dict[str, NDArray[Any]]:
     """Density of the cells, and how patients differ."""
     n_patients = int(codes.max()) + 1
     n_cells = np.bincount(codes, minlength=n_patients)
-    location, scale = _moments(X, codes, n_cells)
+    location, scale = _moments(X, 1 / n_cells[codes] / n_patients)
     arrays: dict[str, Any] = {"location": location, "scale": scale, "n_cells": n_cells}
     chosen = _some_cells(codes, n_cells, max(_MOST_CELLS // n_patients, 20), seed)
     Z = _standardised(arrays, X[chosen])
@@ -324,20 +381,25 @@ def _fit_reference(X: NDArray[Any], codes: NDArray[np.int64], seed: int) -> dict
     rotation = PCA(n_axes, svd_solver="covariance_eigh" if n >= d else "full").fit(Z)
     A = rotation.transform(Z)
     full = n >= 5 * n_components * n_axes * (n_axes + 3) // 2
-    mixture = GaussianMixture(
+    # Quicker on some thousand cells than the mixture of this package; how well it converged is no matter.
+    mixture = Sklearn(
         n_components,
         covariance_type="full" if full else "diag",
         reg_covar=max(1e-3 * float(A.var(axis=0).mean()), _TINY),
-        tol=1e-3,
-        n_init=1,
-        max_iter=50,
+        max_iter=_EM_STEPS,
+        init_params="k-means++",
         random_state=seed,
-        progress=False,
-    ).fit(A)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        mixture.fit(A)
     covariances = mixture.covariances_ if full else np.stack([np.diag(row) for row in mixture.covariances_])
     arrays |= {"center": rotation.mean_, "axes": rotation.components_}
     arrays |= {"weights": mixture.weights_, "means": mixture.means_, "covariances": covariances}
     density, rest, _ = _scores(arrays, Z, A)
+    arrays["axis_scale"] = np.maximum(A.std(axis=0), _TINY)
+    U = _clipped(arrays, Z, A)
+    arrays["products"] = _telling_products(U)
     arrays["thresholds"] = np.array([np.quantile(density, _OUTSIDE), np.quantile(rest, 1 - _OUTSIDE) + _TINY * d])
     summary = _summarise(arrays, X, codes)
     between = LedoitWolf().fit(summary.mean).covariance_
@@ -357,14 +419,43 @@ def _fit_reference(X: NDArray[Any], codes: NDArray[np.int64], seed: int) -> dict
     spread = logarithms.var(axis=0, ddof=1)
     arrays["log_variance"] = logarithms.mean(axis=0)
     arrays["log_variance_variance"] = (spread + spread.mean()) / 2 + 1e-6
+    arrays["product_mean"] = summary.products.mean(axis=0)
+    noise, variance = _products(arrays, U).var(axis=0), summary.products.var(axis=0, ddof=1)
+    expected = noise * variance.sum() / max(noise.sum(), _TINY)
+    arrays |= {"product_noise": noise, "product_variance": (variance + expected) / 2 + 1e-4}
     return arrays
 
 
-def _moments(
-    X: NDArray[Any], codes: NDArray[np.int64], n_cells: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of each feature, every patient of equal weight."""
-    weight = 1 / n_cells[codes] / len(n_cells)
+def _clipped(arrays: Mapping[str, NDArray[Any]], Z: NDArray[np.float64], A: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What products are made of: features, or where these are many the axes, in standard deviations, clipped."""
+    return np.clip(
+        Z if Z.shape[1] <= _MOST_FEATURES else A / arrays["axis_scale"], -_CLIP_OF_PRODUCTS, _CLIP_OF_PRODUCTS
+    )
+
+
+def _telling_products(U: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Products x y (0) and x² y (1) whose mean is furthest from 0 in their own standard deviations: i, j, which; (E, 3)."""
+    n, d = U.shape
+    squares = U**2
+    first, second = (U.T @ U / n, squares.T @ U / n)
+    scale = np.stack([np.sqrt(squares.T @ squares / n), np.sqrt((squares**2).T @ squares / n)])
+    size = np.abs(np.stack([np.triu(first, 1), second])) / np.maximum(scale, _TINY)
+    size[0][np.tril_indices(d)] = -1
+    order = np.argsort(-size, axis=None, kind="stable")[: min(_MOST_PRODUCTS, d * (d - 1) // 2 + d * d)]
+    which, i, j = np.unravel_index(order, size.shape)
+    return np.column_stack([i, j, which]).astype(np.int64)
+
+
+def _products(arrays: Mapping[str, NDArray[Any]], U: NDArray[np.float64]) -> NDArray[np.float64]:
+    i, j, which = arrays["products"].T
+    result = U[:, i]
+    result *= np.where(which == 1, result, 1)
+    result *= U[:, j]
+    return result
+
+
+def _moments(X: NDArray[Any], weight: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of each feature, cells with weights (n,) that sum to 1."""
     location = np.zeros(X.shape[1])
     for part in blocks(len(X)):
         location += weight[part] @ X[part].astype(np.float64)
@@ -376,9 +467,9 @@ def _moments(
     return location, np.where(still, np.maximum(np.abs(location), 1) * 1e-3, np.sqrt(variance))
 
 
-def _pooled(X: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of each feature, every cell of equal weight."""
-    return _moments(X, np.arange(len(X)), np.ones(len(X), dtype=np.int64))
+def _pooled(X: NDArray[Any], inside: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of each feature, every cell inside of equal weight."""
+    return _moments(X, inside / inside.sum())
 
 
 def _some_cells(codes: NDArray[np.int64], n_cells: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
@@ -409,6 +500,7 @@ def _summarise(arrays: Mapping[str, NDArray[Any]], X: NDArray[Any], codes: NDArr
     d, q = len(arrays["location"]), len(arrays["axes"])
     inside, composition = np.zeros(n_patients), np.zeros((n_patients, n_components))
     means, first, second = np.zeros((n_patients, q)), np.zeros((n_patients, d)), np.zeros((n_patients, d))
+    products = np.zeros((n_patients, len(arrays["products"])))
     for part in blocks(len(X)):
         Z = _standardised(arrays, X[part])
         A = (Z - arrays["center"]) @ arrays["axes"].T
@@ -418,10 +510,13 @@ def _summarise(arrays: Mapping[str, NDArray[Any]], X: NDArray[Any], codes: NDArr
         patients = sp.csr_array((ones, (of, np.arange(len(Z)))), shape=(n_patients, len(Z)))
         inside += patients @ near.astype(np.float64)
         composition += sp.csr_array((ones, (of, components)), shape=(n_patients, n_components)).toarray()
+        products += patients @ _products(arrays, _clipped(arrays, Z, A))
         means, first, second = means + patients @ A, first + patients @ Z, second + patients @ Z**2
     size = n_cells[:, None]
     variances = np.maximum(second / size - (first / size) ** 2, 0)
-    return _Summary(n_cells, inside / n_cells, means / size, composition / size, first / size, variances)
+    return _Summary(
+        n_cells, inside / n_cells, means / size, composition / size, first / size, variances, products / size
+    )
 
 
 def _log_variances(arrays: Mapping[str, NDArray[Any]], summary: _Summary) -> NDArray[np.float64]:
@@ -431,7 +526,7 @@ def _log_variances(arrays: Mapping[str, NDArray[Any]], summary: _Summary) -> NDA
 
 
 def _distances(arrays: Mapping[str, NDArray[Any]], summary: _Summary) -> NDArray[np.float64]:
-    """Logarithm of how far each patient lies from the training patients, by ``MEASURES``, (P, 4)."""
+    """Logarithm of how far each patient lies from the training patients, by ``MEASURES``, (P, 5)."""
     n = summary.n_cells
     # Patients of fewer cells than usual differ more by chance.
     more = np.maximum(1 / n - np.mean(1 / arrays["n_cells"]), 0)
@@ -444,5 +539,10 @@ def _distances(arrays: Mapping[str, NDArray[Any]], summary: _Summary) -> NDArray
     composition = ((summary.composition - share) ** 2 / variance).mean(axis=1)
     of_spread = arrays["log_variance_variance"] + 2 * more[:, None]
     spread = ((_log_variances(arrays, summary) - arrays["log_variance"]) ** 2 / of_spread).mean(axis=1)
+    usual, variance = arrays["product_mean"], arrays["product_variance"]
+    # Products that hardly vary between patients tell most.
+    weight = usual**2 / (usual**2 + variance) + _TINY
+    off_products = (summary.products - usual) ** 2 / (variance + more[:, None] * arrays["product_noise"])
+    structure = off_products @ weight / weight.sum()
     logits = np.log((outside + 0.5) / (n - outside + 0.5))
-    return np.column_stack([logits, *np.log(np.stack([mean, composition, spread]) + _TINY)])
+    return np.column_stack([logits, *np.log(np.stack([mean, composition, spread, structure]) + _TINY)])

@@ -53,14 +53,15 @@ def compositions(
     )
     components, n_components = _store.read_components(data, params["gmm_key"])
     real = _real(data, entry, components, n_components)
+    names = _store.component_names(data, params["gmm_key"])
     if generated_key is None:
-        return real
+        return real.rename(columns=names)
     drawn = _store.read_generated(data, generated_key)
     counts = drawn.compositions(components, n_components)
     labels = drawn.table["label"].astype(object)
     return pd.concat(
         [real, pd.DataFrame(counts, index=_index(labels, drawn.table.index, is_generated=True), columns=real.columns)]
-    )
+    ).rename(columns=names)
 
 
 def _real(data: AnnData | MuData, entry: dict[str, Any], components: np.ndarray, n_components: int) -> pd.DataFrame:

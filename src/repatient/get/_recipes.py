@@ -36,7 +36,7 @@ def recipes(
 
     Returns
     -------
-    One row a class and component: ``class``, ``component``, ``mean``, ``sd``, ``low``, ``high`` (of a patient's
+    One row a class and component: ``class``, ``component`` (and ``name``, where :func:`repatient.tl.name_components` ran), ``mean``, ``sd``, ``low``, ``high`` (of a patient's
     proportion) and ``origin``.
 
     Raises
@@ -54,6 +54,7 @@ def recipes(
     entry = _store.uns_entry(data, recipes_key, "recipes_key", "recipes")
     fitted, origin = _store.read_recipes_entry(entry, recipes_key)
     tables = []
+    names = _store.component_names(data, str(entry["params"]["gmm_key"]))
     for name, mean, where in zip(fitted.classes, fitted.mean, origin, strict=True):
         patients = fitted.sample(name, _DRAWS, rng)
         low, high = np.quantile(patients, [(1 - interval) / 2, (1 + interval) / 2], axis=0)
@@ -62,6 +63,7 @@ def recipes(
                 {
                     "class": name,
                     "component": [str(k) for k in range(len(mean))],
+                    **({"name": [names[str(k)] for k in range(len(mean))]} if len(names) == len(mean) else {}),
                     "mean": mean,
                     "sd": patients.std(axis=0),
                     "low": low,

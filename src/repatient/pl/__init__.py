@@ -6,6 +6,7 @@ from repatient.pl._calibration import calibration
 from repatient.pl._compare_recipes import compare_recipes
 from repatient.pl._compositions import compositions
 from repatient.pl._confusion import confusion
+from repatient.pl._contributions import contributions
 from repatient.pl._embedding import embedding
 from repatient.pl._evaluation import evaluation
 from repatient.pl._history import history
@@ -22,6 +23,7 @@ __all__ = [
     "compare_recipes",
     "compositions",
     "confusion",
+    "contributions",
     "embedding",
     "evaluation",
     "history",

@@ -21,10 +21,10 @@ from repatient.pl._axes import (
     open_frame,
     verbatim,
 )
-from repatient.pl._basis import read_basis
 from repatient.pl._colours import component_colours
 from repatient.pl._focus import cells_with
 from repatient.pl._map import draw_cells, frame, name_axes, point_size
+from repatient.pl._places import finish_places, read_places
 
 if TYPE_CHECKING:
     from typing import Any
@@ -67,7 +67,8 @@ def attention(
         The patient, as in the column that the classifier was trained with.
     basis
         Map to draw on: a key of ``obsm``, with or without its ``X_``; of more dimensions, the first two. In a
-        MuData also ``"modality:key"``. ``None``: ``X_umap``, else ``X_tsne``, else ``X_pca``.
+        MuData also ``"modality:key"``. ``"spatial"``: the patient's slides, side by side where ``obs["slide"]`` tells
+        several. ``None``: ``X_umap``, else ``X_tsne``, else ``X_pca``.
     size
         Area of a point of the patient in square points; the others have a third of it. ``None``: the smaller, the more
         cells there are.
@@ -98,7 +99,7 @@ def attention(
     entry = _store.uns_entry(data, mil_key, "mil_key", "mil")
     patient = str(patient)
     inside = _cells_of(data, patient, entry)
-    xy, axis_names = read_basis(data, basis)
+    xy, axis_names, on_slide = read_places(data, basis, inside)
     weights = _store.obs_column(data, _store.keys.attention(mil_key), "mil_key").to_numpy(dtype=np.float64)[inside]
     groups, n_components = _store.read_components(data, gmm_key)
     colours = component_colours(data, gmm_key, n_components, palette)
@@ -111,15 +112,18 @@ def attention(
         index=[str(k) for k in range(n_components)],
     )
     shares = shares[shares["cells"] > 0].sort_values("attention", kind="stable")
+    names = _store.component_names(data, gmm_key)
     title = _title(patient, entry["predictions"].loc[patient])
     on_map, beside = map_and_bars(ax, 10.0, max(4.6, 1.2 + 0.22 * len(shares)), (6, 3.2))
-    _draw_map(on_map, xy, inside, weights * inside.sum(), point_size(len(xy), size))
+    shown = inside[on_slide]
+    _draw_map(on_map, xy[on_slide], shown, weights * inside.sum(), point_size(len(shown), size))
+    finish_places(on_map, basis)
     name_axes(on_map, axis_names)
     if beside is None:
         on_map.set_title(verbatim(title), fontsize="medium")
     else:
         figure_of(on_map).suptitle(verbatim(title), fontsize="large")
-        _draw_shares(beside, shares, colours.of)
+        _draw_shares(beside, shares, colours.of, names)
     colours.store(data)
     return finish(on_map, "attention", show=show, save=save)
 
@@ -156,12 +160,12 @@ def _draw_map(ax: Axes, xy: np.ndarray, inside: np.ndarray, relative: np.ndarray
     bar.ax.tick_params(labelsize=SMALL)
 
 
-def _draw_shares(ax: Axes, shares: pd.DataFrame, colours: dict[str, str]) -> None:
+def _draw_shares(ax: Axes, shares: pd.DataFrame, colours: dict[str, str], names: dict[str, str]) -> None:
     """Attention of each component as a bar in its colour, over a wider grey one for its cells."""
     y = np.arange(len(shares))
     ax.barh(y, shares["cells"], 0.8, color=_SHARE_OF_CELLS, label="of the cells")
     ax.barh(y, shares["attention"], 0.4, color=[colours[name] for name in shares.index], label="of the attention")
-    ax.set_yticks(y, shares.index, fontsize=SMALL)
+    ax.set_yticks(y, [verbatim(names.get(name, name)) for name in shares.index], fontsize=SMALL)
     ax.set_ylim(-0.6, len(y) - 0.4)
     in_percent(ax.xaxis)
     ax.set_ylabel("Component")

@@ -108,7 +108,7 @@ def compare_recipes(
     limits = _limits(pd.concat(drawn_rows), effect)
     for panel, table in zip(axes, drawn_rows, strict=True):
         _draw(panel, table, effect, colours.of, limits)
-    _name_rows(axes[0], rows, colours.of)
+    _name_rows(axes[0], rows, colours.of, _store.component_names(data, str(params["gmm_key"])))
     _legend(axes[0], params)
     colours.store(data)
     return finish(axes[0], "compare_recipes", show=show, save=save)
@@ -217,10 +217,10 @@ def _write(ax: Axes, y: float, text: str, **kwargs: Any) -> None:
     ax.text(1.02, y, text, transform=ax.get_yaxis_transform(), fontsize=SMALL - 1, **kwargs)
 
 
-def _name_rows(ax: Axes, rows: list[str], colours: dict[str, str]) -> None:
+def _name_rows(ax: Axes, rows: list[str], colours: dict[str, str], names: dict[str, str]) -> None:
     """Component numbers, each beside a patch of its colour."""
     y = np.arange(len(rows))
-    ax.set_yticks(y, rows, fontsize=SMALL)
+    ax.set_yticks(y, [verbatim(names.get(name, name)) for name in rows], fontsize=SMALL)
     ax.tick_params(axis="y", pad=12)
     ax.scatter(
         np.zeros(len(rows)),

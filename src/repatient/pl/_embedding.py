@@ -102,6 +102,10 @@ def embedding(
     cells, names = components, [str(k) for k in range(n_components)]
     if color is not None and color != gmm_key:
         groups, names, cells = _read_groups(data, color)
+        written_names = names
+    else:
+        called = _store.component_names(data, gmm_key)
+        written_names = [called.get(name, name) for name in names]
     weights, whose = (None, "") if density is None else cell_weights(data, density, params, generated_key)
 
     of_bars = 0.9 + 0.65 * len(table.classes)
@@ -114,7 +118,7 @@ def embedding(
         draw_density(on_map, xy, weights)
         inside = ", ".join(f"{100 * share:.0f}" for share in SHARES_INSIDE)
         on_map.set_title(f"{verbatim(whose)}\nContours around {inside} % of the cells", fontsize="medium")
-    name_groups(on_map, xy, groups, names)
+    name_groups(on_map, xy, groups, written_names)
     name_axes(on_map, axis_names)
     if beside is not None:
         draw_stacked(beside, table, components.of if cells is components else None)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from repatient.pl._recipe_table import RecipeTable
 
 _GROUP = 0.8
+# Letters of a name that has room between its neighbours.
+_SHORT = 3
 
 
 def draw_bars(
@@ -36,18 +38,20 @@ def draw_bars(
     ax.set_ylim(bottom=0)
     ax.set_ylabel(SHARE)
     open_frame(ax)
-    name_components(ax, table.components, component_colours)
+    name_components(ax, table.components, component_colours, table.written)
     handles.append(Line2D([], [], color="#333333", linewidth=0.9))
     numbers = ", ".join(str(table.n_patients.get(name, "?")) for name in table.classes) if table.n_patients else ""
     labels.append(f"middle {interval * 100:g} % of patients" + (f" (n={numbers})" if numbers else ""))
     legend_above(ax, handles, labels, figure_of(ax).get_figwidth() - 0.8)
 
 
-def name_components(ax: Axes, components: list[str], colours: dict[str, str]) -> None:
-    """Component numbers under the axis, each below a patch of its colour."""
+def name_components(ax: Axes, components: list[str], colours: dict[str, str], names: list[str]) -> None:
+    """Components under the axis, each below a patch of its colour."""
     x = np.arange(len(components))
     ax.set_xlim(-0.6, len(x) - 0.4)
-    ax.set_xticks(x, components)
+    ax.set_xticks(x, names)
+    if any(len(name) > _SHORT for name in names):
+        ax.tick_params(axis="x", labelrotation=90)
     ax.tick_params(axis="x", length=0, pad=12)
     ax.scatter(
         x,

@@ -62,7 +62,7 @@ def draw_difference(
     ax.axhline(0, color="#bbbbbb", linewidth=0.9, zorder=1)
     sizes = _LEAST + (_MOST - _LEAST) * share / share.max()
     ax.scatter(ratio, inside, s=sizes, c=faces, edgecolors=colours, linewidths=1.2, zorder=3)
-    for x, y, area, name in zip(ratio, inside, sizes, table.components, strict=True):
+    for x, y, area, name in zip(ratio, inside, sizes, table.written, strict=True):
         ax.annotate(
             name,
             (x, y),

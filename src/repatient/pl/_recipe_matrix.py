@@ -31,7 +31,7 @@ def draw_heatmap(ax: Axes, table: RecipeTable, component_colours: dict[str, str]
         interpolation="nearest",
     )
     _rows(ax, table)
-    name_components(ax, table.components, component_colours)
+    name_components(ax, table.components, component_colours, table.written)
     bar = ax.figure.colorbar(image, ax=ax, pad=0.02, aspect=12)
     in_percent(bar.ax.yaxis)
     bar.set_label(SHARE.replace(" of ", "\nof "), fontsize=SMALL)
@@ -61,7 +61,7 @@ def draw_dots(ax: Axes, table: RecipeTable, component_colours: dict[str, str], c
     )
     ax.set_ylim(len(table.classes) - 0.4, -0.6)
     _rows(ax, table)
-    name_components(ax, table.components, component_colours)
+    name_components(ax, table.components, component_colours, table.written)
     bar = ax.figure.colorbar(
         dots, ax=ax, pad=0.02, aspect=12, extend="both" if np.abs(change).max() > strongest else "neither"
     )

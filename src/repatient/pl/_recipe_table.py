@@ -10,6 +10,7 @@ import numpy as np
 
 from repatient import _store, get
 from repatient._checks import check_option, listed
+from repatient.pl._axes import verbatim
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,8 @@ class RecipeTable:
         Patients that each class's recipe was learnt from; none where it came from elsewhere.
     gmm_key, label_key
         Columns of ``obs`` that the recipes were learnt from.
+    names
+        What components are called, by number; none where they have no names.
     """
 
     mean: pd.DataFrame
@@ -47,6 +50,12 @@ class RecipeTable:
     n_patients: dict[str, int]
     gmm_key: str
     label_key: str
+    names: dict[str, str]
+
+    @property
+    def written(self) -> list[str]:
+        """Components that are drawn, under their names."""
+        return [verbatim(self.names.get(name, name)) for name in self.components]
 
     @property
     def classes(self) -> list[str]:
@@ -86,6 +95,7 @@ def read_recipe_table(
         {} if _store.is_continuous(params) else _numbers(data, recipes_key),
         params["gmm_key"],
         params["label_key"],
+        _store.component_names(data, params["gmm_key"]),
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repatient.pl._axes import in_percent, open_frame, with_number
+from repatient.pl._axes import in_percent, open_frame, shortened, with_number
 from repatient.pl._palette import contrasting
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SHARE = "Share of a patient's cells"
 # A number of this height, in points, needs so much of the axis.
 _NUMBER = 7
+# Letters that a bar is wide.
+_LETTERS = 12
 
 
 _GREYS = ("#e4e4e4", "#cfcfcf")
@@ -31,11 +33,11 @@ def draw_stacked(ax: Axes, table: RecipeTable, colours: dict[str, str] | None) -
         colours = {name: _GREYS[i % 2] for i, name in enumerate(table.components)}
     x = np.arange(len(table.classes))
     top = table.mean.sum(axis=1).to_numpy()
-    for component in table.components:
+    for component, written_name in zip(table.components, table.written, strict=True):
         height = table.mean[component].to_numpy()
         bottom = top - height
-        ax.bar(x, height, 0.8, bottom, color=colours[component], edgecolor="white", linewidth=0.4, label=component)
-        _number(ax, component, x, bottom, height, contrasting(colours[component]))
+        ax.bar(x, height, 0.8, bottom, color=colours[component], edgecolor="white", linewidth=0.4, label=written_name)
+        _number(ax, shortened(written_name, _LETTERS), x, bottom, height, contrasting(colours[component]))
         top = bottom
     ax.set_xlim(-0.55, len(x) - 0.45)
     ax.set_ylim(0, 1)

@@ -272,7 +272,7 @@ def _by_component(data: AnnData | MuData, column: str, gmm_key: str, who: Who) -
         for name in label.cat.categories
         for kind, frame in shares.items()
     }
-    table = pd.DataFrame(columns).rename_axis("component")
+    table = pd.DataFrame(columns).rename_axis("component").rename(_store.component_names(data, gmm_key))
     return table.loc[sorted(table.index, key=lambda name: (len(name), name))]
 
 

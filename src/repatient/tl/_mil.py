@@ -12,6 +12,7 @@ from repatient._docs import shared_docs
 from repatient._files._scratch import MEMORY_BUDGET
 from repatient.tl._augmenters import read_augmentation
 from repatient.tl._mil_target import read_selected, target_of
+from repatient.tl._model_input import ModelInput
 from repatient.tl._patient_classifier import PatientClassifier
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
+    from repatient.evaluation import Familiarity
     from repatient.mil import Augmenter, Bags, Predictor
+
+_FEWEST_DONORS = 4
 
 
 @shared_docs
@@ -121,7 +125,8 @@ def mil(
 
     Returns
     -------
-    The model, whose ``predict`` takes new cohorts; with ``copy=True``, the model and the copy. Written are
+    The model, whose ``predict`` takes new cohorts (it carries the steps to the embedding, the names of features, and what
+    the patients look like, to tell whether it may be used); with ``copy=True``, the model and the copy. Written are
 
     ``uns[key_added]``
         ``params``; ``history``, a table with the losses of a network; and ``predictions``, a table of all patients with
@@ -198,7 +203,14 @@ def mil(
         augment=None if augmentation is None else augmentation.augmenter,
         **({} if classes is None else {"classes": classes}),
     )
-    fitted = PatientClassifier(predictor, use_rep=use_rep, patient_key=patient_key)
+    trained_on = np.append(training.labelled, False)[training.codes]
+    fitted = PatientClassifier(
+        predictor,
+        use_rep=use_rep,
+        patient_key=patient_key,
+        source=ModelInput.of(data, use_rep, embedding, trained_on),
+        familiarity=_familiarity(embedding, training, trained_on, random_state),
+    )
 
     bags = Bags.from_codes(embedding, everyone.codes, len(everyone.names))
     predictions = fitted.predict_bags(bags, everyone.names, random_state=random_state)
@@ -245,6 +257,18 @@ def _embedding_of_mixture(data: AnnData | MuData, generated_key: str | None, gmm
     entry = data.uns.get(gmm_key)
     params = entry.get("params") if isinstance(entry, Mapping) else None
     return str(params["use_rep"]) if isinstance(params, Mapping) and "use_rep" in params else None
+
+
+def _familiarity(
+    embedding: np.ndarray, training: _store.Patients, trained_on: np.ndarray, random_state: int
+) -> Familiarity | None:
+    """What patients that are trained on look like; of fewer than four donors nobody can tell."""
+    from repatient.evaluation import Familiarity
+
+    if len(np.unique(training.donors[training.labelled].astype(str))) < _FEWEST_DONORS:
+        return None
+    codes = np.where(trained_on, training.codes, np.nan)
+    return Familiarity.fit(embedding, codes, groups=training.donors[training.codes], random_state=random_state)
 
 
 def _donor_of_cells(patients: _store.Patients, codes: np.ndarray) -> np.ndarray:

@@ -1,31 +1,41 @@
-"""The model of a cohort: an array classifier that knows where its input is in the object."""
+"""The model of a cohort: an array classifier that knows its input, and which patients are like those it learnt from."""
 
 from __future__ import annotations
 
+import hashlib
+import io
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from repatient import _store
-from repatient._checks import listed
+from repatient._checks import check_integer, check_number, check_option, listed
 from repatient._files._model_folder import CLASSIFIER
-from repatient._files._read import check_values, parse_json, text
+from repatient._files._read import check_values, parse_arrays, parse_json, text
 from repatient._files._scratch import MEMORY_BUDGET
 from repatient._files._sealed_json import checked, write_sealed
-from repatient.tl._predictions import predictions_of
+from repatient._messages import logger, warn
+from repatient.tl._model_input import ModelInput
+from repatient.tl._predictions import familiarity_columns, predictions_of
 
 if TYPE_CHECKING:
     from os import PathLike
 
-    import numpy as np
     import pandas as pd
     from anndata import AnnData
     from mudata import MuData
 
+    from repatient.evaluation import Familiarity, FamiliarityScores
 
-_FILE = "cohort.json"
+
+_FILE, _ARRAYS = "cohort.json", "cohort.npz"
 _FORMAT = "repatient patient classifier"
-# 2 added the checksum.
-_VERSION = 2
+# 2 added the checksum; 3 the steps to the embedding, names of features, and familiarity.
+_VERSION = 3
+_WITHOUT_ARRAYS = 2
+_CHECKS = ("warn", "error", "none")
 
 
 class PatientClassifier:
@@ -39,17 +49,32 @@ class PatientClassifier:
         Embedding that it was trained on.
     patient_key
         Column of ``obs`` with the patients.
+    source
+        What is known of the embedding. ``None``: its number of dimensions only.
+    familiarity
+        What training patients look like (:class:`repatient.evaluation.Familiarity`); ``None``: unknown, as where there
+        are fewer than four donors.
 
     Attributes
     ----------
-    classifier, use_rep, patient_key
+    classifier, use_rep, patient_key, familiarity
         As passed.
     """
 
-    def __init__(self, classifier: Any, *, use_rep: str, patient_key: str) -> None:
+    def __init__(
+        self,
+        classifier: Any,
+        *,
+        use_rep: str,
+        patient_key: str,
+        source: ModelInput | None = None,
+        familiarity: Familiarity | None = None,
+    ) -> None:
         self.classifier = classifier
         self.use_rep = use_rep
         self.patient_key = patient_key
+        self.familiarity = familiarity
+        self._source = ModelInput(use_rep, classifier.n_features_in_) if source is None else source
 
     def __repr__(self) -> str:
         what = self.outcome if self.outcome == "continuous" else listed(self.classes)
@@ -65,12 +90,26 @@ class PatientClassifier:
         """Names of the classes or grades, in the order of the probabilities; none where values are predicted."""
         return [str(name) for name in getattr(self.classifier, "classes_", ())]
 
+    @property
+    def projection(self) -> _store.Projection | None:
+        """Steps from measured features to the embedding, if :func:`repatient.pp.embed` made it."""
+        return self._source.projection
+
+    @property
+    def features(self) -> np.ndarray | None:
+        """Names of the features that the model reads as they are (``use_rep="X"``), in order."""
+        return self._source.features
+
     def predict(
         self,
         data: AnnData | MuData,
         *,
         patient_key: str | None = None,
         use_rep: str | None = None,
+        source: str | None = None,
+        check: str = "warn",
+        allow_missing: float = 0.0,
+        model: Any = None,
         n_passes: int | None = None,
         random_state: int = 0,
         memory_budget: int = MEMORY_BUDGET,
@@ -80,10 +119,23 @@ class PatientClassifier:
         Parameters
         ----------
         data
-            AnnData or MuData with the embedding of the model that the classifier was trained on. Labels are not
-            needed, and nothing is written.
-        patient_key, use_rep
-            Where patients and embedding are. ``None``: under the names of the training cohort.
+            AnnData or MuData with the measured features that the embedding was learnt from, in any order, or with the
+            embedding itself; in memory or lazy. Labels are not needed, and nothing is written.
+        patient_key
+            Where patients are. ``None``: in the column of the training cohort.
+        use_rep
+            An embedding that is taken as it is, unless it is recorded to come from other steps. ``None``: the one of
+            the training, which is computed where it does not come from the same steps and the features are there.
+        source
+            Where the measured features are: ``"X"``, a layer, or a key of ``obsm``. ``None``: where they were.
+        check
+            What becomes of patients that are not as those of the training: ``"warn"`` raises where the input as a whole
+            is plainly of another kind (another PCA, other units, noise, reordered features) and warns of single doubtful
+            patients; ``"error"`` raises at both; ``"none"`` predicts anything of the right width.
+        allow_missing
+            Share of the features that may be missing; these are taken as in the mean training cell.
+        model
+            The model of scvi-tools, if the embedding is its latent space.
         n_passes
             Monte-Carlo dropout passes behind ``uncertainty`` and ``epistemic``. ``None``: as trained.
         random_state
@@ -94,35 +146,76 @@ class PatientClassifier:
         Returns
         -------
         One row a patient: the columns of ``predictions`` that :func:`repatient.tl.mil` describes but for ``label`` and
-        ``split``, and ``n_cells``.
+        ``split``; ``n_cells``; ``familiarity``, how often a training patient that was left out lies as far from the others
+        (a p-value; small: unlike them); ``inside``, the share of the patient's cells where those of the training lie;
+        and ``p_inside``, ``p_mean``, ``p_composition``, ``p_spread``, ``p_structure``, of which ``familiarity`` is the
+        smallest, corrected for their number. NaN where the training had fewer than four donors.
 
         Raises
         ------
         KeyError
-            If the column or the embedding does not exist.
+            If the column, or embedding and features, do not exist.
         ValueError
-            If the embedding has other dimensions than the model, NaN or infinity.
+            If features are missing (all are listed), the embedding has other dimensions than the model, NaN or
+            infinity, or comes from other steps, or the patients are not as those of the training (see ``check``).
+
+        Warns
+        -----
+        UserWarning
+            If single patients are not as those of the training.
         """
         from repatient.mil import Bags
 
+        check_option(check, "check", _CHECKS)
+        check_number(allow_missing, "allow_missing", minimum=0, below=1)
         _store.check_data(data)
         patients = _store.read_patients(data, self.patient_key if patient_key is None else patient_key)
-        embedding = self.read_embedding(data, use_rep, memory_budget=memory_budget)
+        embedding = self.read_embedding(
+            data,
+            use_rep,
+            source=source,
+            allow_missing=allow_missing,
+            model=model,
+            check=check != "none",
+            memory_budget=memory_budget,
+        )
+        scores = self.check_familiar(embedding, patients, check=check)
         bags = Bags.from_codes(embedding, patients.codes, len(patients.names))
         frame = self.predict_bags(bags, patients.names, n_passes=n_passes, random_state=random_state)
         frame["n_cells"] = patients.n_cells
-        return frame
+        return frame.assign(**familiarity_columns(scores))
 
-    def read_embedding(
-        self, data: AnnData | MuData, use_rep: str | None = None, *, memory_budget: int = MEMORY_BUDGET
-    ) -> np.ndarray:
-        """Embedding of ``data`` with as many dimensions as the model was trained on."""
-        embedding, name = _store.read_embedding(data, use_rep or self.use_rep, memory_budget=memory_budget)
-        needed = self.classifier.n_features_in_
-        if embedding.shape[1] != needed:
-            msg = f"`use_rep`: the embedding {name!r} has {embedding.shape[1]} dimensions; the model was trained on {needed}."
+    def read_embedding(self, data: AnnData | MuData, use_rep: str | None = None, **options: Any) -> np.ndarray:
+        """Embedding of ``data`` as the model was trained on it, (n_obs, d); options as for :meth:`predict`."""
+        return replace(self._source, use_rep=self.use_rep).read(data, use_rep, **options)
+
+    def check_familiar(
+        self, embedding: np.ndarray, patients: _store.Patients, *, check: str = "warn"
+    ) -> FamiliarityScores | None:
+        """How familiar patients are, after complaints as ``check`` has it; ``None`` where the model cannot tell."""
+        if self.familiarity is None:
+            if check != "none":
+                logger.warning("the model saw too few donors to tell whether new patients are like them")
+            return None
+        scores = self.familiarity.score(embedding, patients.codes, n_patients=len(patients.names))
+        doubtful = scores.doubtful
+        if check == "none" or not (scores.foreign or doubtful.any()):
+            return scores
+        reason = scores.reason(self.features)
+        if scores.foreign:
+            msg = (
+                f"`data` is not of the kind that the model was trained on: {reason}. Bring it into the same features, units "
+                "and embedding (`rp.pp.project(data, model)`); `check='none'` predicts nevertheless."
+            )
             raise ValueError(msg)
-        return embedding
+        names = patients.names[doubtful]
+        message = (
+            f"{len(names)} of {len(doubtful)} patients are not like those of the training, {listed(names)}: {reason}."
+        )
+        if check == "error":
+            raise ValueError(message)
+        warn(message)
+        return scores
 
     def predict_bags(
         self, bags: Any, names: np.ndarray, *, n_passes: int | None = None, random_state: int = 0
@@ -138,9 +231,17 @@ class PatientClassifier:
         folder
             A new folder, or that of a saved model, which is replaced.
         """
-        content = {"format": _FORMAT, "version": _VERSION, "use_rep": self.use_rep, "patient_key": self.patient_key}
+        settings, arrays = self._source.to_arrays()
+        if self.familiarity is not None:
+            arrays |= {f"familiarity.{name}": value for name, value in self.familiarity.to_arrays().items()}
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        content = {"format": _FORMAT, "version": _VERSION, "patient_key": self.patient_key, **settings}
+        content["use_rep"] = self.use_rep
+        content["arrays_sha256"] = hashlib.sha256(buffer.getvalue()).hexdigest()
         with CLASSIFIER.replacing(folder) as new:
             self.classifier.save(new)
+            (new / _ARRAYS).write_bytes(buffer.getvalue())
             write_sealed(new / _FILE, content)
 
     @classmethod
@@ -163,10 +264,48 @@ class PatientClassifier:
         """
         from repatient.mil import load_model
 
+        path = Path(folder)
         stored = CLASSIFIER.read(folder, _FILE)
-        content = _parsed(stored.others[_FILE], Path(folder) / _FILE)
+        content = _parsed(stored.others[_FILE], path / _FILE)
+        arrays: dict[str, Any] = {}
+        if content["version"] > _WITHOUT_ARRAYS:
+            stored = CLASSIFIER.read(folder, _FILE, _ARRAYS)
+            content = _parsed(stored.others[_FILE], path / _FILE)
+            if hashlib.sha256(stored.others[_ARRAYS]).hexdigest() != content.get("arrays_sha256"):
+                msg = f"{path / _ARRAYS} is damaged or belongs to another {_FILE}: its digest does not fit. Save the model anew."
+                raise ValueError(msg)
+            arrays = parse_arrays(stored.others[_ARRAYS], path / _ARRAYS)
         classifier = load_model(stored, device=device)
-        return cls(classifier, use_rep=content["use_rep"], patient_key=content["patient_key"])
+        n_features = classifier.n_features_in_
+        if content.setdefault("n_features", n_features) != n_features:
+            msg = f"{path / _FILE} is of {content['n_features']} features, and the model of {n_features}."
+            raise ValueError(msg)
+        return cls(
+            classifier,
+            use_rep=content["use_rep"],
+            patient_key=content["patient_key"],
+            source=ModelInput.from_arrays(content, arrays, path / _FILE),
+            familiarity=_familiarity_of(arrays, n_features, path / _ARRAYS),
+        )
+
+
+def _familiarity_of(arrays: dict[str, Any], n_features: int, path: Path) -> Familiarity | None:
+    from repatient.evaluation import Familiarity
+
+    own = {
+        name.removeprefix("familiarity."): value for name, value in arrays.items() if name.startswith("familiarity.")
+    }
+    if not own:
+        return None
+    try:
+        familiarity = Familiarity.from_arrays(own)
+    except (TypeError, ValueError, ArithmeticError) as error:
+        msg = f"{path}: {error.args[0]}"
+        raise ValueError(msg) from error
+    if len(own["location"]) != n_features:
+        msg = f"{path}: the familiarity is of {len(own['location'])} features, and the model of {n_features}."
+        raise ValueError(msg)
+    return familiarity
 
 
 def _parsed(content: bytes, path: Path) -> dict[str, Any]:
@@ -175,7 +314,8 @@ def _parsed(content: bytes, path: Path) -> dict[str, Any]:
         msg = f"{str(path)!r} is not of a patient classifier of this package."
         raise ValueError(msg)
     values = checked(values, path, "version", _VERSION)
-    check_values(values, {"use_rep": text, "patient_key": text}, path)
+    schema: dict[str, Any] = {"use_rep": text, "patient_key": text}
+    check_values(values, schema | ({"n_features": check_integer} if values["version"] > _WITHOUT_ARRAYS else {}), path)
     return values
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
+    from repatient.evaluation import FamiliarityScores
     from repatient.mil import Bags, Predictor
 
 
@@ -43,6 +44,16 @@ def _values(model: Any, bags: Bags, index: pd.Index, options: dict[str, Any]) ->
     sd = predictive_sd(*model.predict_mc(bags, **options))
     columns = {"uncertainty": sd.total, "epistemic": sd.epistemic, "aleatoric": sd.aleatoric}
     return pd.DataFrame({"predicted": model.predict(bags), **columns}, index=index)
+
+
+def familiarity_columns(scores: FamiliarityScores | None) -> dict[str, Any]:
+    """Columns that say how familiar patients are; NaN where that is not known."""
+    from repatient.evaluation import Familiarity
+
+    names = [f"p_{name}" for name in Familiarity.measures]
+    if scores is None:
+        return dict.fromkeys(["familiarity", "inside", *names], np.nan)
+    return {"familiarity": scores.p, "inside": scores.inside, **dict(zip(names, scores.p_values.T, strict=True))}
 
 
 def probability_columns(classes: list[str]) -> list[str]:

@@ -1,0 +1,228 @@
+"""What a model was trained on, so that it finds the same in new objects: the steps to an embedding, names of features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from repatient import _store
+from repatient._checks import check_integer, listed
+from repatient._files._read import boolean, check_values, text
+from repatient._files._scratch import MEMORY_BUDGET, filled
+from repatient._messages import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from anndata import AnnData
+    from mudata import MuData
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class ModelInput:
+    """The embedding that a model was trained on.
+
+    Parameters
+    ----------
+    use_rep
+        Its name.
+    n_features
+        Its dimensions, d.
+    projection
+        The steps to it from measured features; ``None`` where the training cohort did not know them.
+    features
+        Names of its dimensions, (d,), where they are features themselves.
+    means
+        Mean of each over the training cells, (d,), for those that may be missing.
+    """
+
+    use_rep: str
+    n_features: int
+    projection: _store.Projection | None = None
+    features: NDArray[Any] | None = None
+    means: NDArray[np.float32] | None = None
+
+    @classmethod
+    def of(cls, data: AnnData | MuData, use_rep: str, embedding: NDArray[Any], training: NDArray[np.bool_]) -> Self:
+        """Describe the embedding of a cohort of which some cells are trained on, (n_obs,)."""
+        projection, features = _store.read_projection(data, use_rep), _store.feature_names(data, use_rep)
+        means = None
+        if features is not None:
+            weight = training / training.sum()
+            means = np.einsum("i,ij->j", weight, embedding).astype(np.float32)
+        return cls(use_rep, embedding.shape[1], projection, features, means)
+
+    def read(
+        self,
+        data: AnnData | MuData,
+        use_rep: str | None = None,
+        *,
+        source: str | None = None,
+        allow_missing: float = 0.0,
+        model: Any = None,
+        check: bool = True,
+        memory_budget: int = MEMORY_BUDGET,
+    ) -> NDArray[Any]:
+        """The embedding of any object, (n_obs, d).
+
+        What :func:`repatient.pp.project` or the training left there is taken as it is. Else it is computed from the measured
+        features, where the steps are known and the features are there; an embedding of which nothing is recorded is
+        taken where they are not, or where ``use_rep`` names it.
+
+        Parameters
+        ----------
+        data, use_rep, source, allow_missing, model, memory_budget
+            As for :meth:`repatient.tl.PatientClassifier.predict`.
+        check
+            Whether an embedding of other steps is refused.
+        """
+        name = self.use_rep if use_rep is None else use_rep
+        if self.projection is None:
+            if source is not None:
+                msg = "`source`: the model keeps no steps from measured features; train it on an embedding of `rp.pp.embed`."
+                raise ValueError(msg)
+            return self._as_it_is(data, name, allow_missing, memory_budget)
+        part, key = _store.part_of(data, name)
+        recorded = _store.read_projection(data, name) if key in part.obsm else None
+        same = recorded is not None and recorded.fingerprint == self.projection.fingerprint
+        if source is None and (same or (use_rep is not None and (recorded is None or not check))):
+            return self._as_it_is(data, name, allow_missing, memory_budget)
+        if use_rep is not None and source is None:
+            raise ValueError(self._of_other_steps(name))
+        try:
+            embedding = _store.projected(part, self.projection, source=source, allow_missing=allow_missing, model=model)
+        except (KeyError, ValueError) as error:
+            if source is not None or key not in part.obsm:
+                raise
+            if recorded is not None:
+                msg = f"{self._of_other_steps(name)} It cannot be computed here: {error.args[0]}"
+                raise ValueError(msg) from error
+            if self._has_features(part, allow_missing):
+                msg = f"{error.args[0]} `use_rep={name!r}` takes the embedding that is there as it is."
+                raise ValueError(msg) from error
+            return self._as_it_is(data, name, allow_missing, memory_budget)
+        if recorded is not None:
+            logger.info("`obsm[%r]` comes from other steps than those of the model; its own were applied", key)
+        if part is data:
+            return embedding
+        order = part.obs_names.get_indexer(data.obs_names)
+        if (order < 0).any():
+            msg = f"`data`: {int((order < 0).sum())} observations are not in the modality of {name!r}, which is predicted from."
+            raise ValueError(msg)
+        return embedding[order]
+
+    def _of_other_steps(self, name: str) -> str:
+        return (
+            f"`obsm[{name!r}]` comes from other steps than those that the model was trained on; bring the cells into the "
+            "embedding of the model with `rp.pp.project(data, model)`."
+        )
+
+    def _has_features(self, part: Any, allow_missing: float) -> bool:
+        """Whether all is there that the steps begin with."""
+        try:
+            measured = _store.Measured(part, self.projection.settings["source"])  # type: ignore[union-attr]
+            if measured.named:
+                self.projection.find(list(measured.names), allow_missing)  # type: ignore[union-attr]
+        except (KeyError, ValueError):
+            return False
+        return measured.named or measured.shape[1] == len(self.projection.features)  # type: ignore[union-attr]
+
+    def _as_it_is(self, data: AnnData | MuData, name: str, allow_missing: float, memory_budget: int) -> NDArray[Any]:
+        embedding, _ = _store.read_embedding(data, name, memory_budget=memory_budget)
+        names = _store.feature_names(data, name)
+        if self.features is not None and names is not None:
+            return self._in_order(embedding, names, allow_missing)
+        if embedding.shape[1] != self.n_features:
+            msg = (
+                f"`use_rep`: the embedding {name!r} has {embedding.shape[1]} dimensions; the model was trained on "
+                f"{self.n_features}."
+            )
+            raise ValueError(msg)
+        return embedding
+
+    def _in_order(self, X: NDArray[Any], names: NDArray[Any], allow_missing: float) -> NDArray[Any]:
+        """Columns in the order of training; those that are missing, and may be, at the mean of training."""
+        found = _store.find_features(self.features, list(names), allow_missing)  # type: ignore[arg-type]
+        if np.array_equal(found, np.arange(X.shape[1])):
+            return X
+        gone = found < 0
+        if gone.any():
+            logger.warning(
+                "features that are missing are taken as in the mean training cell: %s", listed(self.features[gone])
+            )  # type: ignore[index]
+
+        def rows(part: slice) -> NDArray[Any]:
+            block = X[part][:, np.where(gone, 0, found)]
+            if gone.any():
+                block[:, gone] = self.means[gone]  # type: ignore[index]
+            return block
+
+        in_file = isinstance(X, np.memmap)
+        return filled(rows, (len(X), len(found)), X.dtype, in_file=in_file)
+
+    def to_arrays(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """What a file has to hold: settings for JSON, and arrays, of which none needs pickle."""
+        settings: dict[str, Any] = {"use_rep": self.use_rep, "n_features": self.n_features, "projection": None}
+        arrays: dict[str, NDArray[Any]] = {}
+        if self.projection is not None:
+            settings["projection"], steps = self.projection.to_arrays()
+            arrays |= {f"projection.{name}": value for name, value in steps.items()}
+        if self.features is not None:
+            arrays |= {"features": self.features, "means": np.asarray(self.means)}
+        return settings, arrays
+
+    @classmethod
+    def from_arrays(cls, settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], path: Any) -> Self:
+        """The inverse of :meth:`to_arrays`; ``path`` is named in errors.
+
+        Raises
+        ------
+        ValueError
+            If something is missing or does not fit.
+        """
+        n_features, projection = settings["n_features"], None
+        if (description := settings.get("projection")) is not None:
+            projection = _projection_of(description, arrays, path)
+            if projection.n_components != n_features:
+                msg = f"{path}: the steps lead to {projection.n_components} dimensions, and the model has {n_features}."
+                raise ValueError(msg)
+        features, means = arrays.get("features"), arrays.get("means")
+        if (features is None) != (means is None) or (
+            features is not None
+            and means is not None
+            and not (features.shape == means.shape == (n_features,) and features.dtype.kind == "U" and _finite(means))
+        ):
+            msg = f"{path}: names and means of the features do not fit a model of {n_features} of them."
+            raise ValueError(msg)
+        return cls(settings["use_rep"], n_features, projection, features, means)
+
+
+def _projection_of(description: Any, arrays: Mapping[str, NDArray[Any]], path: Any) -> _store.Projection:
+    def mapping(value: Any, name: str) -> None:
+        if not isinstance(value, dict):
+            msg = f"`{name}` has values by name, not {value!r}."
+            raise TypeError(msg)
+
+    mapping_of = description if isinstance(description, dict) else {}
+    check_values(mapping_of, {"kind": text, "settings": mapping}, path)
+    is_model = mapping_of["kind"] == "model"
+    check_values(
+        mapping_of["settings"],
+        {"source": text, **({"model": mapping, "n_latent": check_integer} if is_model else {"named": boolean})},
+        path,
+    )
+    steps = {
+        name.removeprefix("projection."): value for name, value in arrays.items() if name.startswith("projection.")
+    }
+    try:
+        return _store.Projection.from_arrays(mapping_of, steps)
+    except (KeyError, ValueError) as error:
+        msg = f"{path}: {error.args[0]}"
+        raise ValueError(msg) from error
+
+
+def _finite(values: NDArray[Any]) -> bool:
+    return values.dtype.kind == "f" and bool(np.isfinite(values).all())

@@ -1,0 +1,105 @@
+"""From a folder of files to predictions and a report, command by command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+import repatient as rp
+from repatient.cli import main
+
+KEYS = ["--patient-key", "patient", "--label-key", "label"]
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+def fails(capsys, *arguments):
+    """Message of a call that must fail: one line, exit code 2."""
+    capsys.readouterr()
+    assert run(*arguments) == 2
+    lines = [line for line in capsys.readouterr().err.strip().splitlines() if line.startswith("repatient: error")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+@pytest.fixture
+def slides(tmp_path):
+    """Two folders with a space in their name, 16 slides to train on and 4 new ones, and their table."""
+    rng = np.random.default_rng(0)
+    tissues, shares = rng.normal(size=(3, 24)), {"low": [0.6, 0.3, 0.1], "high": [0.1, 0.3, 0.6]}
+    table = pd.DataFrame({"file": [f"s{i:02d}" for i in range(20)], "patient": [f"p{i:02d}" for i in range(20)]})
+    table["label"] = ["low", "high"] * 10
+    for i, (name, label) in enumerate(zip(table["file"], table["label"], strict=True)):
+        folder = tmp_path / ("my slides" if i < 16 else "new slides")
+        folder.mkdir(exist_ok=True)
+        X = tissues[rng.choice(3, 60, p=shares[label])] + rng.normal(size=(60, 24))
+        np.save(folder / f"{name}.npy", X.astype(np.float32))
+    table[:16].to_csv(tmp_path / "labels.csv", index=False)
+    table[16:].to_csv(tmp_path / "new.csv", index=False)
+    return tmp_path
+
+
+def test_from_files_to_predictions_and_a_report(slides, capsys):
+    cohort, embedded, model = slides / "cohort.h5ad", slides / "embedded.h5ad", slides / "model"
+    assert run("import", slides / "my slides", slides / "labels.csv", cohort) == 0
+    assert "16 patients, 24 features" in capsys.readouterr().out
+    assert run("embed", cohort, embedded, "--kind", "features", "--n-components", 6) == 0
+    assert run("train", embedded, model, *KEYS) == 0
+    assert run("import", slides / "new slides", slides / "new.csv", slides / "new.h5ad") == 0
+    command = [sys.executable, "-m", "repatient.cli", "predict", model, slides / "new.h5ad", slides / "scores.csv"]
+    subprocess.run(list(map(str, command)), check=True)
+    scores = pd.read_csv(slides / "scores.csv", index_col="patient")
+    assert (scores["predicted"] == ["low", "high"] * 2).all()
+    assert scores["familiarity"].min() > 0.001
+    # The steps of another cohort, or of a model, give the same.
+    assert run("embed", slides / "new.h5ad", slides / "a.h5ad", "--reference", model) == 0
+    assert run("embed", slides / "new.h5ad", slides / "b.h5ad", "--reference", embedded) == 0
+    a, b = (ad.read_h5ad(slides / name) for name in ("a.h5ad", "b.h5ad"))
+    np.testing.assert_array_equal(a.obsm["X_embedded"], b.obsm["X_embedded"])
+    np.testing.assert_allclose(
+        rp.tl.load_model(model).predict(a)["probability_low"], scores["probability_low"], atol=1e-6
+    )
+    page = slides / "report.html"
+    assert run("report", embedded, page, *KEYS, "--n-splits", 2, "--title", "Slides") == 0
+    assert "<title>Slides" in page.read_text()
+    assert "overwrite" in fails(capsys, "report", embedded, page)
+    assert run("report", embedded, page, "--overwrite") == 0
+
+
+def test_bad_input_is_one_line(slides, capsys):
+    cohort = slides / "cohort.h5ad"
+    assert "'s00'" in fails(capsys, "import", slides / "my slides", slides / "new.csv", cohort)
+    assert fails(capsys, "import", slides / "nowhere", slides / "new.csv", cohort)
+    assert "h5ad" in fails(capsys, "import", slides / "my slides", slides / "labels.csv", slides / "cohort.txt")
+    assert not cohort.exists()
+    assert run("import", slides / "my slides", slides / "labels.csv", cohort) == 0
+    assert "--overwrite" in fails(capsys, "import", slides / "my slides", slides / "labels.csv", cohort)
+    target = slides / "out.h5ad"
+    assert "`--kind`" in fails(capsys, "embed", cohort, target)
+    assert "counts" in fails(capsys, "embed", cohort, target, "--kind", "counts")
+    assert "`--n-components`" in fails(capsys, "embed", cohort, target, "--reference", cohort, "--n-components", 3)
+    assert "projection" in fails(capsys, "embed", cohort, target, "--reference", cohort)
+    assert "`--patient-key`" in fails(capsys, "report", cohort, slides / "r.html", "--label-key", "label")
+    assert ".html" in fails(capsys, "report", cohort, slides / "r.pdf")
+    assert not target.exists()
+
+
+def test_wrong_input_is_refused_by_predict(slides, capsys):
+    assert run("import", slides / "my slides", slides / "labels.csv", slides / "cohort.h5ad") == 0
+    assert run("embed", slides / "cohort.h5ad", slides / "e.h5ad", "--kind", "features", "--n-components", 6) == 0
+    assert run("train", slides / "e.h5ad", slides / "model", *KEYS) == 0
+    wrong = ad.read_h5ad(slides / "cohort.h5ad")
+    wrong.X *= 1000
+    wrong.write_h5ad(slides / "wrong.h5ad")
+    scores = slides / "scores.csv"
+    assert "trained on" in fails(capsys, "predict", slides / "model", slides / "wrong.h5ad", scores)
+    assert run("predict", slides / "model", slides / "wrong.h5ad", scores, "--check", "none") == 0
+    wrong[:, 2:].copy().write_h5ad(slides / "fewer.h5ad")
+    assert "missing" in fails(capsys, "predict", slides / "model", slides / "fewer.h5ad", slides / "other.csv")

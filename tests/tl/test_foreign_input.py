@@ -1,0 +1,178 @@
+"""A model knows its input: it finds it wherever it is, and says what is not like what it was trained on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import warnings
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+
+import repatient as rp
+
+KEYS = {"patient_key": "patient", "label_key": "label"}
+MODELS = {"linear": "mean", "attention": rp.mil.Attention(n_steps=30)}
+
+
+@pytest.fixture(scope="module")
+def cohorts():
+    adata, _ = rp.datasets.pbmc_cohort(n_patients=12, n_cells=100)
+    adata.X = np.asarray(adata.X.todense(), dtype=np.float32)
+    first = adata.obs["patient"].cat.codes % 12 < 9
+    train, new = adata[first, :200].copy(), adata[~first, :200].copy()
+    for part in (train, new):
+        part.obs["patient"] = part.obs["patient"].cat.remove_unused_categories()
+        del part.obsm["X_pca"]
+    rp.pp.embed(train, "features", n_components=10)
+    return train, new
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def fitted(request, cohorts):
+    """Models on the embedding, on the features themselves, and on principal components of unknown origin."""
+    train = cohorts[0].copy()
+    sc.pp.pca(train, n_comps=10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return {
+            use_rep: rp.tl.mil(train, **KEYS, model=MODELS[request.param], use_rep=use_rep)
+            for use_rep in ("X_embedded", "X", "X_pca")
+        }, train
+
+
+def of(new, X, names=None):
+    other = ad.AnnData(X.astype(np.float32), obs=new.obs[["patient"]].copy())
+    other.var_names = new.var_names if names is None else names
+    return other
+
+
+def own_pca(new, rng):
+    other = new.copy()
+    sc.pp.pca(other, n_comps=10)
+    other.obsm["X_embedded"] = other.obsm["X_pca"]
+    return other[:, :1].copy()
+
+
+FOREIGN = {
+    "own pca": ("X_pca", own_pca),
+    "own pca as the embedding": ("X_embedded", own_pca),
+    "noise": ("X", lambda new, rng: of(new, rng.normal(size=new.shape) * 100)),
+    "units": ("X", lambda new, rng: of(new, np.expm1(new.X) * 1000)),
+    "units before the projection": ("X_embedded", lambda new, rng: of(new, np.expm1(new.X) * 1000)),
+    "permuted without names": ("X", lambda new, rng: of(new, new.X[:, rng.permutation(new.n_vars)])),
+}
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("what", FOREIGN)
+def test_foreign_input_is_refused(what, lazy, fitted, cohorts, tmp_path):
+    models, _ = fitted
+    use_rep, make = FOREIGN[what]
+    new = make(cohorts[1], np.random.default_rng(0))
+    if lazy:
+        new.write_zarr(tmp_path / "new.zarr")
+        new = ad.experimental.read_lazy(tmp_path / "new.zarr")
+    with pytest.raises(ValueError, match="trained on"):
+        models[use_rep].predict(new)
+    assert len(models[use_rep].predict(new, check="none")) == 6
+
+
+@pytest.mark.parametrize("use_rep", ["X_embedded", "X"])
+def test_right_input_is_found_in_any_order(use_rep, fitted, cohorts):
+    models, train = fitted
+    model, new = models[use_rep], cohorts[1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plain = model.predict(new)
+        model.predict(train)
+    assert {"familiarity", "inside", "p_mean", "p_composition"} <= set(plain)
+    order = np.random.default_rng(0).permutation(new.n_vars)
+    np.testing.assert_allclose(
+        model.predict(new[:, order].copy())["probability_disease"], plain["probability_disease"], atol=1e-5
+    )
+    fewer = new[:, 5:].copy()
+    with pytest.raises(ValueError, match="`allow_missing`") as error:
+        model.predict(fewer)
+    assert all(repr(name) in str(error.value) for name in new.var_names[:5])
+    some = model.predict(fewer, allow_missing=0.05)["probability_disease"]
+    assert np.abs(some - plain["probability_disease"]).max() < 0.25
+
+
+def test_an_embedding_of_other_steps_is_refused(fitted, cohorts):
+    model, new = fitted[0]["X_embedded"], cohorts[1].copy()
+    expected = model.predict(new)
+    rp.pp.project(new, model)
+    pd.testing.assert_frame_equal(model.predict(new, use_rep="X_embedded"), expected)
+    pd.testing.assert_frame_equal(model.predict(new[:, :3].copy()), expected)
+    rp.pp.embed(new, "features", n_components=10)
+    with pytest.raises(ValueError, match="other steps"):
+        model.predict(new, use_rep="X_embedded")
+    with pytest.raises(ValueError, match="other steps"):
+        model.predict(new[:, :3].copy())
+    pd.testing.assert_frame_equal(model.predict(new), expected)
+    with pytest.raises(ValueError, match="`source`"):
+        fitted[0]["X"].predict(new, source="X")
+    with pytest.raises(ValueError, match="`check`"):
+        model.predict(new, check="maybe")
+
+
+def test_one_odd_patient_is_named(fitted, cohorts):
+    model, new = fitted[0]["X"], cohorts[1].copy()
+    odd = new.obs["patient"].cat.categories[2]
+    new.X[(new.obs["patient"] == odd).to_numpy()] *= 4
+    with pytest.warns(UserWarning, match=odd):
+        frame = model.predict(new)
+    assert frame["familiarity"].idxmin() == odd
+    with pytest.raises(ValueError, match=odd):
+        model.predict(new, check="error")
+
+
+def test_too_few_donors_to_tell(cohorts):
+    train = cohorts[0][cohorts[0].obs["patient"].isin(cohorts[0].obs["patient"].cat.categories[[0, 1, -1]])].copy()
+    frame = rp.tl.mil(train, **KEYS, model="mean").predict(cohorts[1])
+    assert frame["familiarity"].isna().all()
+    assert frame["predicted"].notna().all()
+
+
+@pytest.mark.parametrize("fitted", ["attention"], indirect=True)
+def test_the_same_bits_in_a_fresh_process(fitted, cohorts, tmp_path):
+    model, new = fitted[0]["X_embedded"], cohorts[1]
+    model.save(tmp_path / "model")
+    (tmp_path / "model").rename(tmp_path / "elsewhere")
+    new.write_h5ad(tmp_path / "new.h5ad")
+    code = (
+        "import sys, anndata as ad, repatient as rp\n"
+        "model = rp.tl.load_model(sys.argv[1])\n"
+        "model.predict(ad.read_h5ad(sys.argv[2])).to_pickle(sys.argv[3])\n"
+    )
+    paths = [tmp_path / name for name in ("elsewhere", "new.h5ad", "frame.pkl")]
+    subprocess.run([sys.executable, "-c", code, *map(str, paths)], check=True)
+    pd.testing.assert_frame_equal(pd.read_pickle(paths[2]), model.predict(new), check_exact=True)
+    loaded = rp.tl.load_model(tmp_path / "elsewhere")
+    assert loaded.projection.fingerprint == model.projection.fingerprint
+    assert fitted[0]["X"].features.tolist() == new.var_names.tolist()
+
+
+def test_what_a_file_holds_is_checked(fitted, tmp_path):
+    folder = tmp_path / "model"
+    fitted[0]["X_embedded"].save(folder)
+    content, arrays = (folder / "cohort.json").read_text(), (folder / "cohort.npz").read_bytes()
+    (folder / "cohort.npz").write_bytes(arrays[:-1] + b"x")
+    with pytest.raises(ValueError, match="damaged"):
+        rp.tl.load_model(folder)
+    (folder / "cohort.npz").unlink()
+    with pytest.raises(FileNotFoundError, match=r"cohort\.npz"):
+        rp.tl.load_model(folder)
+    (folder / "cohort.npz").write_bytes(arrays)
+    values = json.loads(content)
+    values["n_features"] = 3
+    (folder / "cohort.json").write_text(json.dumps(values))
+    with pytest.raises(ValueError, match="checksum"):
+        rp.tl.load_model(folder)
+    fitted[0]["X"].save(folder)
+    assert rp.tl.load_model(folder).projection is None
