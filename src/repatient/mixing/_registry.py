@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from repatient._checks import listed
 from repatient.mixing._alternating import Alternating
+from repatient.mixing._counterfactual import Counterfactual
 from repatient.mixing._insmix import InsMix
 from repatient.mixing._mixup import Mixup
 from repatient.mixing._oversampling import Oversampling
@@ -55,7 +56,11 @@ class RegisteredAugmenter:
     def settings(self) -> list[str]:
         """Names of what can be set; what training itself decides is left out."""
         found = [field.name for field in fields(self.factory) if field.init]  # type: ignore[arg-type]
-        return [name for name in found if name not in ("components", "recipes", "random_state", "cache", "standardize")]
+        return [
+            name
+            for name in found
+            if name not in ("components", "recipes", "reference", "random_state", "cache", "standardize")
+        ]
 
 
 _REGISTRY: dict[str, RegisteredAugmenter] = {}
@@ -249,3 +254,4 @@ register_augmenter("oversampling", Oversampling)
 register_augmenter("mixup", Mixup, citation="Zhang2018")
 register_augmenter("rankmix", RankMix, citation="Chen2023")
 register_augmenter("remix", ReMix, citation="Yang2022")
+register_augmenter("counterfactual", Counterfactual)
