@@ -11,7 +11,7 @@ from repatient._checks import listed
 from repatient.mil import Bags, Cells, Ensemble, Likelihood, Linear, Moved, make_predictor
 from repatient.mixing._counterfactual import Counterfactual
 from repatient.mixing._reference import Aligned, Reference, alignment, moved, pooled
-from repatient.mixing._trust import Trust, adapted, judged
+from repatient.mixing._trust import Trust, adapted, class_signal, judged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,7 +118,7 @@ def fit_with_references(
     labels, groups = names[y], np.asarray(groups).astype(str)
     _check_known(names, y, references)
     missing = [str(name) for c, name in enumerate(names) if not (y == c).any()]
-    merged, found = pooled([_over_shared(part, names) for part in references])
+    merged, found = _merged([_over_shared(part, names) for part in references], names, random_state)
     shared = {"random_state": random_state, "device": device, "progress": progress}
     plain = isinstance(model, str) and model == "auto"
     parts, trust, used = [], {}, []
@@ -132,15 +132,15 @@ def fit_with_references(
             trust[part.name] = judged(part, place, bags, y, names, groups, others, random_state=random_state)
         parts.append((part, members))
     weights, left_out = _weights(parts, trust, missing, np.bincount(y, minlength=len(names)))
+    own, total = 1.0 - max(weights, default=0.0), max(sum(weights), 1e-9)
     chosen: list[tuple[str, Any]] = []
     w: list[float] = []
     for (part, members), weight in zip(parts, weights, strict=True):
         if weight <= 0:
             continue
         chosen += [(f"{part.name}: {name}", member) for name, member in members]
-        w += [weight * share / len(parts) for share in _shares(members)]
+        w += [(1 - own) * weight / total * share for share in _shares(members)]
         used.append(f"{part.name}: {', '.join(dict.fromkeys(_kind(name) for name, _ in members))}")
-    own = 1.0 - float(np.mean(weights)) if weights else 1.0
     if not missing and (own > 0 or not chosen):
         alone = make_predictor(model, **shared)
         alone.fit(bags, labels, groups=groups, classes=names)
@@ -164,6 +164,18 @@ def _result(
     discrepancy = found["recipes"].discrepancy if found else {}
     disagreeing = list(dict.fromkeys(name for part in found.values() for name in part.disagreeing))
     return Transferred(predictor, used, trust, discrepancy, disagreeing)
+
+
+def _merged(
+    references: list[Reference], names: NDArray[np.str_], random_state: int
+) -> tuple[list[Reference], dict[str, Any]]:
+    """The references, pooled where they are several that know of a difference between their classes."""
+    if len(references) == 1:
+        return references, {}
+    signals = [class_signal(part, names, np.random.default_rng(random_state)) for part in references]
+    speak = [part for part, signal in zip(references, signals, strict=True) if not signal >= np.exp(-1)]
+    merged, found = pooled(speak)
+    return [*merged, *(part for part in references if part not in speak)], found
 
 
 def _check_known(names: NDArray[np.str_], y: NDArray[np.int64], references: Sequence[Reference]) -> None:
@@ -209,7 +221,6 @@ def _members(
     seed = shared["random_state"]
     at = {} if place.move is None else {"matrix": place.move.matrix, "shift": place.move.offset}
     members: list[tuple[str, Any]] = []
-    knows_all = part.recipes is not None and set(names) <= set(part.recipes.classes)
     if part.recipes is not None and part.mixture is not None:
         of_means = None if model is not None else _of_means(part, names, seed)
         # A class without a patient here is told apart best by what is known without any training.

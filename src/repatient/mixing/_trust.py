@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from repatient.recipe import Recipes
 
 N_DRAWS = 200
-# Odds that a reference of which only a model is known tells these classes apart.
-PRIOR_ODDS = 4.0
+# Odds that the classes of a reference that is passed are those here, before any patient is looked at.
+PRIOR_ODDS = 10.0
 # A difference between classes as large as this is common where there is none.
 BY_CHANCE = 0.1
 MILDNESS, WIDER = 2.0, 2.5
@@ -132,14 +132,16 @@ def judged(
 def believed(signal: float, odds: float) -> float:
     r"""Belief in a reference by the difference of its classes and by the patients here.
 
-    A p-value is worth odds of at most :math:`-1 / (e p \log p)` against chance (Sellke, Bayarri and Berger 2001, Am. Stat.
-    55, 62), of which those of mere chance, 1, are taken off.
+    That its classes differ: a p-value is worth odds of at most :math:`-1 / (e p \log p)` against chance (Sellke, Bayarri and
+    Berger 2001, Am. Stat. 55, 62), of which those of mere chance, 1, are taken off. That they are the classes here: prior
+    odds times those by the patients here.
     """
-    prior = PRIOR_ODDS
+    differ = 1.0
     if np.isfinite(signal):
-        prior = 0.0 if signal >= np.exp(-1) else 1 / (-np.e * signal * np.log(max(signal, 1e-12))) - 1
-    total = prior * (odds if np.isfinite(odds) else 1.0)
-    return float(total / (total + 1))
+        against = 0.0 if signal >= np.exp(-1) else 1 / (-np.e * signal * np.log(max(signal, 1e-12))) - 1
+        differ = against / (against + 1)
+    same = PRIOR_ODDS * (odds if np.isfinite(odds) else 1.0)
+    return float(differ * same / (same + 1))
 
 
 def _compositions(
