@@ -48,6 +48,7 @@ from repatient.evaluation._privacy import (
     membership_auroc,
     reidentification,
     repeated_share,
+    statistics_membership,
 )
 from repatient.evaluation._realism import (
     ComponentAUROC,
@@ -121,6 +122,7 @@ __all__ = [
     "run",
     "score",
     "size_auroc",
+    "statistics_membership",
     "summarise_bags",
     "unregister_method",
     "variance_ratio",

@@ -86,7 +86,7 @@ class FittedFold:
         self._fitted: dict[tuple[int | None, str, str], Components] = {}
         self._codes: dict[tuple[int | None, str, str], NDArray[np.int64]] = {}
         self._aligned = {"raw": self.bags}
-        self._references: dict[int | None, Reference] = {}
+        self._references: dict[Any, Any] = {}
         self._scaler = StandardScaler().fit(self.bags.X[self.bags.take(fold.train).rows]) if plan.scale else None
         # The same first weights and order of bags for all methods, so that they differ in one thing only.
         self.seed = fold.seed
@@ -117,12 +117,26 @@ class FittedFold:
             self._aligned[align] = replace(self.bags, X=X)
         return self._aligned[align]
 
-    def reference(self, n_components: int | None = None) -> Reference:
+    def alone(self, predictor: str, classes: list[str]) -> Predictor:
+        """A predictor of the training patients alone, whose classes go by their codes; fitted once for all methods."""
+        from repatient.mil import make_predictor
+
+        key = ("alone", predictor, tuple(classes), self.seed)
+        if key not in self._references:
+            train = self.fold.train
+            model = make_predictor(predictor, random_state=self.seed, device="cpu", progress=False)
+            groups = self.cohort.donors[train].astype(str)
+            labels = self.cohort.y[train].astype(str)
+            self._references[key] = model.fit(self.bags.take(train), labels, groups=groups, classes=np.array(classes))
+        return self._references[key]
+
+    def reference(self, n_components: int | None = None, *, permuted: bool = False) -> Reference:
         """What the external patients, none of a test donor, know; classes go by their codes."""
         from repatient.mil import Linear
         from repatient.mixing import Reference
 
-        if n_components not in self._references:
+        key = (n_components, permuted)
+        if key not in self._references:
             fold, cohort = self.fold, self.cohort
             if not len(fold.external):
                 msg = "`methods`: what travels comes from another cohort; pass `cohort_key` or `reference`."
@@ -131,8 +145,10 @@ class FittedFold:
                 msg = f"Split {fold.number} has external patients of test donors."
                 raise RuntimeError(msg)
             y = cohort.y[fold.external]
+            if permuted:
+                y = np.random.default_rng(fold.seed).permutation(y)
             several = len(np.unique(y)) > 1
-            self._references[n_components] = Reference.learn(
+            self._references[key] = Reference.learn(
                 self.bags.take(fold.external),
                 y.astype(str),
                 cohort.donors[fold.external],
@@ -143,7 +159,7 @@ class FittedFold:
                 else [],
                 random_state=fold.seed,
             )
-        return self._references[n_components]
+        return self._references[key]
 
     def standardized(self, augmenter: Augmenter) -> Augmenter:
         """The augmenter, over features of one variance where the plan has it so."""

@@ -45,6 +45,8 @@ class Travels:
         As for :func:`repatient.mixing.fit_with_references`.
     n_components
         Components of the other cohort's mixture; None for as many as its patients bear.
+    permuted
+        Whether its patients exchange their classes: the control, which should do no harm.
     """
 
     scenarios: ClassVar[tuple[str, ...]] = SCENARIOS
@@ -58,20 +60,22 @@ class Travels:
         n_components: int | None = None,
         *,
         check: bool = True,
+        permuted: bool = False,
     ) -> None:
         self.what = self.sends if what is None else tuple(what)
         self.predictor, self.align, self.n_components, self.check = predictor, align, n_components, check
+        self.permuted = permuted
 
     @classmethod
     def settings(cls) -> list[str]:
         """Names of what can be set."""
-        return ["what", "predictor", "align", "n_components", "check"]
+        return ["what", "predictor", "align", "n_components", "check", "permuted"]
 
     def predict(self, fold: FittedFold) -> NDArray[np.float64]:
         """Train in a fold, and predict its test patients: (patients, classes)."""
         from repatient.mixing import fit_with_references
 
-        reference = fold.reference(self.n_components).only(self.what)
+        reference = fold.reference(self.n_components, permuted=self.permuted).only(self.what)
         train, y = fold.fold.train, fold.cohort.y
         present = np.unique(y[train])
         # By their names, which rise as text.
@@ -85,6 +89,7 @@ class Travels:
             model=self.predictor,
             align=self.align,
             check=self.check,
+            alone=lambda: fold.alone(self.predictor, [str(c) for c in known]),
             random_state=fold.seed,
         )
         probabilities = np.zeros((len(fold.fold.test), fold.n_classes))

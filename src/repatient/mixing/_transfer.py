@@ -14,7 +14,7 @@ from repatient.mixing._reference import Aligned, Reference, alignment, moved, po
 from repatient.mixing._trust import Trust, adapted, class_signal, judged
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -81,6 +81,7 @@ def fit_with_references(
     model: str | Predictor = "auto",
     align: str = "auto",
     check: bool = True,
+    alone: Callable[[], Predictor] | None = None,
     device: str = "cpu",
     progress: bool | None = False,
     random_state: int = 0,
@@ -104,6 +105,8 @@ def fit_with_references(
     check
         Whether references are judged, and weigh less where they are found wanting. Those that are alone in knowing a
         class are used whatever is found.
+    alone
+        Gives the predictor of the patients here alone, where it is fitted elsewhere too; it is asked for where it counts.
     device, progress
         Of networks.
     random_state
@@ -142,12 +145,15 @@ def fit_with_references(
         w += [(1 - own) * weight / total * share for share in _shares(members)]
         used.append(f"{part.name}: {', '.join(dict.fromkeys(_kind(name) for name, _ in members))}")
     if not missing and (own > 0 or not chosen):
-        alone = make_predictor(model, **shared)
-        alone.fit(bags, labels, groups=groups, classes=names)
+        by_itself = (
+            make_predictor(model, **shared).fit(bags, labels, groups=groups, classes=names)
+            if alone is None
+            else alone()
+        )
         if not chosen:
             used.append("the patients here alone")
-            return _result(alone, used, trust, found, left_out)
-        chosen.append(("here alone", alone))
+            return _result(by_itself, used, trust, found, left_out)
+        chosen.append(("here alone", by_itself))
         w.append(own)
         used.append(f"the patients here alone, with a weight of {own:.2f}")
     if not chosen:
