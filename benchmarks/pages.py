@@ -17,7 +17,17 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 PAGES = HERE.parent / "docs" / "benchmarks"
 SPEED = ("mixture_speed", "mixture_out_of_core", "draws", "mil_speed", "evaluate_speed", "gpu_speed")
-EVIDENCE = ("low_data", "missing_class", "transfer", "realism", "leakage", "ablation", "views_digits", "views_cite")
+EVIDENCE = (
+    "another_cohort",
+    "low_data",
+    "missing_class",
+    "transfer",
+    "realism",
+    "leakage",
+    "ablation",
+    "views_digits",
+    "views_cite",
+)
 SCALE = ("atlas",)
 NEEDS_GPU = ("gpu_speed",)
 

@@ -12,6 +12,10 @@
 
     Method that the others are compared with in each scenario.
 
+.. data:: METHOD_OF_RUNG
+
+    Method that measures each rung of what may travel: ``"nothing"``, ``"recipes"``, ``"offsets"``, ``"model"``, ``"cells"``.
+
 .. data:: METRICS
 
     Names of the metrics: ``"auroc"``, ``"balanced_accuracy"``, ``"macro_f1"``, ``"brier"``, ``"log_loss"``.
@@ -44,6 +48,7 @@ from repatient.evaluation._privacy import (
     membership_auroc,
     reidentification,
     repeated_share,
+    statistics_membership,
 )
 from repatient.evaluation._realism import (
     ComponentAUROC,
@@ -59,10 +64,12 @@ from repatient.evaluation._realism import (
 from repatient.evaluation._run import Evaluated, Predictions, run
 from repatient.evaluation._splits import group_splits
 from repatient.evaluation._trained import Trained
+from repatient.evaluation._travels import METHOD_OF_RUNG, Travels
 
 __all__ = [
     "BASELINES",
     "DEFAULTS",
+    "METHOD_OF_RUNG",
     "METRICS",
     "MMD",
     "SCENARIOS",
@@ -85,6 +92,7 @@ __all__ = [
     "Scenario",
     "TooFewPatientsError",
     "Trained",
+    "Travels",
     "Way",
     "auroc",
     "average_interval",
@@ -114,6 +122,7 @@ __all__ = [
     "run",
     "score",
     "size_auroc",
+    "statistics_membership",
     "summarise_bags",
     "unregister_method",
     "variance_ratio",

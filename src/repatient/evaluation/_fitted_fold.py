@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from repatient.evaluation._cohort import Cohort
     from repatient.evaluation._fold import Fold, Scenario
     from repatient.mil import Augmenter, Bags, Predictor
+    from repatient.mixing import Reference
 
 # Whose cells the components are fitted on.
 MIXTURES = ("target", "reference", "both")
@@ -85,6 +86,7 @@ class FittedFold:
         self._fitted: dict[tuple[int | None, str, str], Components] = {}
         self._codes: dict[tuple[int | None, str, str], NDArray[np.int64]] = {}
         self._aligned = {"raw": self.bags}
+        self._references: dict[Any, Any] = {}
         self._scaler = StandardScaler().fit(self.bags.X[self.bags.take(fold.train).rows]) if plan.scale else None
         # The same first weights and order of bags for all methods, so that they differ in one thing only.
         self.seed = fold.seed
@@ -115,6 +117,50 @@ class FittedFold:
             self._aligned[align] = replace(self.bags, X=X)
         return self._aligned[align]
 
+    def alone(self, predictor: str, classes: list[str]) -> Predictor:
+        """A predictor of the training patients alone, whose classes go by their codes; fitted once for all methods."""
+        from repatient.mil import make_predictor
+
+        key = ("alone", predictor, tuple(classes), self.seed)
+        if key not in self._references:
+            train = self.fold.train
+            model = make_predictor(predictor, random_state=self.seed, device="cpu", progress=False)
+            groups = self.cohort.donors[train].astype(str)
+            labels = self.cohort.y[train].astype(str)
+            self._references[key] = model.fit(self.bags.take(train), labels, groups=groups, classes=np.array(classes))
+        return self._references[key]
+
+    def reference(self, n_components: int | None = None, *, permuted: bool = False) -> Reference:
+        """What the external patients, none of a test donor, know; classes go by their codes."""
+        from repatient.mil import Linear
+        from repatient.mixing import Reference
+
+        key = (n_components, permuted)
+        if key not in self._references:
+            fold, cohort = self.fold, self.cohort
+            if not len(fold.external):
+                msg = "`methods`: what travels comes from another cohort; pass `cohort_key` or `reference`."
+                raise ValueError(msg)
+            if np.isin(cohort.donors[fold.external], cohort.donors[fold.test]).any():
+                msg = f"Split {fold.number} has external patients of test donors."
+                raise RuntimeError(msg)
+            y = cohort.y[fold.external]
+            if permuted:
+                y = np.random.default_rng(fold.seed).permutation(y)
+            several = len(np.unique(y)) > 1
+            self._references[key] = Reference.learn(
+                self.bags.take(fold.external),
+                y.astype(str),
+                cohort.donors[fold.external],
+                n_components=n_components,
+                standardize=self.plan.scale,
+                models=[("mean", Linear(("mean",))), ("kernel mean", Linear(("kernel_mean",), C=0.1))]
+                if several
+                else [],
+                random_state=fold.seed,
+            )
+        return self._references[key]
+
     def standardized(self, augmenter: Augmenter) -> Augmenter:
         """The augmenter, over features of one variance where the plan has it so."""
         from repatient.mixing import Standardized
@@ -131,6 +177,7 @@ class FittedFold:
             augment,
             settings={name: value for name, value in settings.items() if name not in OF_TRANSFER},
             make_recipe=lambda **own: recipe_mix(self, {**own, **of_transfer}),
+            reference=self.reference() if len(self.fold.external) and _is_counterfactual(augment) else None,
             standardize=self.plan.scale,
         )
 
@@ -221,3 +268,9 @@ class FittedFold:
         probabilities = np.zeros((len(self.fold.test), self.n_classes))
         probabilities[:, model.classes_] = model.predict_proba(self.bags.take(self.fold.test))
         return probabilities
+
+
+def _is_counterfactual(augment: Any) -> bool:
+    from repatient.mixing import parse_augment
+
+    return "counterfactual" in [part for part in parse_augment(augment) if isinstance(part, str)]

@@ -13,6 +13,8 @@ from repatient.evaluation._grouped_auroc import TooFewPatientsError, auroc
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from repatient.mil import Bags
+
 _BLOCK_ENTRIES = 1 << 22
 
 
@@ -166,3 +168,76 @@ def _nearest(
         index[start : start + step] = block.argmin(axis=1)
         distance[start : start + step] = block.min(axis=1)
     return index, distance
+
+
+def statistics_membership(
+    bags: Bags, labels: NDArray[Any], donors: NDArray[Any] | None = None, *, k: int = 5, random_state: int = 0
+) -> dict[str, float]:
+    """How well one can tell, of a donor whose cells one has, whether recipes and offsets were learnt from it.
+
+    Each donor is left out in turn. The attacker takes what lies nearer to the statistics of the donor's class for a member:
+    the donor's composition to the mean one of the recipe, its mean cell of each component to the offsets. Compared are
+    these distances with the donor inside and outside.
+
+    Parameters
+    ----------
+    bags, labels, donors
+        Patients, their classes, and their donors (``None``: each its own).
+    k
+        Donors, and cells, that a class has to have in a component whose offsets leave.
+    random_state
+        Seed of the mixture, which is that of all patients.
+
+    Returns
+    -------
+    AUROC by ``"recipes"``, by ``"offsets"`` and by ``"both"``, the sum of the ranks; .5 where nothing is given away.
+    """
+    from repatient.mixing import Reference
+    from repatient.recipe import fit_offsets, fit_recipes
+
+    whole = Reference.learn(bags, labels, donors, random_state=random_state)
+    mixture, of_donors = whole.mixture, whole.donors
+    if mixture is None or of_donors is None or whole.labels is None:
+        msg = "`bags`: nothing was learnt of them."
+        raise ValueError(msg)
+    classes, y = np.unique(whole.labels, return_inverse=True)
+    bag = np.repeat(np.arange(len(bags)), bags.sizes)
+    cells = bags.X[bags.rows]
+    components = mixture.assign(cells)
+    n = mixture.n_components
+    counts = np.bincount(bag * n + components, minlength=len(bags) * n).reshape(len(bags), n)
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    sums = np.zeros((len(bags) * n, cells.shape[1]))
+    np.add.at(sums, bag * n + components, cells)
+    places = sums.reshape(len(bags), n, -1) / np.maximum(counts, 1)[..., None]
+    donor = np.unique(of_donors, return_inverse=True)[1]
+
+    def distances(i: int, kept: NDArray[np.bool_]) -> tuple[float, float]:
+        """Of patient i from the statistics of some patients."""
+        recipes = fit_recipes(counts[kept], whole.labels[kept])  # type: ignore[index]
+        mean = recipes.mean[recipes.classes.index(str(classes[y[i]]))]
+        offsets = fit_offsets(
+            cells, np.where(kept[bag], components, -1), donor[bag], y[bag], [str(c) for c in classes], n
+        ).only_of(k, k)
+        there = (offsets.n_donors[y[i]] >= k) & (counts[i] >= 2)
+        spread = np.maximum(offsets.variances[y[i]], 1e-9)
+        apart = ((places[i] - offsets.means[y[i]]) ** 2 / spread).mean(axis=1)[there]
+        return float(((shares[i] - mean) ** 2 / np.maximum(mean, 1e-6)).sum()), float(
+            apart.mean()
+        ) if there.any() else np.nan
+
+    enough = [i for i in range(len(bags)) if len(np.unique(donor[(y == y[i]) & (donor != donor[i])])) >= k]
+    if len(enough) < 2:
+        msg = f"`k`: no class has more than {k} donors."
+        raise TooFewPatientsError(msg)
+    everyone = np.ones(len(bags), dtype=bool)
+    inside = np.array([distances(i, everyone) for i in enough])
+    outside = np.array([distances(i, donor != donor[i]) for i in enough])
+    is_member = np.repeat([True, False], len(enough))
+    scores = -np.concatenate([inside, outside])
+    known = np.isfinite(scores[:, 1])
+    found = {"recipes": auroc(scores[:, 0], is_member)}
+    found["offsets"] = auroc(scores[known, 1], is_member[known]) if known.sum() > 2 else np.nan
+    ranks = scores[known].argsort(axis=0).argsort(axis=0).sum(axis=1)
+    found["both"] = auroc(ranks.astype(np.float64), is_member[known]) if known.sum() > 2 else np.nan
+    return found

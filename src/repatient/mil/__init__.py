@@ -24,6 +24,7 @@ from repatient.mil._ensemble import Ensemble
 from repatient.mil._likelihood import Likelihood
 from repatient.mil._linear import Linear
 from repatient.mil._load import load_model
+from repatient.mil._moved import Moved
 from repatient.mil._ordinal import MILOrdinalClassifier
 from repatient.mil._predictor import BasePredictor, Predictor
 from repatient.mil._registry import PREDICTORS, make_predictor, register_predictor
@@ -46,6 +47,7 @@ __all__ = [
     "MILOrdinalClassifier",
     "MILRegressor",
     "PredictiveSD",
+    "Moved",
     "Predictor",
     "Sampler",
     "epistemic",

@@ -151,6 +151,49 @@ class Ensemble(BasePredictor):
         self.intercept_ = self.weights_ @ np.stack(scores)
         return self
 
+    @classmethod
+    def of_fitted(
+        cls,
+        members: Sequence[tuple[str, Predictor]],
+        *,
+        weights: ArrayLike | None = None,
+        reasons: Sequence[str] = (),
+        random_state: int | None = 0,
+    ) -> Self:
+        """The mean of predictors of the same classes that are fitted already, in whatever way.
+
+        Parameters
+        ----------
+        members
+            Pairs of a name of its own and a fitted predictor of classes.
+        weights
+            Weight of each in the mean; ``None`` for equal ones.
+        reasons
+            What is to be kept in ``reasons_``.
+        random_state
+            Seed of the passes.
+
+        Raises
+        ------
+        ValueError
+            If members have other classes or features than the first.
+        """
+        ensemble = cls(random_state=random_state)
+        fitted = [model for _, model in members]
+        first = fitted[0]
+        for name, model in members:
+            alike = np.array_equal(model.classes_, first.classes_) and model.n_features_in_ == first.n_features_in_
+            if model.outcome != "class" or not alike:
+                msg = f"`members`: {name!r} has other classes or features than {members[0][0]!r}."
+                raise ValueError(msg)
+        w = np.ones(len(members)) if weights is None else np.asarray(weights, dtype=np.float64)
+        ensemble.members_, ensemble.weights_, ensemble.temperature_ = list(members), w / w.sum(), 1.0
+        ensemble.reasons_, ensemble.classes_ = list(reasons), first.classes_
+        ensemble.n_features_in_ = first.n_features_in_
+        scores = [ensemble._common(model, np.asarray(model.intercept_)[None])[0] for model in fitted]
+        ensemble.intercept_ = ensemble.weights_ @ np.stack(scores)
+        return ensemble
+
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         if not hasattr(self, "members_"):
             return super().__repr__(N_CHAR_MAX)

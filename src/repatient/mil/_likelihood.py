@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from scipy.special import gammaln, log_softmax, psi, softmax
 
 from repatient._checks import check_integer, check_number
 from repatient.mil import _inputs
-from repatient.mil._features import CellReader, Composition
+from repatient.mil._features import CellReader, Composition, components_arrays
 from repatient.mil._outcomes import ClassOutcome
 from repatient.mil._persistence import above, array_of, under
 from repatient.mil._predictor import BasePredictor
 from repatient.mil._train import fit_temperature
-from repatient.recipe import fit_recipes
+from repatient.recipe import fit_recipes, smoothed
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Mapping
+
+    from numpy.typing import ArrayLike, NDArray
 
     from repatient.mil._bags import Bags
     from repatient.mil._training_set import TrainingSet
+    from repatient.mixture import Components
+    from repatient.recipe import Recipes
 
     Array = NDArray[Any]
 
@@ -28,6 +32,9 @@ if TYPE_CHECKING:
 MOST_FOLDS = 10
 # Values at which a recipe that moves with the value is compared with a patient, and how far beyond those seen.
 N_VALUES, BEYOND_SD = 65, 1.0
+# Patients that are drawn of each class to see how sure another cohort's recipes may be, how often, and their cells.
+N_DRAWN, N_REDRAWN, CELLS_DRAWN = 20, 5, 1000
+CONCENTRATIONS = 1e-2, 1e5
 
 
 class Likelihood(BasePredictor):
@@ -81,6 +88,64 @@ class Likelihood(BasePredictor):
         self.n_passes = n_passes
         self.outcome = outcome
         self.random_state = random_state
+
+    @classmethod
+    def of_recipes(
+        cls,
+        recipes: Recipes,
+        components: Components,
+        *,
+        classes: ArrayLike,
+        centre: Array,
+        scale: Array,
+        n_donors: Mapping[str, int],
+        mildness: float = 1.0,
+        random_state: int = 0,
+    ) -> Self:
+        """The recipes of another cohort as a classifier, without any training.
+
+        Parameters
+        ----------
+        recipes
+            Recipes, those of ``classes`` among them.
+        components
+            The mixture that they are of.
+        classes
+            Classes to tell apart.
+        centre, scale
+            Cells x are read as ``(x - centre) / scale``, (d,) each.
+        n_donors
+            Donors that the recipe of each class was learnt from: what their number leaves open makes probabilities
+            milder, by the temperature that patients drawn from the recipes ask for when these are learnt anew from as
+            many of them.
+        mildness
+            Factor of that temperature.
+        random_state
+            Seed.
+        """
+        model = cls(n_components=components.n_components, random_state=random_state)
+        model.classes_ = np.unique(classes)
+        model._mean, model._scale, model.n_features_in_ = centre, scale, len(centre)
+        model._composition = Composition(components_arrays(components))
+        names = [str(name) for name in model.classes_]
+        own = recipes.take(names)
+        logs = np.log(np.clip(own.concentration, *CONCENTRATIONS))
+        s = float(np.exp(logs.mean()))
+        numbers = np.array([n_donors.get(name, 2) for name in names])
+        mean = smoothed(own.mean)
+        model._alpha, model._worth, model.intercept_ = s * mean, numbers * (s + 1.0), np.zeros(len(names))
+        rng = np.random.default_rng(random_state)
+        told, y = [], np.repeat(np.arange(len(names)), N_DRAWN)
+        for _ in range(N_REDRAWN):
+            learnt = np.stack(
+                [rng.dirichlet(np.maximum(s * m, 1e-3), n).mean(axis=0) for m, n in zip(mean, numbers, strict=True)]
+            )
+            drawn = np.concatenate([rng.dirichlet(np.maximum(s * m, 1e-3), N_DRAWN) for m in mean])
+            counts = rng.multinomial(CELLS_DRAWN, drawn)
+            told.append(_log_likelihood(counts, s * smoothed(learnt)))
+        fitted = fit_temperature(ClassOutcome(len(names)), np.concatenate(told), np.tile(y, N_REDRAWN))
+        model.temperature_ = mildness * fitted
+        return model
 
     def _check(self) -> None:
         super()._check()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -17,9 +17,11 @@ from repatient.mil._predictor import BasePredictor
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from repatient.mil._training_set import TrainingSet
+
+    Array = NDArray[Any]
 
 # Relative to the feature: a smaller spread is rounding.
 SMALLEST_SPREAD = 1e-6
@@ -85,13 +87,15 @@ class FeaturePredictor(BasePredictor):
 
     def _fit_head(self, training: TrainingSet, features: NDArray[np.float64], *, C: float, balanced: bool) -> None:
         """Standardise features over the real bags, and solve the linear model of them."""
-        real = features[: len(training.real)]
-        self._centre, spread = real.mean(axis=0), real.std(axis=0)
-        varies = spread > SMALLEST_SPREAD * (np.abs(self._centre) + SMALLEST_SPREAD)
-        self._inverse = np.divide(1.0, spread, out=np.zeros_like(spread), where=varies)
+        self._standardise_by(features[: len(training.real)])
         values = training.classes if self.outcome == "continuous" else np.arange(len(training.classes))
         mass = training.mass(balanced=balanced)
         self._set_head(fit_head(self.outcome, self._standardized(features), mass, values, C=C))
+
+    def _standardise_by(self, features: Array) -> None:
+        self._centre, spread = features.mean(axis=0), features.std(axis=0)
+        varies = spread > SMALLEST_SPREAD * (np.abs(self._centre) + SMALLEST_SPREAD)
+        self._inverse = np.divide(1.0, spread, out=np.zeros_like(spread), where=varies)
 
     def _set_head(self, head: Head) -> None:
         self._head = head
@@ -192,6 +196,54 @@ class Linear(FeaturePredictor):
         self.outcome = outcome
         self.random_state = random_state
 
+    @classmethod
+    def of_moments(
+        cls,
+        means: Array,
+        covariances: Array,
+        n_patients: Sequence[int],
+        *,
+        classes: ArrayLike,
+        centre: Array,
+        scale: Array,
+        C: float = 1.0,
+        random_state: int | None = 0,
+    ) -> Self:
+        """The regression on mean cells of patients of whom no more is known than the moments of their mean cells.
+
+        Fitted are points, as many a class as it had patients, that have these moments.
+
+        Parameters
+        ----------
+        means, covariances
+            Of the patients' mean cells in each class, (classes, d) and (classes, d, d), unbiased.
+        n_patients
+            How many there were of each class.
+        classes
+            Names of the classes, rising.
+        centre, scale
+            Cells x are read as ``(x - centre) / scale``.
+        C
+            As in the constructor.
+        random_state
+            Seed of the points.
+        """
+        model = cls(("mean",), C=C, random_state=random_state)
+        rng = np.random.default_rng(random_state)
+        points = [
+            _points((m - centre) / scale, S / np.outer(scale, scale), n, rng)
+            for m, S, n in zip(means, covariances, n_patients, strict=True)
+        ]
+        F, y = np.concatenate(points), np.repeat(np.arange(len(points)), [len(part) for part in points])
+        model.classes_, model.n_features_in_ = np.asarray(classes), len(centre)
+        model._mean, model._scale = centre, scale
+        model._kinds, model._widths = [FEATURES["mean"]()], [len(centre)]
+        model._standardise_by(F)
+        mass = np.eye(len(points))[y]
+        mass *= len(F) / len(points) / mass.sum(axis=0)
+        model._set_head(fit_head("class", model._standardized(F), mass, np.arange(len(points)), C=C))
+        return model
+
     def _feature_names(self) -> Sequence[str]:
         return [self.features] if isinstance(self.features, str) else list(self.features)
 
@@ -212,3 +264,16 @@ class Linear(FeaturePredictor):
     def _fit(self, training: TrainingSet, rng: np.random.Generator) -> None:
         features = self._learn_features(training, rng)
         self._fit_head(training, features, C=self.C, balanced=self.class_weight == "balanced")
+
+
+def _points(mean: Array, covariance: Array, n: int, rng: np.random.Generator) -> Array:
+    """Points (n, d) of this mean and, where they are enough to have its rank, of this unbiased covariance."""
+    values, vectors = np.linalg.eigh(covariance)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    rank = min(n - 1, len(values))
+    if rank < 1:
+        return np.tile(mean, (max(n, 1), 1))
+    directions = rng.standard_normal((n, rank))
+    axes, _ = np.linalg.qr(directions - directions.mean(axis=0))
+    spread = np.sqrt(np.clip(values[:rank], 0, None) * (n - 1))
+    return mean + (axes * spread) @ vectors[:, :rank].T

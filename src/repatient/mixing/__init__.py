@@ -5,6 +5,7 @@ and uses no cell of any other.
 """
 
 from repatient.mixing._alternating import Alternating
+from repatient.mixing._counterfactual import Counterfactual, CounterfactualGenerator, Moves
 from repatient.mixing._generator import DrawnPatients, Gaussians, PatientGenerator, draw_by
 from repatient.mixing._insmix import InsMix
 from repatient.mixing._mixup import Mixup
@@ -13,6 +14,7 @@ from repatient.mixing._psemix import PseMix
 from repatient.mixing._rankmix import RankMix
 from repatient.mixing._recipe_mix import RecipeMix
 from repatient.mixing._recipe_sampler import RecipeSampler
+from repatient.mixing._reference import TRAVELS, Aligned, Reference, ReferenceMixture, alignment
 from repatient.mixing._registry import (
     RegisteredAugmenter,
     augment_settings,
@@ -26,8 +28,21 @@ from repatient.mixing._registry import (
 from repatient.mixing._remix import ReMix
 from repatient.mixing._same_class import SameClassMixing
 from repatient.mixing._standardized import Standardized
+from repatient.mixing._transfer import Transferred, fit_with_references
+from repatient.mixing._trust import Trust
 
 __all__ = [
+    "fit_with_references",
+    "alignment",
+    "Trust",
+    "Transferred",
+    "ReferenceMixture",
+    "Reference",
+    "Moves",
+    "CounterfactualGenerator",
+    "Counterfactual",
+    "Aligned",
+    "TRAVELS",
     "Alternating",
     "DrawnPatients",
     "Gaussians",

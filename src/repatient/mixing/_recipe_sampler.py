@@ -21,7 +21,7 @@ CELLS_AHEAD, PATIENTS_AHEAD = 2**18, 128
 
 
 @dataclass
-class _Stock:
+class Stock:
     """Generated patients that no step has used yet."""
 
     bags: Bags
@@ -53,7 +53,7 @@ class RecipeSampler(BoundSampler):
 
     share: float
     generator: PatientGenerator
-    stock: _Stock | None = field(default=None, init=False, repr=False)
+    stock: Stock | None = field(default=None, init=False, repr=False)
 
     @property
     def class_shares(self) -> NDArray[np.float64]:
@@ -69,7 +69,7 @@ class RecipeSampler(BoundSampler):
         if n_generated == 0:
             return self.bags.take(real), self.targets(real)
         generated, targets = self._take(n_generated, rng)
-        return Bags.concatenate(self.bags.take(real), generated), np.concatenate([self.targets(real), targets])
+        return _joined(self.bags.take(real), generated), np.concatenate([self.targets(real), targets])
 
     def _take(self, n: int, rng: np.random.Generator) -> Step:
         """The next ``n`` generated patients."""
@@ -79,11 +79,23 @@ class RecipeSampler(BoundSampler):
         self.stock.n_used += n
         return self.stock.bags.take(some), self.stock.targets[some]
 
-    def _generate(self, n: int, rng: np.random.Generator) -> _Stock:
+    def _generate(self, n: int, rng: np.random.Generator) -> Stock:
         ahead = min(int(CELLS_AHEAD / self.bags.sizes.mean()), PATIENTS_AHEAD)
         # Whole turns of n patients, and all classes in every few of them.
         n_patients = n * max(ahead // n, 1)
         n_rounds = -(-n_patients // self.n_classes)
         y = rng.permuted(np.tile(np.arange(self.n_classes), (n_rounds, 1)), axis=1).ravel()[:n_patients]
+        return self._made(y, rng)
+
+    def _made(self, y: NDArray[np.int64], rng: np.random.Generator) -> Stock:
+        """Generated patients of some classes."""
         made = self.generator.generate(y, rng)
-        return _Stock(Bags(self.bags.X, self.bags.rows[made.rows], made.draw.indptr), made.targets)
+        return Stock(Bags(self.bags.X, self.bags.rows[made.rows], made.draw.indptr), made.targets)
+
+
+def _joined(real: Bags, generated: Bags) -> Bags:
+    """Both, over the array of the real ones, or over one that holds no more than their cells."""
+    if generated.X is real.X:
+        return Bags.concatenate(real, generated)
+    X = np.concatenate([real.X[real.rows], generated.X[generated.rows]])
+    return Bags(X, np.arange(len(X)), np.concatenate([real.indptr, generated.indptr[1:] + real.indptr[-1]]))

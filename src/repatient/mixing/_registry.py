@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from repatient._checks import listed
 from repatient.mixing._alternating import Alternating
+from repatient.mixing._counterfactual import Counterfactual
 from repatient.mixing._insmix import InsMix
 from repatient.mixing._mixup import Mixup
 from repatient.mixing._oversampling import Oversampling
@@ -21,8 +22,9 @@ from repatient.mixing._standardized import Standardized
 
 if TYPE_CHECKING:
     from repatient.mil import Augmenter
+    from repatient.mixing._reference import Reference
 
-RECIPE = "recipe"
+RECIPE, COUNTERFACTUAL = "recipe", "counterfactual"
 # In turn with others, recipes are over few and over more components, which err in different ways, and half of the
 # generated patients have soft labels, as those of the others have.
 COMPONENTS_IN_TURN = (3, 8)
@@ -55,7 +57,11 @@ class RegisteredAugmenter:
     def settings(self) -> list[str]:
         """Names of what can be set; what training itself decides is left out."""
         found = [field.name for field in fields(self.factory) if field.init]  # type: ignore[arg-type]
-        return [name for name in found if name not in ("components", "recipes", "random_state", "cache", "standardize")]
+        return [
+            name
+            for name in found
+            if name not in ("components", "recipes", "reference", "random_state", "cache", "standardize")
+        ]
 
 
 _REGISTRY: dict[str, RegisteredAugmenter] = {}
@@ -198,6 +204,7 @@ def make_augmenter(
     *,
     settings: Mapping[str, Any] | None = None,
     make_recipe: Callable[..., Augmenter] = RecipeMix,
+    reference: Reference | None = None,
     standardize: bool = False,
 ) -> Augmenter:
     """Build what makes the bags of every gradient step.
@@ -212,6 +219,8 @@ def make_augmenter(
         What differs from the defaults of the parts; each part gets those that it has.
     make_recipe
         What builds the part ``"recipe"`` from its settings.
+    reference
+        The other cohort of the part ``"counterfactual"``.
     standardize
         Bind to standardised features, see :class:`repatient.mixing.Standardized`.
 
@@ -231,12 +240,25 @@ def make_augmenter(
     if unknown:
         msg = f"`augment`: {'+'.join(map(str, parts))!r} has no settings {listed(unknown)}; it has {listed(known, 30)}."
         raise ValueError(msg)
+    parts = [
+        Counterfactual(
+            reference, standardize=standardize, **{k: v for k, v in settings.items() if k in _of(COUNTERFACTUAL)}
+        )
+        if part == COUNTERFACTUAL
+        else part
+        for part in parts
+    ]
     if RECIPE in parts and len(parts) > 1:
         turns = _in_turn(parts, settings, make_recipe)
     else:
         turns = [_build(part, settings, make_recipe) for part in parts]
     built = turns[0] if len(turns) == 1 else Alternating(*turns)
-    return Standardized(built) if standardize else built
+    # Counterfactual patients are of a mixture that has its own scale, and of offsets in the units of the cells.
+    return Standardized(built) if standardize and not any(isinstance(turn, Counterfactual) for turn in turns) else built
+
+
+def _of(name: str) -> list[str]:
+    return _REGISTRY[name].settings
 
 
 def _in_turn(parts: list[Any], settings: dict[str, Any], make_recipe: Callable[..., Augmenter]) -> list[Augmenter]:
@@ -272,3 +294,4 @@ register_augmenter("oversampling", Oversampling)
 register_augmenter("mixup", Mixup, citation="Zhang2018")
 register_augmenter("rankmix", RankMix, citation="Chen2023")
 register_augmenter("remix", ReMix, citation="Yang2022")
+register_augmenter(COUNTERFACTUAL, Counterfactual, makes_missing=True)

@@ -72,7 +72,7 @@ from repatient.recipe._ordination import ordinate
 from repatient.recipe._pooling import pool_recipes
 from repatient.recipe._posterior import MeanPosterior, mean_posteriors
 from repatient.recipe._recipes import Recipes, fit_recipes
-from repatient.recipe._transfer import TRANSFERS, log_ratio_transfer, transferred
+from repatient.recipe._transfer import TRANSFERS, log_ratio_transfer, smoothed, transferred
 
 __all__ = [
     "KINDS",
@@ -104,6 +104,7 @@ __all__ = [
     "pool_recipes",
     "proportions",
     "register_kind",
+    "smoothed",
     "smoothed_proportions",
     "too_small",
     "transferred",

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -13,7 +13,6 @@ from repatient.tl._evaluate_cohort import Keys, read_cohort, read_cohorts
 from repatient.tl._predictions import probability_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from os import PathLike
 
     import numpy as np
@@ -41,6 +40,7 @@ def evaluate(
     cohort_key: str | None = None,
     target: str | None = None,
     reference: AnnData | MuData | None = None,
+    travels: Sequence[str] | None = None,
     use_rep: str | None = None,
     mask_obs: Any = None,
     n_components: int | None = None,
@@ -100,6 +100,10 @@ def evaluate(
             As ``"recipe"``, with recipes of wrong classes: what generating does without knowing the classes.
         ``"size_only"``
             Logistic regression on the number of cells: what can be had without looking at any.
+        ``"recipes_travel"``, ``"offsets_travel"``, ``"model_travels"``, ``"cells_travel"``, ``"travels"``
+            What :func:`repatient.tl.mil` trains with ``reference``, of what the other cohort sends; the last has the setting
+            ``what``, names in :data:`repatient.mixing.TRAVELS`, and all have ``predictor``, ``align``, ``n_components`` and
+            ``check``.
         ``"full"``, ``"external"``
             For a missing class: its withheld training patients, and real patients of the other cohort (with ``align``).
     n_patients
@@ -113,6 +117,11 @@ def evaluate(
         Value of ``cohort_key`` whose patients are trained and tested on; all others are external. ``None``: the first.
     reference
         The other cohort as an object of its own, with the same columns and the same embedding.
+    travels
+        Rungs of a ladder, what the other cohort sends: ``"nothing"`` (the predictor of the patients here), ``"recipes"``,
+        ``"offsets"`` (recipes, offsets and moments), ``"model"`` (its models besides) and ``"cells"`` (everything). Each is a
+        method (:data:`repatient.evaluation.METHOD_OF_RUNG`), added to ``methods`` or, without any, compared alone; for a
+        missing class beside ``"full"``.
     %(use_rep)s Of a matrix (``"X"``), features are scaled by the training patients; an embedding is taken as it is.
     %(mask_obs)s
     n_components
@@ -169,16 +178,19 @@ def evaluate(
     check_option(scenario, "scenario", SCENARIOS)
     _check_numbers(n_splits, test_fraction, n_steps, n_components, random_state)
     check_integer(n_models, "n_models", minimum=1)
-    chosen = check_methods(methods, scenario)
+    chosen = check_methods(_with_rungs(methods, travels, scenario), scenario)
     keys = Keys(patient_key, label_key, donor_key)
     mask = _store.real_cells(data, _store.read_mask(data, mask_obs))
     use_rep = _store.read_embedding(data, use_rep, patient_key=patient_key)[1]
-    if scenario == "missing_class":
+    if scenario == "missing_class" or reference is not None or cohort_key is not None:
         cohort, names = read_cohorts(
             data, keys, use_rep, mask, cohort_key=cohort_key, target=target, reference=reference
         )
     else:
-        _refuse(scenario, cohort_key=cohort_key, target=target, reference=reference)
+        _refuse(scenario, target=target)
+        if travels is not None and set(travels) != {"nothing"}:
+            msg = "`travels` is about another cohort; pass `cohort_key` or `reference`."
+            raise ValueError(msg)
         cohort, names = read_cohort(data, keys, use_rep, mask)
     if n_components is None and scenario == "missing_class":
         n_components = _COMPONENTS_OF_A_MISSING_CLASS
@@ -222,6 +234,23 @@ def evaluate(
         "params": params,
     }
     return (frame, data) if copy else frame
+
+
+def _with_rungs(methods: Any, travels: Any, scenario: str) -> Any:
+    """The methods, with those of the rungs."""
+    from repatient.evaluation import METHOD_OF_RUNG
+
+    if travels is None:
+        return methods
+    if isinstance(travels, str) or not isinstance(travels, Sequence) or not travels:
+        msg = f"`travels` is a sequence of {listed(METHOD_OF_RUNG)}, not {travels!r}."
+        raise TypeError(msg)
+    for rung in travels:
+        check_option(rung, "travels", METHOD_OF_RUNG)
+    rungs: list[Any] = [METHOD_OF_RUNG[rung] for rung in dict.fromkeys(travels)]
+    if methods is None and scenario == "missing_class":
+        return [{"method": "full", "predictor": "auto"}, *rungs]
+    return [*(methods or []), *(rung for rung in rungs if rung not in (methods or []))]
 
 
 def _check_numbers(n_splits: Any, test_fraction: Any, n_steps: Any, n_components: Any, random_state: Any) -> None:

@@ -64,7 +64,7 @@ def read_cohorts(
     """The labelled patients of a target cohort and of another one, in the same object or in ``reference``."""
     if (cohort_key is None) == (reference is None):
         msg = (
-            "`scenario='missing_class'` takes the recipe of the missing class from another cohort: pass either "
+            "`reference`: what another cohort knows, as of a missing class, comes from one other cohort: pass either "
             "`cohort_key`, a column that tells the cohorts apart, or `reference`, an object of its own."
         )
         raise ValueError(msg)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,12 @@ from repatient.tl._augmenters import read_augmentation
 from repatient.tl._mil_target import read_selected, target_of
 from repatient.tl._model_input import ModelInput
 from repatient.tl._patient_classifier import PatientClassifier
+from repatient.tl._references import (
+    embedding_of_references,
+    listed_references,
+    read_references,
+    reference_entry_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +31,7 @@ if TYPE_CHECKING:
 
     from repatient.evaluation import Familiarity
     from repatient.mil import Augmenter, Bags, Predictor
+    from repatient.mixing import Reference, Transferred
 
 _FEWEST_DONORS = 4
 
@@ -38,6 +47,7 @@ def mil(
     model: str | Predictor = "auto",
     generated_key: str | None = None,
     augment: str | Augmenter | Sequence[str | Augmenter] | None = None,
+    reference: Any = None,
     gmm_key: str | None = None,
     recipes_key: str = _store.keys.RECIPES,
     use_rep: str | None = None,
@@ -98,12 +108,25 @@ def mil(
             :class:`~repatient.mixing.PseMix`, :class:`~repatient.mixing.RankMix`, :class:`~repatient.mixing.ReMix`,
             :class:`~repatient.mixing.Mixup`, :class:`~repatient.mixing.InsMix`,
             :class:`~repatient.mixing.SameClassMixing`, :class:`~repatient.mixing.Oversampling`.
+        ``"counterfactual"``
+            Real patients moved into other classes by the recipes and offsets of this cohort
+            (:class:`repatient.mixing.Counterfactual`), for rare classes.
 
         Several, as ``"recipe+psemix"`` or as a sequence, take turns step by step. Of names, every other turn is
         ``"recipe"``, over 3 and over 8 components, with half of its patients between two classes. An object of
         :mod:`repatient.mixing` serves where other than its default settings are wanted. For ``outcome="continuous"``
         those that mix two patients at all: ``"psemix"``, ``"rankmix"``, ``"mixup"`` and ``"insmix"``; the value of a
         mixed patient is the mean in the same proportion.
+    reference
+        Another cohort that knows classes which are missing or of few patients here: an AnnData or MuData with the same
+        columns and embedding, a recipes file (or what :func:`repatient.io.read_recipes` returns), a model or the folder of
+        one, or a list of several; a file and a model given together are taken to be of one cohort. The classes are those
+        of either cohort. Cells are aligned by the moments of the classes that both have, where donors tell the cohorts
+        apart. With ``model="auto"`` the predictor is the mean of what the references allow: likelihood ratio of their
+        recipes, regression on the moments of their donors' mean cells, their models, models of both cohorts' patients,
+        and, where no class is missing, the predictor of the patients here. Another ``model`` is trained with counterfactual
+        patients. References are judged by the classes that both have and by the patients here, and weigh less, or are
+        left out, where they are found wanting.
     gmm_key
         A stored mixture whose components ``augment="recipe"`` mixes, in place of one that is fitted inside. It should not
         have been fitted on patients that are to be tested on.
@@ -138,6 +161,8 @@ def mil(
         predicted one, in log-odds where the model is additive.
     ``obs[f"{key_added}_attention"]``
         Where the model has attention, the share of each cell in that of its patient, summing to 1 over its cells.
+    ``uns[key_added]["reference"]``
+        With ``reference``: what was ``used``, the ``check`` of each (a table), and a ``summary`` of both in a line.
 
     Raises
     ------
@@ -173,13 +198,22 @@ def mil(
     if augment is not None and generated_key is not None:
         msg = "`augment` makes patients at every step and `generated_key` names stored ones; give one of the two."
         raise ValueError(msg)
+    others = None if reference is None else _other_cohorts(reference, outcome, augment, generated_key)
     mask = _store.real_cells(data, _store.read_mask(data, mask_obs))
     target = target_of(data, outcome, label_key)
     training = target.read(data, patient_key, donor_key, mask)
     everyone = target.read(data, patient_key)
     generated = None if generated_key is None else read_selected(data, generated_key, training, outcome)
+    use_rep = use_rep or (None if others is None else embedding_of_references(others))
     use_rep = use_rep or _embedding_of_mixture(data, generated_key, gmm_key)
     embedding, use_rep = _store.read_embedding(data, use_rep, patient_key=patient_key, memory_budget=memory_budget)
+    references = None
+    if others is not None:
+        keys = {"patient_key": patient_key, "label_key": label_key, "donor_key": donor_key}
+        dimensions = embedding.shape[1]
+        references = read_references(
+            others, **keys, use_rep=use_rep, n_dimensions=dimensions, random_state=random_state
+        )
     augmentation = read_augmentation(
         data,
         augment,
@@ -189,20 +223,34 @@ def mil(
         recipes_key=recipes_key,
         random_state=random_state,
     )
-    classes = target.classes(training, generated, augmentation)
+    classes = target.classes(training, generated, augmentation) if references is None else None
     cells, counts = (embedding, None) if generated is None else generated.in_embedding(embedding, use_rep)
     codes = np.append(training.codes, np.full(len(cells) - data.n_obs, -1))
     labelled = np.flatnonzero(training.labelled)
-    predictor.fit(
-        Bags.from_codes(cells, codes, len(training.names)).take(labelled),
-        target.array(training.labels[labelled]),
-        groups=training.donors[labelled].astype(str),
-        generated=None if counts is None else Bags.from_counts(cells, counts),
-        generated_y=None if generated is None else target.array(generated.labels),
-        source_groups=_donor_of_cells(training, codes),
-        augment=None if augmentation is None else augmentation.augmenter,
-        **({} if classes is None else {"classes": classes}),
-    )
+    found = None
+    if references is not None:
+        found = _with_references(
+            Bags.from_codes(cells, codes, len(training.names)).take(labelled),
+            training.labels[labelled].astype(str),
+            training.donors[labelled].astype(str),
+            references,
+            model,
+            random_state=random_state,
+            device=device,
+            progress=progress,
+        )
+        predictor = found.predictor
+    else:
+        predictor.fit(
+            Bags.from_codes(cells, codes, len(training.names)).take(labelled),
+            target.array(training.labels[labelled]),
+            groups=training.donors[labelled].astype(str),
+            generated=None if counts is None else Bags.from_counts(cells, counts),
+            generated_y=None if generated is None else target.array(generated.labels),
+            source_groups=_donor_of_cells(training, codes),
+            augment=None if augmentation is None else augmentation.augmenter,
+            **({} if classes is None else {"classes": classes}),
+        )
     trained_on = np.append(training.labelled, False)[training.codes]
     fitted = PatientClassifier(
         predictor,
@@ -232,6 +280,7 @@ def mil(
         device=device,
         random_state=random_state,
         n_validation=len(validation),
+        reference=None if found is None else type(reference).__name__,
         **({} if augmentation is None else augmentation.params),
     )
     data = data.copy() if copy else data
@@ -243,7 +292,43 @@ def mil(
         "predictions": predictions,
         "history": pd.DataFrame(getattr(predictor, "history_", {})).rename(index=str),
     }
+    if found is not None:
+        data.uns[key_added]["reference"] = reference_entry_of(found)
     return (fitted, data) if copy else fitted
+
+
+def _other_cohorts(reference: Any, outcome: str, augment: Any, generated_key: str | None) -> list[Any]:
+    """The references, opened, if they can be used with the other arguments."""
+    if outcome != "class":
+        msg = f"`reference` knows classes, and `outcome` is {outcome!r}."
+        raise ValueError(msg)
+    if generated_key is not None or augment not in (None, "counterfactual"):
+        msg = "`reference` makes patients by itself (counterfactual ones); pass neither `generated_key` nor another `augment`."
+        raise ValueError(msg)
+    return listed_references(reference)
+
+
+def _with_references(
+    bags: Bags,
+    labels: np.ndarray,
+    donors: np.ndarray,
+    references: Sequence[Reference],
+    model: Any,
+    **shared: Any,
+) -> Transferred:
+    """Train with other cohorts, and say what came of it."""
+    from repatient.mixing import fit_with_references
+
+    classes = sorted({*labels.tolist(), *(name for part in references for name in part.classes)})
+    if len(classes) < 2:
+        msg = f"`reference`: it and the patients here are all of the class {classes[0]!r}; two are needed."
+        raise ValueError(msg)
+    y = np.array([classes.index(label) for label in labels])
+    found = fit_with_references(bags, y, classes, donors, references, model=model, **shared)
+    logging.getLogger("repatient").info(found.line)
+    if found.concerns:
+        warnings.warn(f"`reference`: {'; '.join(found.concerns)}.", UserWarning, stacklevel=3)
+    return found
 
 
 def _embedding_of_mixture(data: AnnData | MuData, generated_key: str | None, gmm_key: str | None) -> str | None:

@@ -1,0 +1,363 @@
+"""A predictor of few patients, or of classes without any, by what other cohorts know; and how far they are believed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from repatient._checks import listed
+from repatient.mil import Bags, Cells, Ensemble, Likelihood, Linear, Moved, make_predictor
+from repatient.mixing._counterfactual import Counterfactual
+from repatient.mixing._reference import Aligned, Reference, alignment, moved, pooled
+from repatient.mixing._trust import Trust, adapted, class_signal, judged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from repatient.mil import Predictor
+
+# A reference that is believed less is left out.
+LEAST_BELIEVED = 0.1
+HERE, BOTH = "patients here and counterfactual ones", "patients of both"
+# Members that learn from the patients here and from counterfactual ones, and from the patients of both cohorts.
+WITH_COUNTERFACTUAL: list[tuple[str, Any]] = [
+    ("mean", Linear(("mean",))),
+    ("kernel mean", Linear(("kernel_mean",), C=0.1)),
+    ("cells", Cells()),
+]
+OF_BOTH: list[tuple[str, Any]] = [("mean", Linear(("mean",))), ("kernel mean", Linear(("kernel_mean",), C=0.1))]
+# Donors a class that a reference of which only a model is known counts as.
+UNKNOWN_DONORS = 10
+
+
+@dataclass
+class Transferred:
+    """What came of other cohorts.
+
+    Parameters
+    ----------
+    predictor
+        The fitted predictor.
+    used
+        What it is made of: a sentence each.
+    trust
+        What the check found of each reference.
+    discrepancy
+        Of several references that were pooled, how far each lies from the others, see :class:`repatient.recipe.Pooled`.
+    """
+
+    predictor: Predictor
+    used: list[str]
+    trust: dict[str, Trust]
+    discrepancy: dict[str, float] = field(default_factory=dict)
+    disagreeing: list[str] = field(default_factory=list)
+
+    @property
+    def concerns(self) -> list[str]:
+        """What speaks against believing it: a sentence each, with the numbers and a remedy."""
+        found = [f"{listed(self.disagreeing)} disagree with the others"] if self.disagreeing else []
+        return found + [f"{name}: {concern}" for name, trust in self.trust.items() for concern in trust.concerns]
+
+    @property
+    def line(self) -> str:
+        """All of it in one line."""
+        parts = [*self.used, *(f"{name}: {trust.sentence}" for name, trust in self.trust.items())]
+        if self.disagreeing:
+            parts.append(f"{listed(self.disagreeing)} disagree with the others and weigh less")
+        return "; ".join(parts)
+
+
+def fit_with_references(
+    bags: Bags,
+    y: NDArray[np.int64],
+    classes: Sequence[str],
+    groups: NDArray[Any],
+    references: Sequence[Reference],
+    *,
+    model: str | Predictor = "auto",
+    align: str = "auto",
+    check: bool = True,
+    alone: Callable[[], Predictor] | None = None,
+    device: str = "cpu",
+    progress: bool | None = False,
+    random_state: int = 0,
+) -> Transferred:
+    """Train a predictor with what other cohorts know.
+
+    Parameters
+    ----------
+    bags, y, groups
+        The patients, the class of each as a position in ``classes``, and their donors.
+    classes
+        Names of all classes, rising; some may have no patient here, if a reference knows them.
+    references
+        The other cohorts.
+    model
+        ``"auto"`` for the mean of the probabilities of what the references allow: the likelihood ratio of recipes; this
+        cohort's members, trained with counterfactual patients; the references' own models, and models of both cohorts'
+        patients together where these are there. Any other predictor is trained with counterfactual patients alone.
+    align
+        See :func:`alignment`.
+    check
+        Whether references are judged, and weigh less where they are found wanting. Those that are alone in knowing a
+        class are used whatever is found.
+    alone
+        Gives the predictor of the patients here alone, where it is fitted elsewhere too; it is asked for where it counts.
+    device, progress
+        Of networks.
+    random_state
+        Seed of everything.
+
+    Raises
+    ------
+    ValueError
+        If a class is known to nobody, or no reference has a class of this cohort.
+    """
+    names = np.asarray(classes).astype(str)
+    labels, groups = names[y], np.asarray(groups).astype(str)
+    _check_known(names, y, references)
+    missing = [str(name) for c, name in enumerate(names) if not (y == c).any()]
+    merged, found = _merged([_over_shared(part, names) for part in references], names, random_state)
+    shared = {"random_state": random_state, "device": device, "progress": progress}
+    plain = isinstance(model, str) and model == "auto"
+    parts, trust, used = [], {}, []
+    for part in merged:
+        place = alignment(bags, labels, groups, part, align)
+        members = _members(part, place, bags, y, names, groups, missing, model if not plain else None, shared)
+        if not members:
+            continue
+        if check:
+            others = [member for name, member in members if not name.startswith((HERE, BOTH))]
+            trust[part.name] = judged(part, place, bags, y, names, groups, others, random_state=random_state)
+        parts.append((part, members))
+    weights, left_out = _weights(parts, trust, missing, np.bincount(y, minlength=len(names)))
+    own, total = 1.0 - max(weights, default=0.0), max(sum(weights), 1e-9)
+    chosen: list[tuple[str, Any]] = []
+    w: list[float] = []
+    for (part, members), weight in zip(parts, weights, strict=True):
+        if weight <= 0:
+            continue
+        chosen += [(f"{part.name}: {name}", member) for name, member in members]
+        w += [(1 - own) * weight / total * share for share in _shares(members)]
+        used.append(f"{part.name}: {', '.join(dict.fromkeys(_kind(name) for name, _ in members))}")
+    if not missing and (own > 0 or not chosen):
+        by_itself = (
+            make_predictor(model, **shared).fit(bags, labels, groups=groups, classes=names)
+            if alone is None
+            else alone()
+        )
+        if not chosen:
+            used.append("the patients here alone")
+            return _result(by_itself, used, trust, found, left_out)
+        chosen.append(("here alone", by_itself))
+        w.append(own)
+        used.append(f"the patients here alone, with a weight of {own:.2f}")
+    if not chosen:
+        msg = f"`reference`: {listed([part.name for part in references])} say nothing of the classes {listed(names)}."
+        raise ValueError(msg)
+    predictor = Ensemble.of_fitted(chosen, weights=w, reasons=used, random_state=random_state)
+    return _result(predictor, used, trust, found, left_out)
+
+
+def _result(
+    predictor: Any, used: list[str], trust: dict[str, Trust], found: dict[str, Any], left_out: list[str]
+) -> Transferred:
+    used = [*used, *(f"{name} left out" for name in left_out)]
+    discrepancy = found["recipes"].discrepancy if found else {}
+    disagreeing = list(dict.fromkeys(name for part in found.values() for name in part.disagreeing))
+    return Transferred(predictor, used, trust, discrepancy, disagreeing)
+
+
+def _merged(
+    references: list[Reference], names: NDArray[np.str_], random_state: int
+) -> tuple[list[Reference], dict[str, Any]]:
+    """The references, pooled where they are several that know of a difference between their classes."""
+    if len(references) == 1:
+        return references, {}
+    signals = [class_signal(part, names, np.random.default_rng(random_state)) for part in references]
+    speak = [part for part, signal in zip(references, signals, strict=True) if not signal >= np.exp(-1)]
+    merged, found = pooled(speak)
+    return [*merged, *(part for part in references if part not in speak)], found
+
+
+def _check_known(names: NDArray[np.str_], y: NDArray[np.int64], references: Sequence[Reference]) -> None:
+    if not references:
+        msg = "`reference`: none was given."
+        raise ValueError(msg)
+    known = {name for part in references for name in part.classes}
+    unknown = [str(name) for c, name in enumerate(names) if not (y == c).any() and name not in known]
+    if unknown:
+        msg = f"`reference`: the classes {listed(unknown)} have no patient here, and the references know {listed(sorted(known))}."
+        raise ValueError(msg)
+    here = {str(names[c]) for c in np.unique(y)}
+    strangers = [part.name for part in references if not here & set(part.classes)]
+    if strangers:
+        msg = f"`reference`: {listed(strangers)} have none of the classes of the patients here, {listed(sorted(here))}."
+        raise ValueError(msg)
+
+
+def _over_shared(part: Reference, names: NDArray[np.str_]) -> Reference:
+    """A reference whose patients are of the classes that are told apart here."""
+    if part.bags is None or part.labels is None or part.donors is None:
+        return part
+    kept = np.isin(part.labels, names)
+    if kept.all():
+        return part
+    from dataclasses import replace
+
+    return replace(part, bags=part.bags.take(kept), labels=part.labels[kept], donors=part.donors[kept])
+
+
+def _members(
+    part: Reference,
+    place: Aligned,
+    bags: Bags,
+    y: NDArray[np.int64],
+    names: NDArray[np.str_],
+    groups: NDArray[Any],
+    missing: list[str],
+    model: Any,
+    shared: dict[str, Any],
+) -> list[tuple[str, Any]]:
+    """What a reference allows, by name; those that learn from this cohort's patients begin with "here"."""
+    seed = shared["random_state"]
+    at = {} if place.move is None else {"matrix": place.move.matrix, "shift": place.move.offset}
+    members: list[tuple[str, Any]] = []
+    if part.recipes is not None and part.mixture is not None:
+        of_means = None if model is not None else _of_means(part, names, seed)
+        # A class without a patient here is told apart best by what is known without any training.
+        if model is not None or not missing or (of_means is None and part.offsets is not None):
+            members += _counterfactual(part, place, bags, y, names, groups, missing, model, shared)
+        if set(names) <= set(part.recipes.classes) and model is None:
+            recipes, mildness = adapted(part, place, bags, names[y])
+            likelihood = Likelihood.of_recipes(
+                recipes,
+                part.mixture.components,
+                classes=names,
+                centre=part.mixture.centre,
+                scale=part.mixture.scale,
+                n_donors=part.n_donors or {},
+                mildness=mildness,
+                random_state=seed,
+            )
+            members.append(("likelihood ratio of its recipes", Moved.of(likelihood, names, **at)))
+        if of_means is not None:
+            members.append(("regression on its mean cells", Moved.of(of_means, names, **at)))
+    if model is not None:
+        return members
+    for name, fitted in part.models:
+        if len(set(names) & {str(c) for c in fitted.classes_}) > 1:
+            members.append((f"its model, {name}", Moved.of(fitted, names, **at)))
+    if part.bags is not None and part.labels is not None and set(names) <= {*part.labels, *names[np.unique(y)]}:
+        members += _of_both(part, place, bags, names[y], names, groups, shared, at)
+    return members
+
+
+def _of_means(part: Reference, names: NDArray[np.str_], seed: int) -> Any:
+    """What a regression on mean cells would be there, from their moments; offsets and moments travel together."""
+    spread = part.spread
+    if spread is None or part.moments is None or part.offsets is None or not set(names) <= set(spread.classes):
+        return None
+    rows = [spread.classes.index(name) for name in names]
+    centre, covariance = part.moments.over(names.tolist())
+    scale = np.sqrt(np.clip(np.diag(covariance), 0, None))
+    scale = np.where(scale > 0, scale, 1.0)
+    n = spread.n_donors[rows].tolist()
+    if sum(n) - len(n) < 1:
+        return None
+    return Linear.of_moments(
+        spread.means[rows],
+        spread.covariances[rows],
+        n,
+        classes=names,
+        centre=centre,
+        scale=scale,
+        C=0.3,
+        random_state=seed,
+    )
+
+
+def _counterfactual(
+    part: Reference,
+    place: Aligned,
+    bags: Bags,
+    y: NDArray[np.int64],
+    names: NDArray[np.str_],
+    groups: NDArray[Any],
+    missing: list[str],
+    model: Any,
+    shared: dict[str, Any],
+) -> list[tuple[str, Any]]:
+    """Members that are trained on the patients here and on counterfactual ones."""
+    known = set() if part.recipes is None else set(part.recipes.classes)
+    if not known & {str(names[c]) for c in np.unique(y)} or not set(missing) <= known:
+        return []
+    augment = Counterfactual(part, align="raw" if place.move is None else "moments")
+    members = []
+    for name, member in WITH_COUNTERFACTUAL if model is None else [(type(model).__name__, model)]:
+        fitted = make_predictor(member, **shared)
+        fitted.fit(bags, names[y], groups=groups, augment=augment, classes=names)
+        members.append((f"{HERE}, {member if isinstance(member, str) else name}", fitted))
+    return members
+
+
+def _of_both(
+    part: Reference,
+    place: Aligned,
+    bags: Bags,
+    labels: NDArray[np.str_],
+    names: NDArray[np.str_],
+    groups: NDArray[Any],
+    shared: dict[str, Any],
+    at: dict[str, Any],
+) -> list[tuple[str, Any]]:
+    """Models of the patients of both cohorts together, where the reference's lie."""
+    own = bags if place.move is None else moved(bags, place.move)
+    theirs = part.bags
+    if theirs is None or part.labels is None or part.donors is None:
+        return []
+    X = np.concatenate([own.X[own.rows], theirs.X[theirs.rows]])
+    both = Bags(X, np.arange(len(X)), np.concatenate([own.indptr, theirs.indptr[1:] + own.indptr[-1]]))
+    of_donors = np.concatenate([groups, part.donors])
+    members = []
+    for name, member in OF_BOTH:
+        fitted = make_predictor(member, **shared)
+        fitted.fit(both, np.concatenate([labels, part.labels]), groups=of_donors, classes=names)
+        members.append((f"{BOTH}, {name}", Moved.of(fitted, names, **at)))
+    return members
+
+
+def _kind(name: str) -> str:
+    return name.partition(", ")[0]
+
+
+def _shares(members: Sequence[tuple[str, Any]]) -> list[float]:
+    """Weights of members that sum to 1: the same for each kind, and for each of a kind."""
+    kinds = [_kind(name) for name, _ in members]
+    return [1 / (len(set(kinds)) * kinds.count(kind)) for kind in kinds]
+
+
+def _weights(
+    parts: Sequence[tuple[Reference, list[tuple[str, Any]]]],
+    trust: dict[str, Trust],
+    missing: list[str],
+    n_here: NDArray[np.int64],
+) -> tuple[list[float], list[str]]:
+    """Weight of each reference beside the patients here, and who is left out.
+
+    Belief in it, times its part of the patients of the rarest class in both. One that is needed for a class is used.
+    """
+    weights = []
+    for part, _ in parts:
+        belief = trust[part.name].belief if part.name in trust else 1.0
+        if any(name in part.classes for name in missing):
+            weights.append(max(belief, 0.5))
+            continue
+        n_there = min((part.n_donors or {"": UNKNOWN_DONORS}).values())
+        weights.append(belief * n_there / (n_there + int(n_here.min())) if belief >= LEAST_BELIEVED else 0.0)
+    left_out = [part.name for (part, _), weight in zip(parts, weights, strict=True) if weight == 0]
+    return weights, left_out
