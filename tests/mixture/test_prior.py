@@ -32,6 +32,26 @@ def test_with_many_rows_the_prior_is_gone():
     assert fits[0] == pytest.approx(fits[1], abs=2e-3)
 
 
+def test_groups_held_out_tell_what_patients_do_not_share():
+    rng = np.random.default_rng(0)
+    patients = np.repeat(np.arange(24), 20)
+    # Each patient lies elsewhere and spreads little: cells in mixed order hold no patient out unless they are named.
+    rows = (3 * rng.normal(size=(24, 6)))[patients] + 0.1 * rng.normal(size=(480, 6))
+    test = 3 * rng.normal(size=(2000, 6))
+    order = rng.permutation(480)
+    named, unnamed = (GaussianMixture(6).fit(rows[order], groups=groups) for groups in (patients[order], None))
+    assert named.score(test) > unnamed.score(test) + 1
+    with pytest.raises(ValueError, match="`groups`"):
+        GaussianMixture(2).fit(rows, groups=patients[1:])
+
+
+@pytest.mark.parametrize("far", [1e6, 1e8])
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag"])
+def test_a_row_in_the_far_distance_does_not_stop_a_fit(covariance_type, far):
+    rows = np.vstack([drawn(600, 5), np.full((1, 5), far)]).astype(np.float32)
+    assert np.isfinite(GaussianMixture(4, covariance_type=covariance_type).fit(rows).log_likelihood_)
+
+
 @pytest.mark.parametrize("unit", [1e-6, 1e6])
 def test_components_do_not_depend_on_the_unit(unit):
     rows = drawn(300, 4)

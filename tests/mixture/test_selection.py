@@ -27,17 +27,17 @@ def test_groups_never_straddle(cohort, monkeypatch):
     rows, groups = cohort
     owner = {row.tobytes(): group for row, group in zip(rows, groups, strict=True)}
     folds = []
-    fit, score = GaussianMixture.fit, GaussianMixture.score_samples
+    fit, score = GaussianMixture._fit, GaussianMixture.score_samples
 
-    def spy_fit(self, X, y=None):
+    def spy_fit(self, X, *arguments):
         folds.append([{owner[row.tobytes()] for row in X}, None])
-        return fit(self, X)
+        return fit(self, X, *arguments)
 
     def spy_score(self, X):
         folds[-1][1] = {owner[row.tobytes()] for row in X}
         return score(self, X)
 
-    monkeypatch.setattr(GaussianMixture, "fit", spy_fit)
+    monkeypatch.setattr(GaussianMixture, "_fit", spy_fit)
     monkeypatch.setattr(GaussianMixture, "score_samples", spy_score)
     select_n_components(rows, groups, [2], n_splits=4)
     assert len(folds) == 4

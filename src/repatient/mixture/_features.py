@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repatient.mixture._parameters import Parameters
-from repatient.mixture._statistics import Coefficients, Sums
+from repatient.mixture._statistics import FLOAT32_DISTANCE, Coefficients, Sums
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -145,7 +145,10 @@ class FullFeatures(FeatureMap):
         second = np.empty((len(means), self.n_dims, self.n_dims))
         second[:, *self._pairs] = sums.per_row(self.n_dims + 1)
         second[:, self._pairs[1], self._pairs[0]] = second[:, *self._pairs]
-        return second - means[:, :, None] * means[:, None, :]
+        squares = np.diagonal(second, axis1=1, axis2=2)
+        # What rounding leaves unknown of variances, where a mean lies too far away to be cancelled.
+        unknown = np.where(squares > FLOAT32_DISTANCE**4, self.n_dims * np.finfo(np.float64).eps * squares, 0)
+        return second - means[:, :, None] * means[:, None, :] + unknown[:, None] * np.eye(self.n_dims)
 
 
 class LinearFeatures(FeatureMap):

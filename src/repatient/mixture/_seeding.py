@@ -65,7 +65,7 @@ def seed_parameters(
     if settings.strength.rows is None:
         settings = replace(settings, known=best.strength)
     if settings.choose:
-        settings = _most_general(part, feature_map, n_components, covariance_type, settings, rng)
+        settings = _most_general(part, feature_map, best, n_components, covariance_type, settings, rng)
     if part is sample:
         return best.parameters, settings
     best = exchange_components(part, feature_map, best.parameters, settings)
@@ -83,6 +83,7 @@ def seed_parameters(
 def _most_general(
     part: Sample,
     feature_map: FeatureMap,
+    start: EMTrace,
     n_components: int,
     covariance_type: str,
     settings: Settings,
@@ -94,11 +95,13 @@ def _most_general(
     and what evidence says of a prior holds for Gaussian components. Each is chosen given the ones before. Held out are
     patients, or blocks of neighbouring rows, which mostly come from the same one.
     """
-    fits = [
-        (train, test, expectation(train, feature_map, feature_map.coefficients(run.parameters)).sums, run)
-        for train, test in _folds(part, rng)
-        for run in [_fold_run(train, feature_map, n_components, covariance_type, settings, rng)]
-    ]
+    fits = []
+    for train, test in _folds(part, rng):
+        # The memory that many rows have of those held out does not last for a single step.
+        run = start
+        if part.rows.shape[0] <= _FEW_ROWS:
+            run = _fold_run(train, feature_map, n_components, covariance_type, settings, rng)
+        fits.append((train, test, expectation(train, feature_map, feature_map.coefficients(run.parameters)).sums, run))
     if not fits:
         return settings
 
@@ -172,11 +175,11 @@ def _fold_run(
     settings: Settings,
     rng: np.random.Generator,
 ) -> EMTrace:
-    """EM, briefly, from a start that has not seen the rows held out."""
+    """EM, briefly, from starts that have not seen the rows held out."""
     n_components = min(n_components, train.rows.shape[0])
     starts = [
         _kmeans_start(train, feature_map, n_components, covariance_type, index, rng, settings.reg_covar)
-        for index in range(2 if train.rows.shape[0] <= _FEW_ROWS else 1)
+        for index in range(2)
     ]
     return _most_likely(train, feature_map, starts, settings)
 
