@@ -53,7 +53,7 @@ class Moved(BasePredictor):
         self.random_state = random_state
 
     @classmethod
-    def of(cls, model: Any, classes: Sequence[Any], *, matrix: Array | None = None, shift: Array | None = None) -> Self:
+    def of(cls, model: Any, classes: ArrayLike, *, matrix: Array | None = None, shift: Array | None = None) -> Self:
         """A fitted predictor with classes and a place of its own.
 
         Parameters
