@@ -24,14 +24,14 @@ def made() -> ad.AnnData:
 def test_cells_are_indices_and_read_where_they_are_moved(made):
     counts, shift = made.obsm["generated"], made.uns["generated"]["shift"]
     assert counts.shape == (made.n_obs, 10)
-    bags = rp.get.bags(made, **KEYS, generated_key="generated")
+    bags = rp.get.bags(made, **KEYS, generated_key="generated", use_rep="X_pca")
     last = made.uns["generated"]["patients"].iloc[-1]
     rows = np.repeat(counts[:, -1].indices, counts[:, -1].data)
     classes = list(shift["classes"])
     of = [classes.index(name) for name in made.obs["label"].astype(str).iloc[rows]]
     component = made.obs["gmm"].cat.codes.to_numpy()[rows]
     expected = made.obsm["X_pca"][rows] + shift["values"][of, classes.index(last["label"]), component]
-    np.testing.assert_allclose(bags[len(bags) - 1][0].numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(bags[len(bags) - 1]["X"].numpy(), expected, atol=1e-5)
 
 
 def test_it_survives_files_parts_and_what_reads_it(made, tmp_path):
@@ -43,8 +43,8 @@ def test_it_survives_files_parts_and_what_reads_it(made, tmp_path):
     assert set(measures.index) >= {"disease", "healthy"}
     model = rp.tl.mil(kept, **KEYS, model="mean", generated_key="generated")
     assert model.classes == ["disease", "healthy"]
+    kept.obsm["X_other"] = kept.obsm["X_pca"].copy()
     with pytest.raises(ValueError, match="`use_rep`"):
-        kept.obsm["X_other"] = kept.obsm["X_pca"].copy()
         rp.tl.mil(kept, **KEYS, model="mean", generated_key="generated", use_rep="X_other")
 
 
