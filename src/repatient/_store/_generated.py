@@ -11,8 +11,9 @@ import scipy.sparse as sp
 
 from repatient._checks import listed
 from repatient._files._scratch import stacked
+from repatient._store._embedding import read_embedding
 from repatient._store._lazy import in_memory
-from repatient._store._mixture import check_mixture
+from repatient._store._mixture import check_mixture, read_components
 from repatient._store._outcomes import check_outcome, is_continuous
 from repatient._store._validate import obs_column, uns_entry
 
@@ -45,6 +46,8 @@ class Generated:
         Coordinates of the points, patient after patient, (cells, d) float32; ``None`` where cells are real ones.
     components
         Component that each point was drawn from, (cells,); ``None`` likewise.
+    origins
+        Row of the object that each point is, moved; ``None`` where points are none of cells.
     """
 
     key: str
@@ -53,6 +56,7 @@ class Generated:
     counts: sp.csc_matrix
     points: NDArray[np.float32] | None = None
     components: NDArray[np.int32] | None = None
+    origins: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -84,7 +88,9 @@ class Generated:
         indptr = np.concatenate([[0], np.cumsum(sizes)])
         kept = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], sizes)
         counts = _counts_of_points(indptr)
-        return replace(self, table=table, counts=counts, points=self.points[kept], components=self.components[kept])
+        origins = None if self.origins is None else self.origins[kept]
+        parts = {"points": self.points[kept], "components": self.components[kept], "origins": origins}
+        return replace(self, table=table, counts=counts, **parts)
 
     def selected(self, option: bool | None = None, *, required: bool = False) -> Generated:  # noqa: FBT001
         """The patients that :func:`repatient.tl.select` kept; ``None``: where a selection was made; ``False``: all.
@@ -108,7 +114,8 @@ class Generated:
 
     def check_inside(self, codes: NDArray[np.integer]) -> None:
         """Refuse real cells of patients without a code, (n_obs,), as of those outside a mask."""
-        rows = np.unique(self.counts.indices) if self.points is None else np.zeros(0, dtype=np.int64)
+        drawn = self.origins if self.origins is not None else np.zeros(0, dtype=np.int64)
+        rows = np.unique(self.counts.indices if self.points is None else drawn)
         if n_outside := int((codes[rows] < 0).sum()):
             msg = (
                 f"`generated_key`: the generated patients hold {n_outside} cells from outside `mask_obs`; training on them would "
@@ -122,7 +129,7 @@ class Generated:
             return embedding
         if use_rep != self.params["use_rep"]:
             msg = (
-                f"`use_rep`: the patients of `uns[{self.key!r}]` are points of Gaussians in {self.params['use_rep']!r} and "
+                f"`use_rep`: the patients of `uns[{self.key!r}]` are points in {self.params['use_rep']!r}, not cells, and "
                 f"have no coordinates in {use_rep!r}. Use the former, or generate with `draw='cells'`."
             )
             raise ValueError(msg)
@@ -177,14 +184,44 @@ def read_generated(data: AnnData | MuData, key: str) -> Generated:
         )
         raise ValueError(msg)
     check_mixture(data, params["mixture"], params["gmm_key"], "The generated patients", _REMEDY)
-    return Generated(key, params, _counted(data, counts, table, params, key), counts)
+    generated = Generated(key, params, _counted(data, counts, table, params, key), counts)
+    return _moved(data, generated, entry["shift"]) if "shift" in entry else generated
+
+
+def _moved(data: AnnData | MuData, generated: Generated, shift: dict[str, Any]) -> Generated:
+    """Cells moved into the class of their patient: points, as nothing but their embedding is known then."""
+    params, rows = generated.params, generated.rows
+    classes = [str(name) for name in np.atleast_1d(shift["classes"])]
+    components, n_components = read_components(data, params["gmm_key"])
+    embedding, _ = read_embedding(data, str(params["use_rep"]))
+    values = np.asarray(shift["values"], dtype=np.float32)
+    if values.shape != (len(classes), len(classes), n_components, embedding.shape[1]):
+        msg = f"`generated_key`: `uns[{generated.key!r}]['shift']` has shape {values.shape}, which does not fit. {_REMEDY}"
+        raise ValueError(msg)
+    position = {name: i for i, name in enumerate(classes)}
+    column = obs_column(data, params["label_key"], "label_key").astype(str).to_numpy()[rows]
+    if unknown := sorted(set(column) - set(classes)):
+        msg = f"`generated_key`: cells of {generated.key!r} are of the classes {listed(unknown)} now, not {listed(classes)}. {_REMEDY}"
+        raise ValueError(msg)
+    of = np.array([position[name] for name in column], dtype=np.int64)
+    to = np.repeat([position[name] for name in generated.labels], generated.sizes)
+    points = np.asarray(embedding[rows], dtype=np.float32) + values[of, to, components[rows]]
+    counts = _counts_of_points(np.concatenate([[0], np.cumsum(generated.sizes)]))
+    return replace(generated, counts=counts, points=points, components=components[rows].astype(np.int32), origins=rows)
 
 
 def write_generated(
-    data: AnnData | MuData, key: str, table: pd.DataFrame, params: dict[str, Any], drawn: sp.csc_matrix | GaussianDraw
+    data: AnnData | MuData,
+    key: str,
+    table: pd.DataFrame,
+    params: dict[str, Any],
+    drawn: sp.csc_matrix | GaussianDraw,
+    shift: dict[str, Any] | None = None,
 ) -> None:
-    """Store generated patients in place of those of an earlier call."""
+    """Store generated patients, and what moves their cells, in place of those of an earlier call."""
     entry: dict[str, Any] = {"patients": table, "params": params}
+    if shift is not None:
+        entry["shift"] = shift
     if sp.issparse(drawn):
         data.obsm[key] = drawn
     else:

@@ -154,7 +154,7 @@ class Ensemble(BasePredictor):
     @classmethod
     def of_fitted(
         cls,
-        members: Sequence[tuple[str, Predictor]],
+        members: Sequence[tuple[str, Any]],
         *,
         weights: ArrayLike | None = None,
         reasons: Sequence[str] = (),

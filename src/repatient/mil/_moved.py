@@ -12,9 +12,7 @@ from repatient.mil._persistence import above, packed, under, unpacked
 from repatient.mil._predictor import BasePredictor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from repatient.mil._training_set import TrainingSet
 
@@ -44,7 +42,10 @@ class Moved(BasePredictor):
     """
 
     kind: ClassVar[str] = "moved"
-    probabilities_as_scores: ClassVar[bool] = False
+
+    model_: Any
+    matrix_: Array | None
+    shift_: Array | None
 
     def __init__(self, *, n_passes: int = 50, outcome: str = "class", random_state: int | None = 0) -> None:
         self.n_passes = n_passes
@@ -52,7 +53,7 @@ class Moved(BasePredictor):
         self.random_state = random_state
 
     @classmethod
-    def of(cls, model: Any, classes: Sequence[Any], *, matrix: Array | None = None, shift: Array | None = None) -> Self:
+    def of(cls, model: Any, classes: ArrayLike, *, matrix: Array | None = None, shift: Array | None = None) -> Self:
         """A fitted predictor with classes and a place of its own.
 
         Parameters
@@ -78,7 +79,7 @@ class Moved(BasePredictor):
         moved.n_features_in_ = model.n_features_in_
         moved._set_columns()
         if (moved._columns < 0).all():
-            msg = f"`model`: its classes {listed(model.classes_)} are none of {listed(classes)}."
+            msg = f"`model`: its classes {listed(model.classes_)} are none of {listed(moved.classes_)}."
             raise ValueError(msg)
         return moved
 
@@ -89,7 +90,7 @@ class Moved(BasePredictor):
 
     def _there(self, bags: Bags) -> Bags:
         """The bags where the model learnt."""
-        if self.matrix_ is None:
+        if self.matrix_ is None or self.shift_ is None:
             return bags
         used, place = used_rows(bags)
         X = np.asarray(bags.X[used], dtype=np.float64) @ self.matrix_.T + self.shift_
@@ -126,7 +127,7 @@ class Moved(BasePredictor):
     def _state(self) -> tuple[dict[str, Any], dict[str, Array]]:
         content, arrays = packed(self.model_)
         arrays = above(arrays, "model.")
-        if self.matrix_ is not None:
+        if self.matrix_ is not None and self.shift_ is not None:
             arrays |= {"matrix": self.matrix_, "shift": self.shift_}
         return {"model": content}, arrays
 

@@ -137,7 +137,7 @@ class Reference:
     n_donors: Mapping[str, int] | None = None
     moments: Moments | None = None
     spread: Spread | None = None
-    models: tuple[tuple[str, Predictor], ...] = ()
+    models: tuple[tuple[str, Any], ...] = ()
     bags: Bags | None = None
     labels: NDArray[Any] | None = None
     donors: NDArray[Any] | None = None
@@ -208,7 +208,7 @@ class Reference:
             raise ValueError(msg)
         cells = bags.X[bags.rows]
         if mixture is None:
-            number = n_components or default_n_components(*cells.shape, len(bags))
+            number = n_components or default_n_components(len(cells), cells.shape[1], len(bags))
             mixture = ReferenceMixture.fit(cells, number, random_state, standardize=standardize)
         components = mixture.assign(cells)
         classes, y = np.unique(labels, return_inverse=True)

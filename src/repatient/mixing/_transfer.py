@@ -122,7 +122,7 @@ def fit_with_references(
     _check_known(names, y, references)
     missing = [str(name) for c, name in enumerate(names) if not (y == c).any()]
     merged, found = _merged([_over_shared(part, names) for part in references], names, random_state)
-    shared = {"random_state": random_state, "device": device, "progress": progress}
+    shared: dict[str, Any] = {"random_state": random_state, "device": device, "progress": progress}
     plain = isinstance(model, str) and model == "auto"
     parts, trust, used = [], {}, []
     for part in merged:

@@ -138,7 +138,7 @@ def believed(signal: float, odds: float) -> float:
     """
     differ = 1.0
     if np.isfinite(signal):
-        against = 0.0 if signal >= np.exp(-1) else 1 / (-np.e * signal * np.log(max(signal, 1e-12))) - 1
+        against = 0.0 if signal >= np.exp(-1) else 1 / (-np.exp(1) * signal * np.log(max(signal, 1e-12))) - 1
         differ = against / (against + 1)
     same = PRIOR_ODDS * (odds if np.isfinite(odds) else 1.0)
     return float(differ * same / (same + 1))

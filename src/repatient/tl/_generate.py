@@ -73,6 +73,12 @@ def generate(
             A random share of the cells of one patient of the class, each as often as the others, and the rest of a random
             one's (:class:`repatient.mixing.SameClassMixing`).
 
+        ``"counterfactual"``
+            Real patients, of whatever class, moved into the class: composition times the ratio of the two recipes, its own
+            cells, moved inside components by the offsets (:class:`repatient.mixing.Counterfactual`). Recipes and offsets
+            are those of one cohort that has all classes: this one, or the reference of :func:`repatient.tl.recipes`. What
+            is stored are the cells and how they move; read, they are points in the embedding of the mixture.
+
         Methods that mix patients of different classes have no class to put in the table, and are in
         :mod:`repatient.mixing`.
     draw
@@ -138,7 +144,8 @@ def generate(
         were learnt with covariates, there is a column for each. With ``draw="gaussian"``, ``cells`` holds the points,
         patient after patient: ``embedding`` (n_cells, d) float32, in the units of the mixture's embedding;
         ``component`` (n_cells,) int32, that each was drawn from; and ``indptr`` (generated patients + 1,) int64, where
-        each patient begins and ends. They belong to no row of the object: a part of it (``data[:100]``) has all of
+        each patient begins and ends. With ``method="counterfactual"``, ``shift`` has ``classes`` and ``values`` (classes,
+        classes, components, d) float32: what is added to a cell of one class in a patient of another. Points belong to no row of the object: a part of it (``data[:100]``) has all of
         them, while cells drawn from the pool go with their rows.
 
     Raises
@@ -191,7 +198,10 @@ def generate(
     mixture, n_components = data.uns[params["gmm_key"]], recipes.mean.shape[1]
     strengths = [0.0] * len(recipes.classes)
     made: list[DrawnPatients]
-    if method == "recipe":
+    shift = None
+    if method == "counterfactual":
+        made, shift = _counterfactual(entry, recipes_key, source, numbers, n_cells, rng)
+    elif method == "recipe":
         # What generates in training, too, loads torch.
         from repatient.mixing import PatientGenerator
 
@@ -255,8 +265,69 @@ def generate(
         random_state=random_state,
     )
     data = data.copy() if copy else data
-    _store.write_generated(data, key_added, table, record, drawn)
+    _store.write_generated(data, key_added, table, record, drawn, shift)
     return data if copy else None
+
+
+def _counterfactual(
+    entry: Mapping[str, Any],
+    recipes_key: str,
+    source: SourceCells,
+    numbers: Mapping[str, int],
+    n_cells: int | None,
+    rng: np.random.Generator,
+) -> tuple[list[DrawnPatients], dict[str, Any]]:
+    """Real patients moved into each class, and what moves their cells."""
+    from repatient.mixing import CounterfactualGenerator, DrawnPatients
+
+    names = list(dict.fromkeys([*source.classes, *numbers]))
+    own, _ = _store.read_recipes_entry(dict(entry), recipes_key)
+    reference = _store.read_reference_recipes(entry, recipes_key)
+    present = set(entry["patients"]["label"].dropna().astype(str))
+    candidates = [(own, _store.read_offsets(entry, own.mean.shape[1]))] if set(names) <= present else []
+    candidates += [] if reference is None else [reference]
+    found = [(r, o) for r, o in candidates if o is not None and set(names) <= set(r.classes) & set(o.classes)]
+    if not found:
+        msg = (
+            f"`method='counterfactual'` needs recipes and offsets of {listed(names)} that were learnt in one cohort, this one "
+            "or the `reference` of `rp.tl.recipes`, and there are none."
+        )
+        raise ValueError(msg)
+    recipes, offsets = found[0]
+    shape = (len(names), len(names), *offsets.means.shape[1:])
+    values = np.zeros(shape, dtype=np.float32)
+    for a, of in enumerate(names):
+        for b, to in enumerate(names):
+            if a != b:
+                values[a, b] = offsets.delta(of, to)
+    inside = np.flatnonzero(source.components >= 0)
+    patients, codes = np.unique(source.patients[inside], return_inverse=True)
+    y = np.zeros(len(patients), dtype=np.int64)
+    y[codes] = source.labels[inside]
+    generator = CounterfactualGenerator(
+        recipes=recipes.take(names),
+        movable=np.ones((len(names), len(names)), dtype=bool),
+        shifts=values,
+        components=source.components[inside],
+        patients=codes,
+        y=y,
+    )
+    made = []
+    for name, number in numbers.items():
+        moves = generator.draw(np.full(number, names.index(name)), rng, n_cells)
+        rows, n_components = inside[moves.rows], recipes.mean.shape[1]
+        patient = np.repeat(np.arange(number), np.diff(moves.indptr))
+        component = source.components[rows]
+        cell = patient * n_components + component
+        others = codes[moves.rows] != moves.sources[patient]
+        again = np.ones(len(rows), dtype=bool)
+        again[np.unique(np.stack([patient, rows]), axis=1, return_index=True)[1]] = False
+        moved, repeated = (
+            np.bincount(cell[which], minlength=number * n_components).reshape(number, -1) for which in (others, again)
+        )
+        none = np.zeros((number, 0), dtype=np.float32)
+        made.append(DrawnPatients(Draw(rows, moves.indptr, moved, repeated), none, [], patients[moves.sources]))
+    return made, {"classes": np.array(names, dtype=object), "values": values}
 
 
 def _gaussians(mixture: Mapping[str, Any]) -> Gaussians:

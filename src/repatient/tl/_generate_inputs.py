@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from repatient.sampling import Draw
 
-METHODS = ("recipe", "oversampling", "same_class")
+METHODS = ("recipe", "counterfactual", "oversampling", "same_class")
 DRAWS = ("cells", "gaussian")
 
 
@@ -131,11 +131,10 @@ def check_options(method: Any, draw: Any, **options: Any) -> None:
     check_option(method, "method", METHODS)
     check_option(draw, "draw", DRAWS)
     given = [name for name, value in options.items() if value not in (None, False, "all")]
+    if method == "counterfactual" and not set(given) - {"n_cells"}:
+        given = []
     if method != "recipe" and given:
-        msg = (
-            f"`method={method!r}` takes whole patients of the class as they are; {listed(given)} need "
-            "`method='recipe'`."
-        )
+        msg = f"`method={method!r}` starts from single patients as they are; {listed(given)} need `method='recipe'`."
         raise ValueError(msg)
     of_cells = [name for name in given if name not in ("covariates", "n_cells")] + ["method"] * (method != "recipe")
     if draw == "gaussian" and of_cells:

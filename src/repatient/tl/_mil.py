@@ -209,10 +209,14 @@ def mil(
     embedding, use_rep = _store.read_embedding(data, use_rep, patient_key=patient_key, memory_budget=memory_budget)
     references = None
     if others is not None:
-        keys = {"patient_key": patient_key, "label_key": label_key, "donor_key": donor_key}
-        dimensions = embedding.shape[1]
         references = read_references(
-            others, **keys, use_rep=use_rep, n_dimensions=dimensions, random_state=random_state
+            others,
+            patient_key=patient_key,
+            label_key=label_key,
+            donor_key=donor_key,
+            use_rep=use_rep,
+            n_dimensions=embedding.shape[1],
+            random_state=random_state,
         )
     augmentation = read_augmentation(
         data,

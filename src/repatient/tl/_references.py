@@ -166,7 +166,7 @@ def _of_object(
 
 
 def _check_dimensions(part: Reference, n_dimensions: int, use_rep: str) -> None:
-    numbers = [model.n_features_in_ for _, model in part.models]  # type: ignore[attr-defined]
+    numbers = [model.n_features_in_ for _, model in part.models]
     numbers += [] if part.mixture is None else [len(part.mixture.centre)]
     wrong = [number for number in numbers if number != n_dimensions]
     if wrong:
