@@ -128,8 +128,8 @@ class Ensemble(BasePredictor):
     ) -> Self:
         """Fit all members; parameters, returns and errors are those of :meth:`BasePredictor.fit`.
 
-        Of the default members, those learn from generated patients that these are known to help (compositions and
-        attention); all do where a class has no other patient, and where ``members`` is given.
+        Of the default members, only compositions learn from generated patients, which help no other on average, and only
+        where patients have 20 cells or more; all do where a class has no other patient, and where ``members`` is given.
         """
         self._check()
         _inputs.check_augmenter(augment, generated, self.outcome)
@@ -191,8 +191,10 @@ class Ensemble(BasePredictor):
         missing = len(np.unique(cohort.y)) < len(cohort.classes)
         if not made or self.members is not None or self.outcome == "continuous" or missing:
             return names
-        helped = [name for name in names if name in HELPED]
-        self.reasons_.append(f"generated patients for {' and '.join(helped) or 'no member'}: they help no other")
+        size = float(np.median(cohort.real.sizes))
+        helped = [name for name in names if name in HELPED and size >= CELLS_FOR_GENERATED]
+        told = " and ".join(helped) or "no member"
+        self.reasons_.append(f"generated patients for {told}, as a patient has {size:g} cells: they help no other")
         return helped
 
     def _fit_member(self, member: Any, cohort: Cohort, **more: Any) -> Any:
@@ -349,8 +351,9 @@ MEMBERS: list[tuple[str, Any]] = [
     ("composition", Linear("composition", C=0.1, n_components=10)),
     ("attention", Attention(validation_fraction=0.0, cells_per_step=256)),
 ]
-# Members that generated patients helped, or did not harm, on every cohort of the benchmarks.
-HELPED = ("composition", "attention")
+# Members that generated patients help, and cells of a patient (median) from which on: recipes of a few cells are guesses,
+# and cost musk1 and elephant .01 to .03.
+HELPED, CELLS_FOR_GENERATED = ("composition",), 20
 # One or two patients of a class are too few for a network.
 RARE_MEMBERS = [pair for pair in MEMBERS if pair[0] != "attention"]
 
