@@ -123,6 +123,8 @@ def run(given: argparse.Namespace) -> pd.DataFrame:
                     continue
                 real, held = patients.bags.take(train[split]), patients.bags.take(test[split])
                 y, truth = patients.y[train[split]], patients.y[test[split]]
+                if given.permuted:
+                    y = np.random.default_rng(split).permutation(y)
                 members: dict[str, Any] = {}
                 for row, settings in sorted(given.models, key=lambda model: model[1]["model"] != "auto"):
                     own = {"validation_fraction": 0.0} if settings["model"] == "attention" else {}
@@ -190,6 +192,9 @@ def main() -> None:
     parser.add_argument("--half", choices=["both", "even", "odd"], default="both", help="splits to run")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--models", type=as_model, nargs="+", default=[as_model(name) for name in PREDICTORS])
+    parser.add_argument(
+        "--permuted", action="store_true", help="shuffle the training patients' classes: nothing to learn"
+    )
     parser.add_argument("--save", type=Path, metavar="FILE", help="keep every prediction as JSON")
     given = parser.parse_args()
     warnings.simplefilter("ignore")

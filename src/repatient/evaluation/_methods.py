@@ -82,6 +82,13 @@ class Way(Protocol):
 
 
 _REGISTRY: dict[str, Callable[..., Way]] = {}
+# What a name stands for that joins a predictor to augmenters.
+_JOINED: list[Callable[..., Way]] = []
+
+
+def register_joined(way: Callable[..., Way]) -> None:
+    """Set what trains predictors on augmenters, called with ``predictor``, ``augment`` and settings."""
+    _JOINED[:] = [way]
 
 
 def register_method(name: str, way: Callable[..., Way]) -> None:
@@ -146,7 +153,6 @@ def method_names(scenario: str | None = None) -> list[str]:
 
 def _parse(name: str) -> tuple[Any, dict[str, Any]]:
     """What a name stands for: a class, and what it is called with besides its settings."""
-    from repatient.evaluation._trained import Trained
     from repatient.mil import PREDICTORS
     from repatient.mixing import find_augmenter
 
@@ -161,7 +167,7 @@ def _parse(name: str) -> tuple[Any, dict[str, Any]]:
         raise ValueError(msg)
     for part in augment.split("+") if augment else ():
         find_augmenter(part)
-    return Trained, {"predictor": predictor, "augment": augment or None}
+    return _JOINED[0], {"predictor": predictor, "augment": augment or None}
 
 
 @dataclass(frozen=True)

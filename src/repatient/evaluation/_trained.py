@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from repatient.evaluation._fold import SCENARIOS
-from repatient.evaluation._methods import register_method
+from repatient.evaluation._methods import register_joined, register_method
 from repatient.evaluation._recipe_mix import (
     OF_RECIPES,
     OF_TRANSFER,
@@ -259,6 +259,7 @@ class SizeOnly:
         return probabilities
 
 
+register_joined(Trained)
 register_method("alternating", InTurn)
 register_method("full", Full)
 register_method("external", External)

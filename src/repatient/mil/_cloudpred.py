@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 # Cells of all patients together that the mixture is trained on, as many of each.
-MOST_CELLS = 20_000
+MOST_CELLS = 5_000
 # Fewest cells for each component of the mixture that training starts from.
 CELLS_A_COMPONENT = 5
 LEAST_SPREAD = 1e-3

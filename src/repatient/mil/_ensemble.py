@@ -15,7 +15,6 @@ from repatient._files._read import check_values, sequence_of, text
 from repatient.mil import _inputs
 from repatient.mil._attention import Attention
 from repatient.mil._cells import Cells
-from repatient.mil._centroid import Centroid
 from repatient.mil._linear import Linear
 from repatient.mil._outcomes import ClassOutcome
 from repatient.mil._persistence import above, array_of, packed, under, unpacked
@@ -36,9 +35,9 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 # Donors from which on the temperature and the weights are learnt, and how many donors equal weights count as.
-DONORS_FOR_TEMPERATURE, DONORS_FOR_WEIGHTS, EQUAL_WORTH = 16, 60, 100
+DONORS_FOR_TEMPERATURE, DONORS_FOR_WEIGHTS, EQUAL_WORTH = 40, 60, 100
 N_FOLDS = 3
-# A class of so few patients asks for members that hardly learn.
+# A class of so few patients is not for a network.
 RARE = 2
 N_PLACES, STEP = 16, 1e-5
 # What the values of a stored ensemble have to be.
@@ -57,12 +56,12 @@ class Ensemble(BasePredictor):
     members
         Pairs of a name and an unfitted predictor. ``None`` takes those that did best together on the cohorts of the
         project's benchmarks: kernel mean (at a weak and at a strong penalty), mean, quantiles and composition into linear
-        models, cells, and attention; and strongly regularised ones where a class has one or two patients.
+        models, cells, and attention, which is left out where a class has one or two patients.
     weights
         ``"equal"``, or ``"auto"``: equal below 60 donors, and from there on drawn towards those that would have predicted
         training donors best that were left out (stacking, never negative).
     calibrate
-        Whether the mean gets a temperature, fitted on training donors that were left out; with fewer than 16 donors, or a
+        Whether the mean gets a temperature, fitted on training donors that were left out; with fewer than 40 donors, or a
         single donor of a class, there is none.
     n_passes
         Passes behind the uncertainty, divided among the members by their weights.
@@ -129,8 +128,8 @@ class Ensemble(BasePredictor):
     ) -> Self:
         """Fit all members; parameters, returns and errors are those of :meth:`BasePredictor.fit`.
 
-        Of the default members, those learn from generated patients that these are known to help (compositions and
-        attention); all do where a class has no other patient, and where ``members`` is given.
+        Of the default members, only compositions learn from generated patients, which help no other on average, and only
+        where patients have 20 cells or more; all do where a class has no other patient, and where ``members`` is given.
         """
         self._check()
         _inputs.check_augmenter(augment, generated, self.outcome)
@@ -227,7 +226,7 @@ class Ensemble(BasePredictor):
             return list(self.members), f"{len(self.members)} members as configured"
         fewest = int(np.bincount(cohort.y).min()) if self.outcome != "continuous" else len(cohort.y)
         if fewest <= RARE:
-            return RARE_MEMBERS, f"strongly regularised members, as a class has {fewest} patients"
+            return RARE_MEMBERS, f"unlike members without a network, as a class has {fewest} patients"
         return MEMBERS, f"unlike members for {len(cohort.y)} patients"
 
     def _helped(self, names: list[str], cohort: Cohort, *, made: bool) -> list[str]:
@@ -235,8 +234,10 @@ class Ensemble(BasePredictor):
         missing = len(np.unique(cohort.y)) < len(cohort.classes)
         if not made or self.members is not None or self.outcome == "continuous" or missing:
             return names
-        helped = [name for name in names if name in HELPED]
-        self.reasons_.append(f"generated patients for {' and '.join(helped) or 'no member'}: they help no other")
+        size = float(np.median(cohort.real.sizes))
+        helped = [name for name in names if name in HELPED and size >= CELLS_FOR_GENERATED]
+        told = " and ".join(helped) or "no member"
+        self.reasons_.append(f"generated patients for {told}, as a patient has {size:g} cells: they help no other")
         return helped
 
     def _fit_member(self, member: Any, cohort: Cohort, **more: Any) -> Any:
@@ -393,13 +394,11 @@ MEMBERS: list[tuple[str, Any]] = [
     ("composition", Linear("composition", C=0.1, n_components=10)),
     ("attention", Attention(validation_fraction=0.0, cells_per_step=256)),
 ]
-# Members that generated patients helped, or did not harm, on every cohort of the benchmarks.
-HELPED = ("composition", "attention")
-RARE_MEMBERS: list[tuple[str, Any]] = [
-    ("centroid", Centroid()),
-    ("kernel_mean", Linear("kernel_mean", C=0.01)),
-    ("mean", Linear("mean", C=0.1)),
-]
+# Members that generated patients help, and cells of a patient (median) from which on: recipes of a few cells are guesses,
+# and cost musk1 and elephant .01 to .03.
+HELPED, CELLS_FOR_GENERATED = ("composition",), 20
+# One or two patients of a class are too few for a network.
+RARE_MEMBERS = [pair for pair in MEMBERS if pair[0] != "attention"]
 
 
 def _folds(cohort: Cohort, donors: NDArray[np.int64], outcome: str, seed: int | None) -> NDArray[np.int64] | None:

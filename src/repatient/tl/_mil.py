@@ -82,9 +82,11 @@ def mil(
         ``"auto"``
             The mean of the probabilities of unlike members, the strongest for few patients
             (:class:`repatient.mil.Ensemble`).
-        ``"mean"``, ``"moments"``, ``"extremes"``, ``"quantiles"``, ``"composition"``, ``"kernel_mean"``
-            Regularised regression on what a patient's cells are on average, how they spread, or how they divide into
-            components (:class:`repatient.mil.Linear`).
+        ``"mean"``, ``"moments"``, ``"extremes"``, ``"quantiles"``, ``"composition"``, ``"prototypes"``, ``"kernel_mean"``
+            Regularised regression on what a patient's cells are on average, how they spread, how they divide into
+            components, or what they are inside these (:class:`repatient.mil.Linear`).
+        ``"cloudpred"``
+            Shares of the components of a mixture that learns from the outcome (:class:`repatient.mil.CloudPred`).
         ``"cells"``
             Regression on single cells, every patient of equal weight, averaged over a patient's cells
             (:class:`repatient.mil.Cells`).
