@@ -24,8 +24,10 @@ def test_contributions_sum_to_the_score(plain, keys, model):
     new, _ = rp.datasets.pbmc_cohort(n_patients=3, n_cells=60, random_state=3)
     new.obsm["X_pca"] = new.obsm["X_pca"][:, :10].copy()
     new.obs["patient"] = new.obs["patient"].astype(str) + "/new"
+    rp.tl.name_components(plain, list("abcde"))
     rp.tl.assign(new, plain)
     rp.tl.explain(new, fitted)
+    assert new.uns["explanation"]["components"].columns.tolist() == list("abcde")
     entry = new.uns["explanation"]
     codes = new.obs["patient"].astype("category").cat.codes.to_numpy()
     bags = rp.mil.Bags.from_codes(np.asarray(new.obsm["X_pca"]), codes, 6)
