@@ -146,7 +146,7 @@ def test_tables_write_the_names(named):
     assert named.uns["explanation"]["components"].columns.tolist() == ["cost $5", "T", "B|NK", "d"]
 
 
-def test_a_waterfall_leads_from_the_mean_patient_to_the_score(named):
+def test_a_waterfall_leads_from_the_intercept_to_the_score(named):
     entry = named.uns["explanation"]
     ax = rp.pl.contributions(named, "patient_003", n_components=2)
     widths = [bar.get_width() for bar in ax.patches]
