@@ -232,4 +232,4 @@ def test_one_patient_a_class_and_two_components(plain, tmp_path, capsys):
     assert run("augment", tmp_path / "few.h5ad", tmp_path / "out.h5ad", *arguments) == 0
     assert "few patients (1 of" in capsys.readouterr().err
     drawn = {path.stem for path in (tmp_path / "figures").iterdir()}
-    assert drawn == {"recipes", "embedding", "uncertainty", "attention", "history"}
+    assert drawn == {"recipes", "embedding", "uncertainty"}

@@ -144,7 +144,7 @@ def history() -> Axes:
 
 
 def contributions() -> Axes:
-    """What the score of one patient comes from, from that of the mean training patient on top to its own below: red components
+    """What the score of one patient comes from, from the intercept on top to the score below: red components
     raise it, blue ones lower it. Components bear the names of the cells that most of theirs are.
     """
     adata = cohort().copy()

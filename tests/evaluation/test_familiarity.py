@@ -65,6 +65,34 @@ def test_right_patients_are_familiar(fitted):
     ]
 
 
+def shuffled(X, codes, rng):
+    """Each feature over the cells of its patient: means and spreads stay, what goes together does not."""
+    order = np.stack([np.lexsort((rng.random(len(X)), codes)) for _ in range(X.shape[1])], axis=1)
+    return np.take_along_axis(X, order, axis=0)
+
+
+@pytest.mark.parametrize("what", ["shuffled", "reflected"])
+def test_features_that_go_together_in_another_way(what, fitted):
+    X, codes = cohort(10, 3)
+    mean = fitted.arrays["location"]
+    signs = np.where(np.arange(WIDTH) % 2, -1, 1)
+    other = shuffled(X, codes, np.random.default_rng(0)) if what == "shuffled" else (X - mean) * signs + mean
+    scores = fitted.score(other.astype(np.float32), codes)
+    assert scores.foreign
+    assert scores.p_cohort[fitted.measures.index("structure")] < 1e-5
+
+
+def test_patients_of_a_donor_are_no_independent_witnesses():
+    """Twelve images of three donors who are all a little off say less than twelve donors would."""
+    X, codes = cohort(24, 1)
+    clustered = X + np.random.default_rng(0).normal(size=(6, WIDTH))[codes // 4] * 0.5
+    fitted = Familiarity.fit(clustered, codes, groups=codes // 4)
+    alone = Familiarity.fit(clustered, codes)
+    new, own = cohort(4, 9)
+    new = new + np.random.default_rng(5).normal(size=WIDTH) * 0.5
+    assert fitted.score(new, own).p_cohort.min() > alone.score(new, own).p_cohort.min()
+
+
 @pytest.mark.parametrize("what", FOREIGN)
 @pytest.mark.parametrize("n_patients", [3, 20])
 def test_foreign_input_is_recognised(what, n_patients, fitted):
@@ -140,6 +168,10 @@ def test_bad_input(fitted):
     arrays = fitted.to_arrays()
     with pytest.raises(ValueError, match="axes"):
         Familiarity.from_arrays(arrays | {"axes": arrays["axes"][:, 1:]})
+    with pytest.raises(ValueError, match="products"):
+        Familiarity.from_arrays(arrays | {"products": arrays["products"] + WIDTH})
+    with pytest.raises(ValueError, match="scale"):
+        Familiarity.from_arrays(arrays | {"scale": -arrays["scale"]})
     with pytest.raises(ValueError, match="missing"):
         Familiarity.from_arrays({})
 

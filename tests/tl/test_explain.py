@@ -24,8 +24,10 @@ def test_contributions_sum_to_the_score(plain, keys, model):
     new, _ = rp.datasets.pbmc_cohort(n_patients=3, n_cells=60, random_state=3)
     new.obsm["X_pca"] = new.obsm["X_pca"][:, :10].copy()
     new.obs["patient"] = new.obs["patient"].astype(str) + "/new"
+    rp.tl.name_components(plain, list("abcde"))
     rp.tl.assign(new, plain)
     rp.tl.explain(new, fitted)
+    assert new.uns["explanation"]["components"].columns.tolist() == list("abcde")
     entry = new.uns["explanation"]
     codes = new.obs["patient"].astype("category").cat.codes.to_numpy()
     bags = rp.mil.Bags.from_codes(np.asarray(new.obsm["X_pca"]), codes, 6)
@@ -144,7 +146,7 @@ def test_tables_write_the_names(named):
     assert named.uns["explanation"]["components"].columns.tolist() == ["cost $5", "T", "B|NK", "d"]
 
 
-def test_a_waterfall_leads_from_the_mean_patient_to_the_score(named):
+def test_a_waterfall_leads_from_the_intercept_to_the_score(named):
     entry = named.uns["explanation"]
     ax = rp.pl.contributions(named, "patient_003", n_components=2)
     widths = [bar.get_width() for bar in ax.patches]

@@ -176,3 +176,26 @@ def test_what_a_file_holds_is_checked(fitted, tmp_path):
         rp.tl.load_model(folder)
     fitted[0]["X"].save(folder)
     assert rp.tl.load_model(folder).projection is None
+
+
+def test_the_latent_space_of_a_model_of_scvi_tools(tmp_path):
+    scvi = pytest.importorskip("scvi")
+    rng = np.random.default_rng(0)
+    counts = ad.AnnData(rng.poisson(2, (240, 30)).astype(np.float32))
+    counts.obs["patient"] = pd.Categorical([f"p{i:02d}" for i in np.repeat(np.arange(12), 20)])
+    counts.obs["label"] = pd.Categorical(np.repeat(["a", "b"], 120))
+    train = counts[: 20 * 12].copy()
+    scvi.model.SCVI.setup_anndata(train)
+    latent = scvi.model.SCVI(train, n_latent=3)
+    latent.train(max_epochs=1, accelerator="cpu", logger=False, enable_progress_bar=False)
+    rp.pp.embed(train, latent)
+    rp.tl.mil(train, **KEYS, model="mean").save(tmp_path / "model")
+    model = rp.tl.load_model(tmp_path / "model")
+    new = counts[:, ::-1].copy()
+    with pytest.raises(ValueError, match="`model`"):
+        model.predict(new)
+    found = model.predict(new, model=latent)["probability_a"]
+    np.testing.assert_allclose(found, model.predict(train)["probability_a"], rtol=1e-4)
+    other = scvi.model.SCVI(train, n_latent=3)
+    with pytest.raises(ValueError, match="another one"):
+        model.predict(new, model=other)

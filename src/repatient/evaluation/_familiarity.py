@@ -106,7 +106,7 @@ class FamiliarityScores:
     def _cohort_p(self) -> float:
         return float(min(self.p_cohort.min() * len(MEASURES), 1))
 
-    def reason(self, features: Sequence[str] | None = None) -> str:
+    def reason(self, features: Sequence[str] | NDArray[Any] | None = None) -> str:
         """What does not fit, in words.
 
         Parameters

@@ -134,7 +134,7 @@ def _draw_waterfall(ax: Axes, bars: pd.Series, intercept: float, score: float) -
     ax.plot([intercept, intercept], [0, 1], color=CONTEXT, linewidth=0.8, zorder=0)
     ax.axvline(0, color="#bbbbbb", linewidth=0.8, zorder=0)
     ax.set_yticks(
-        np.arange(len(bars) + 2), ["mean patient", *(verbatim(name) for name in bars.index), "score"], fontsize=SMALL
+        np.arange(len(bars) + 2), ["intercept", *(verbatim(name) for name in bars.index), "score"], fontsize=SMALL
     )
     ax.set_ylim(len(bars) + 1.6, -0.6)
     ax.margins(x=0.12)

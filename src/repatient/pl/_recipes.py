@@ -7,7 +7,7 @@ import matplotlib as mpl
 from repatient import _store
 from repatient._checks import check_option
 from repatient._docs import shared_docs
-from repatient.pl._axes import LINE_HEIGHT, axes_or_new, check_axes, finish, width_of, written
+from repatient.pl._axes import LETTER, LINE_HEIGHT, axes_or_new, check_axes, finish, width_of, written
 from repatient.pl._colours import class_colours, component_colours
 from repatient.pl._recipe_bars import draw_bars
 from repatient.pl._recipe_difference import draw_difference, inside_components
@@ -136,10 +136,12 @@ def _size(kind: str, table: RecipeTable) -> tuple[float, float]:
     if kind == "difference":
         return 5.0, 4.2
     names = [written(name) for name in table.classes]
+    # Names of components stand upright below the axes.
+    below = LETTER * max(map(len, table.written)) if table.names else 0.0
     lines = sum(1 + name.count("\n") for name in names)
     if kind == "bars":
         width = min(max(4.0, 1.0 + n_components * (0.16 + 0.08 * n_classes)), 18.0)
-        return width, 3.4 + LINE_HEIGHT * (lines if width_of(names) > 1 else 1)
-    return 2.6 + width_of(names) + 0.28 * n_components, 1.5 + max(
+        return width, below + 3.4 + LINE_HEIGHT * (lines if width_of(names) > 1 else 1)
+    return 2.6 + width_of(names) + 0.28 * n_components, below + 1.5 + max(
         0.4 * n_classes, 1.2 * LINE_HEIGHT * (lines + n_classes)
     )

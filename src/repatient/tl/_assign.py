@@ -222,6 +222,8 @@ def assign(
 
     entry = mixture_entry(mixture)
     entry["log_density_quantiles"] = source["log_density_quantiles"]
+    if "names" in source:
+        entry["names"] = source["names"]
     entry["params"] = _store.record(
         n_components=len(mixture.weights_),
         covariance_type=covariance_type,

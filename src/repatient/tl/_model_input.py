@@ -100,7 +100,7 @@ class ModelInput:
             if recorded is not None:
                 msg = f"{self._of_other_steps(name)} It cannot be computed here: {error.args[0]}"
                 raise ValueError(msg) from error
-            if self._has_features(part, allow_missing):
+            if _has_features(part, self.projection, allow_missing):
                 msg = f"{error.args[0]} `use_rep={name!r}` takes the embedding that is there as it is."
                 raise ValueError(msg) from error
             return self._as_it_is(data, name, allow_missing, memory_budget)
@@ -120,21 +120,11 @@ class ModelInput:
             "embedding of the model with `rp.pp.project(data, model)`."
         )
 
-    def _has_features(self, part: Any, allow_missing: float) -> bool:
-        """Whether all is there that the steps begin with."""
-        try:
-            measured = _store.Measured(part, self.projection.settings["source"])  # type: ignore[union-attr]
-            if measured.named:
-                self.projection.find(list(measured.names), allow_missing)  # type: ignore[union-attr]
-        except (KeyError, ValueError):
-            return False
-        return measured.named or measured.shape[1] == len(self.projection.features)  # type: ignore[union-attr]
-
     def _as_it_is(self, data: AnnData | MuData, name: str, allow_missing: float, memory_budget: int) -> NDArray[Any]:
         embedding, _ = _store.read_embedding(data, name, memory_budget=memory_budget)
         names = _store.feature_names(data, name)
         if self.features is not None and names is not None:
-            return self._in_order(embedding, names, allow_missing)
+            return _in_order(embedding, self.features, names, self.means, allow_missing)
         if embedding.shape[1] != self.n_features:
             msg = (
                 f"`use_rep`: the embedding {name!r} has {embedding.shape[1]} dimensions; the model was trained on "
@@ -142,26 +132,6 @@ class ModelInput:
             )
             raise ValueError(msg)
         return embedding
-
-    def _in_order(self, X: NDArray[Any], names: NDArray[Any], allow_missing: float) -> NDArray[Any]:
-        """Columns in the order of training; those that are missing, and may be, at the mean of training."""
-        found = _store.find_features(self.features, list(names), allow_missing)  # type: ignore[arg-type]
-        if np.array_equal(found, np.arange(X.shape[1])):
-            return X
-        gone = found < 0
-        if gone.any():
-            logger.warning(
-                "features that are missing are taken as in the mean training cell: %s", listed(self.features[gone])
-            )  # type: ignore[index]
-
-        def rows(part: slice) -> NDArray[Any]:
-            block = X[part][:, np.where(gone, 0, found)]
-            if gone.any():
-                block[:, gone] = self.means[gone]  # type: ignore[index]
-            return block
-
-        in_file = isinstance(X, np.memmap)
-        return filled(rows, (len(X), len(found)), X.dtype, in_file=in_file)
 
     def to_arrays(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """What a file has to hold: settings for JSON, and arrays, of which none needs pickle."""
@@ -198,6 +168,41 @@ class ModelInput:
             msg = f"{path}: names and means of the features do not fit a model of {n_features} of them."
             raise ValueError(msg)
         return cls(settings["use_rep"], n_features, projection, features, means)
+
+
+def _in_order(
+    X: NDArray[Any],
+    features: NDArray[Any],
+    names: NDArray[Any],
+    means: NDArray[np.float32] | None,
+    allow_missing: float,
+) -> NDArray[Any]:
+    """Columns in the order of training; those that are missing, and may be, at the mean of training."""
+    found = _store.find_features(features, list(names), allow_missing)
+    if np.array_equal(found, np.arange(X.shape[1])):
+        return X
+    gone = found < 0
+    if gone.any():
+        logger.warning("features that are missing are taken as in the mean training cell: %s", listed(features[gone]))
+
+    def rows(part: slice) -> NDArray[Any]:
+        block = X[part][:, np.where(gone, 0, found)]
+        if means is not None and gone.any():
+            block[:, gone] = means[gone]
+        return block
+
+    return filled(rows, (len(X), len(found)), X.dtype, in_file=isinstance(X, np.memmap))
+
+
+def _has_features(part: Any, projection: _store.Projection, allow_missing: float) -> bool:
+    """Whether all is there that the steps begin with."""
+    try:
+        measured = _store.Measured(part, projection.settings["source"])
+        if measured.named:
+            projection.find(list(measured.names), allow_missing)
+    except (KeyError, ValueError):
+        return False
+    return measured.named or measured.shape[1] == len(projection.features)
 
 
 def _projection_of(description: Any, arrays: Mapping[str, NDArray[Any]], path: Any) -> _store.Projection:
