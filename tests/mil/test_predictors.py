@@ -165,6 +165,45 @@ def test_members_are_averaged_and_a_temperature_is_learnt():
     np.testing.assert_allclose(many.predict_proba(few), powers / powers.sum(axis=1, keepdims=True))
 
 
+def test_the_default_members_follow_what_there_is_of_patients():
+    bags, grade = cohort()
+    few = [*np.flatnonzero(grade == 0), *np.flatnonzero(grade == 1)[:2]]
+    rare = Ensemble(device="cpu", progress=False).fit(bags.take(few), grade[few])
+    assert "attention" not in dict(rare.members_)
+    # Of generated patients the composition alone learns, and every member where they are all that there is of a class.
+    given = {"generated": bags.take(few[:8]), "generated_y": grade[few[:8]][::-1]}
+    other = Ensemble(device="cpu", progress=False).fit(bags.take(few), grade[few], **given)
+    same = {
+        name: np.array_equal(model.predict_proba(bags), dict(rare.members_)[name].predict_proba(bags))
+        for name, model in other.members_
+    }
+    assert [name for name, is_same in same.items() if not is_same] == ["composition"]
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value"),
+    [
+        ("mean", "centre", np.zeros(4)),
+        ("mean", "scale", np.full(5, -1.0)),
+        ("mean", "head.coef", np.full((5, 3), np.nan)),
+        ("kernel_mean", "features.kernel_mean.phases", np.zeros(7)),
+        ("prototypes", "features.prototypes.typical", np.zeros((2, 5))),
+        ("cloudpred", "features.posterior.means", np.zeros((10, 2))),
+        ("likelihood", "temperature", -1.0),
+        ("auto", "weights", np.array([0.5, 0.6, -0.1])),
+        ("auto", "temperature", float("inf")),
+    ],
+)
+def test_what_a_file_says_is_checked(name, place, value):
+    bags, grade = cohort()
+    model = make_predictor(name, device="cpu", progress=False, **QUICK.get(name, {})).fit(bags, grade)
+    content, arrays = model.state()
+    assert place in (content if np.isscalar(value) else arrays)
+    (content if np.isscalar(value) else arrays)[place] = value
+    with pytest.raises(ValueError, match=place.split(".")[-1]):
+        clone(model).restore(content, arrays)
+
+
 def test_weights_are_learnt_of_many_donors_only():
     bags, grade = cohort(90)
     noise = Bags(np.random.default_rng(0).normal(size=bags.X.shape).astype(np.float32), bags.rows, bags.indptr)
