@@ -1,7 +1,11 @@
 """Bags made anew for every step of training: RECIPE, and what else there is.
 
 Each class here goes to :meth:`repatient.mil.MILClassifier.fit` as ``augment``. It sees the real training bags alone,
-and uses no cell of any other.
+and uses no cell of any other. :func:`fit_with_references` trains with what other cohorts know (:class:`Reference`).
+
+.. data:: TRAVELS
+
+    What may travel from a cohort: ``"recipes"``, ``"offsets"``, ``"model"``, ``"cells"``.
 """
 
 from repatient.mixing._alternating import Alternating

@@ -303,6 +303,10 @@ def alignment(
     align
         ``"moments"``, ``"raw"`` for none, or ``"auto"``: moments where the mean cells of the donors tell the cohorts
         apart (p ≤ .01), as the moments of few patients move cells that need not be moved.
+
+    Returns
+    -------
+    The map, and how sure a shift is.
     """
     check_option(align, "align", ("auto", "raw", "moments"))
     moments = reference.moments

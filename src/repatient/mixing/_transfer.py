@@ -48,6 +48,8 @@ class Transferred:
         What the check found of each reference.
     discrepancy
         Of several references that were pooled, how far each lies from the others, see :class:`repatient.recipe.Pooled`.
+    disagreeing
+        Those of them that lie farther from the others than chance explains.
     """
 
     predictor: Predictor
@@ -111,6 +113,10 @@ def fit_with_references(
         Of networks.
     random_state
         Seed of everything.
+
+    Returns
+    -------
+    The predictor, what it is made of, and what the check found.
 
     Raises
     ------

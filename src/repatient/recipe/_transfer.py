@@ -18,7 +18,19 @@ SMOOTHING = 0.01
 
 
 def smoothed(mean: np.ndarray, smoothing: float = SMOOTHING) -> np.ndarray:
-    """Mean compositions (…, K) with a share of the uniform one mixed in, so that no ratio of rare components is wild."""
+    """Mix a share of the uniform composition into others, so that no ratio of rare components is wild.
+
+    Parameters
+    ----------
+    mean
+        Mean compositions, (…, K).
+    smoothing
+        The share.
+
+    Returns
+    -------
+    Compositions, (…, K).
+    """
     return (1 - smoothing) * mean + smoothing / mean.shape[-1]
 
 
