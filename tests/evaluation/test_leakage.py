@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from repatient.evaluation import DEFAULTS, FittedFold, Method, Scenario, _trained, make_folds, method_names, score
-from repatient.mil import MILClassifier
+from repatient.mil import BasePredictor, Ensemble, MILClassifier
 from repatient.mixing import augmenters
 from repatient.mixture import GaussianMixture
 
@@ -34,20 +34,27 @@ class Used:
         self.in_classifier = False
         for fitter in (StandardScaler, PCA, GaussianMixture):
             self._wrap(monkeypatch, fitter)
-        fit = MILClassifier.fit
+        # All classes whose fit the predictors of an evaluation have.
+        for predictor in (BasePredictor, Ensemble, MILClassifier):
+            self._wrap_predictor(monkeypatch, predictor)
+
+    def _wrap_predictor(self, monkeypatch, predictor) -> None:
+        fit = predictor.fit
 
         @wraps(fit)
         def watched(model, bags, y, *, augment=None, generated=None, **kwargs):
-            self.rows |= set(bags.rows.tolist())
+            # Bags of cells that were moved or made are over arrays of their own, and number other rows.
+            if len(bags.X) == self.n_rows:
+                self.rows |= set(bags.rows.tolist())
             if generated is not None:
                 self.rows |= set(generated.rows.tolist())
             # What it scales and trains on are the rows of these bags.
-            self.in_classifier = True
+            outer, self.in_classifier = self.in_classifier, True
             fitted = fit(model, bags, y, augment=augment and Watched(augment, self), generated=generated, **kwargs)
-            self.in_classifier = False
+            self.in_classifier = outer
             return fitted
 
-        monkeypatch.setattr(MILClassifier, "fit", watched)
+        monkeypatch.setattr(predictor, "fit", watched)
 
     def _wrap(self, monkeypatch, fitter) -> None:
         fit = fitter.fit
@@ -97,7 +104,7 @@ def check_rows(cohort, scenario, method, fold, used) -> None:
     allowed = rows_of(cohort, fold.train)
     if method.method == "full":
         allowed |= rows_of(cohort, fold.withheld)
-    if method.method == "external" or method.settings.get("mixture", "target") != "target":
+    if method.method == "external" or "travel" in method.method or method.settings.get("mixture", "target") != "target":
         allowed |= rows_of(cohort, fold.external)
     assert used.rows <= allowed
     assert scenario.name != "low_data" or len(fold.train) == 8
@@ -122,7 +129,8 @@ def test_rows_of_mixtures(make_cohort, quick, monkeypatch, mixture):
 @pytest.mark.parametrize("scale", [False, True])
 @pytest.mark.parametrize("method", [name for name in WITH_ALL_CLASSES if name != "size_only"])
 def test_rows_of_low_data(make_cohort, quick, monkeypatch, method, scale):
-    cohort, scenario = make_cohort(n_cells=60), Scenario("low_data", n_patients=4)
+    external = 10 if "travel" in method else 0
+    cohort, scenario = make_cohort(n_cells=60, external=external), Scenario("low_data", n_patients=4)
     for fold in make_folds(cohort, scenario, **SPLITS):
         with monkeypatch.context() as patch:
             used = Used(patch, len(cohort.X))

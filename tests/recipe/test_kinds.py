@@ -46,7 +46,7 @@ def test_it_is_offered_everywhere(spiked, plain, keys, tmp_path, same):
     rp.tl.gmm(plain, 4)
     rp.tl.recipes(plain, **keys, kind=spiked)
     rp.tl.generate(plain, 3)
-    rp.tl.mil(plain, **keys, augment="recipe", max_epochs=1)
+    rp.tl.mil(plain, **keys, augment="recipe", model=rp.mil.Attention(n_steps=2))
     rp.pl.recipes(plain)
     entry = plain.uns["recipes"]
     assert entry["seen_class"].tolist() == [0] * 8 + [1] * 8

@@ -110,5 +110,5 @@ def test_same_seed_same_bits():
     ],
 )
 def test_errors(kwargs, match):
-    with pytest.raises(ValueError, match=match):
+    with pytest.raises((TypeError, ValueError), match=match):
         fit(class_of_two(n_patients=8)[0], **kwargs)

@@ -196,12 +196,12 @@ def test_a_missing_class_is_learnt_from_points_alone(gaussian, keys):
 
 def test_other_embeddings_are_refused(gaussian, keys):
     gaussian.obsm["X_other"] = gaussian.obsm["X_pca"].copy()
-    with pytest.raises(ValueError, match="points of Gaussians in 'X_pca'"):
+    with pytest.raises(ValueError, match="points in 'X_pca'"):
         rp.tl.mil(gaussian, **keys, generated_key="generated", use_rep="X_other")
     model = rp.tl.mil(gaussian, **keys, use_rep="X_other", model=rp.mil.Attention(n_steps=2, validation_fraction=0.2))
-    with pytest.raises(ValueError, match="points of Gaussians in 'X_pca'"):
+    with pytest.raises(ValueError, match="points in 'X_pca'"):
         rp.tl.select(gaussian, model)
-    with pytest.raises(ValueError, match="points of Gaussians in 'X_pca'"):
+    with pytest.raises(ValueError, match="points in 'X_pca'"):
         rp.tl.audit(gaussian, use_rep="X_other")
 
 

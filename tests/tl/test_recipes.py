@@ -106,7 +106,7 @@ def test_reference_of_another_mixture_or_kind(generated, keys):
 def test_generated_patients_are_no_donors(generated, keys):
     augmented = rp.get.augmented(generated)
     rp.tl.recipes(generated, **keys)
-    with pytest.warns(UserWarning, match="is_generated.*without them"):
+    with pytest.warns(UserWarning, match="is_generated.*are left out"):
         rp.tl.recipes(augmented, **keys)
     real = augmented.uns["recipes"]
     pd.testing.assert_frame_equal(real["mean"], generated.uns["recipes"]["mean"], check_index_type=False)

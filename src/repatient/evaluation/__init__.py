@@ -21,6 +21,11 @@
     Names of the metrics: ``"auroc"``, ``"balanced_accuracy"``, ``"macro_f1"``, ``"brier"``, ``"log_loss"``.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from repatient.evaluation._bag_summaries import BagSummaries, summarise_bags
 from repatient.evaluation._cohort import Cohort
 from repatient.evaluation._comparison import Interval, average_interval, by_split, compare, corrected_interval
@@ -63,8 +68,10 @@ from repatient.evaluation._realism import (
 )
 from repatient.evaluation._run import Evaluated, Predictions, run
 from repatient.evaluation._splits import group_splits
-from repatient.evaluation._trained import Trained
-from repatient.evaluation._travels import METHOD_OF_RUNG, Travels
+
+if TYPE_CHECKING:
+    from repatient.evaluation._trained import Trained
+    from repatient.evaluation._travels import METHOD_OF_RUNG, Travels
 
 __all__ = [
     "BASELINES",
@@ -127,3 +134,13 @@ __all__ = [
     "unregister_method",
     "variance_ratio",
 ]
+
+# They bring torch, which only what trains is to load.
+_OF_TRAINING = {"METHOD_OF_RUNG": "_travels", "Trained": "_trained", "Travels": "_travels"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _OF_TRAINING:
+        return getattr(import_module(f"repatient.evaluation.{_OF_TRAINING[name]}"), name)
+    msg = f"module 'repatient.evaluation' has no attribute {name!r}"
+    raise AttributeError(msg)

@@ -15,16 +15,18 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Collection, Mapping
 
-    Results: TypeAlias = "dict[int, dict[str, dict[str, float]]]"
+    Results: TypeAlias = "dict[int, dict[str, dict[str, Any]]]"
 
 
 FORMAT = "repatient evaluation"
 # 2 added the format, the version and the checksum.
 VERSION = 2
+# Stands beside the metrics: rows of class probabilities of the test patients.
+PROBABILITIES = "probabilities"
 
 
 class Checkpoint:
-    """Values by split, method and metric, in memory and, with a path, in a JSON file.
+    """Values by split, method and metric, and predictions, in memory and, with a path, in a JSON file.
 
     Parameters
     ----------
@@ -35,7 +37,7 @@ class Checkpoint:
     methods
         Name and settings of each method.
     metrics
-        What each method must have values of.
+        What each method must have values of, ``"probabilities"`` among them where predictions are needed.
 
     Raises
     ------
@@ -68,7 +70,7 @@ class Checkpoint:
         """Methods that have no values in a split yet."""
         return [name for name in self.methods if name not in self.results.get(split, {})]
 
-    def add(self, split: int, values: Mapping[str, Mapping[str, float]]) -> None:
+    def add(self, split: int, values: Mapping[str, Mapping[str, Any]]) -> None:
         """Take in values of a split, by method and metric, and write all to disk."""
         of_split = self.results.setdefault(split, {})
         of_split.update({name: dict(metrics) for name, metrics in values.items()})
@@ -123,10 +125,24 @@ def _check_values(values: dict[str, Any], metrics: set[str], where: str) -> None
         msg = f"{where} has no {', '.join(sorted(absent))}."
         raise ValueError(msg)
     for name, value in values.items():
+        if name == PROBABILITIES:
+            _check_probabilities(value, where)
+            continue
         # NaN is the value of a metric that a split does not define.
         if isinstance(value, bool) or not isinstance(value, int | float) or math.isinf(value):
             msg = f"{name} of {where} is {value!r}, no number."
             raise ValueError(msg)
+
+
+def _check_probabilities(rows: Any, where: str) -> None:
+    whole = isinstance(rows, list) and all(isinstance(row, list) and len(row) == len(rows[0]) for row in rows)
+    if not whole or not all(
+        isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1 + 1e-6
+        for row in rows
+        for value in row
+    ):
+        msg = f"{PROBABILITIES} of {where} are no rows of probabilities of the classes."
+        raise ValueError(msg)
 
 
 def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
@@ -108,6 +109,9 @@ def register_method(name: str, way: Callable[..., Way]) -> None:
     """
     from repatient.mil import PREDICTORS
 
+    if not getattr(way, "__module__", "").startswith("repatient.evaluation."):
+        # Names of ours are taken, whether or not they have been entered yet.
+        _methods()
     if name in _REGISTRY or name in ALIASES or name.partition("+")[0] in PREDICTORS:
         msg = f"`name`: there is a method {name!r} already."
         raise ValueError(msg)
@@ -133,6 +137,13 @@ def unregister_method(name: str) -> None:
     del _REGISTRY[name]
 
 
+def _methods() -> dict[str, Callable[..., Way]]:
+    """All that are registered; ours are entered when methods are first asked for, as they bring torch."""
+    for name in ("_trained", "_travels"):
+        import_module(f"repatient.evaluation.{name}")
+    return _REGISTRY
+
+
 def method_names(scenario: str | None = None) -> list[str]:
     """Names of all methods but those that are joined by ``"+"``, of one scenario or of all.
 
@@ -147,7 +158,7 @@ def method_names(scenario: str | None = None) -> list[str]:
     """
     from repatient.mil import PREDICTORS
 
-    names = [*PREDICTORS, *_REGISTRY]
+    names = [*PREDICTORS, *_methods()]
     return [name for name in names if scenario is None or scenario in Method(name).way.scenarios]
 
 
@@ -156,7 +167,7 @@ def _parse(name: str) -> tuple[Any, dict[str, Any]]:
     from repatient.mil import PREDICTORS
     from repatient.mixing import find_augmenter
 
-    if name in _REGISTRY:
+    if name in _methods():
         return _REGISTRY[name], {}
     predictor, _, augment = ALIASES.get(name, name).partition("+")
     if predictor not in PREDICTORS:

@@ -12,7 +12,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from repatient._progress import progress_bar
-from repatient.evaluation._checkpoint import Checkpoint
+from repatient.evaluation._checkpoint import PROBABILITIES, Checkpoint
 from repatient.evaluation._fitted_fold import FittedFold, Plan
 from repatient.evaluation._fold import make_folds
 from repatient.evaluation._methods import BASELINES
@@ -111,7 +111,8 @@ def run(
         "random_state": random_state,
         "version": version("repatient"),
     }
-    kept = Checkpoint(checkpoint, params, {method.name: method.record for method in methods}, METRICS)
+    records = {method.name: method.record for method in methods}
+    kept = Checkpoint(checkpoint, params, records, [*METRICS, PROBABILITIES])
     pending = [(fold, [m for m in methods if m.name in kept.missing(fold.number)]) for fold in folds]
     tasks = [joblib.delayed(run_fold)(cohort, scenario, fold, missing, plan) for fold, missing in pending if missing]
     with progress_bar(desc="splits", total=n_splits, enabled=progress, unit="split") as bar:
@@ -133,7 +134,7 @@ def run_fold(
 
 
 def _judged(y: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[str, Any]:
-    return {**score(y, probabilities), "probabilities": probabilities.tolist()}
+    return {**score(y, probabilities), PROBABILITIES: probabilities.tolist()}
 
 
 def _in_parallel(tasks: list[Any], n_jobs: Any) -> Any:
@@ -175,6 +176,6 @@ def _evaluated(
         split=np.repeat([fold.number for _, fold in pairs], sizes),
         patient=patients,
         y=cohort.y[patients],
-        probabilities=np.concatenate([kept.results[fold.number][name]["probabilities"] for name, fold in pairs]),
+        probabilities=np.concatenate([kept.results[fold.number][name][PROBABILITIES] for name, fold in pairs]),
     )
     return Evaluated(values, predictions)

@@ -9,9 +9,10 @@ from repatient.tl._evaluate_views import evaluate_views
 from repatient.tl._explain import explain
 from repatient.tl._generate import generate
 from repatient.tl._gmm import gmm
+from repatient.tl._load_model import load_model
 from repatient.tl._mil import mil
 from repatient.tl._name_components import name_components
-from repatient.tl._patient_classifier import PatientClassifier, load_model
+from repatient.tl._patient_classifier import PatientClassifier
 from repatient.tl._recipes import recipes
 from repatient.tl._select import select
 from repatient.tl._synthesize import synthesize

@@ -317,27 +317,3 @@ def _parsed(content: bytes, path: Path) -> dict[str, Any]:
     schema: dict[str, Any] = {"use_rep": text, "patient_key": text}
     check_values(values, schema | ({"n_features": check_integer} if values["version"] > _WITHOUT_ARRAYS else {}), path)
     return values
-
-
-def load_model(folder: str | PathLike[str], *, device: str = "auto") -> PatientClassifier:
-    """Read a model that :meth:`PatientClassifier.save` wrote; no code in the folder is ever run.
-
-    Parameters
-    ----------
-    folder
-        Folder of the model.
-    device
-        Device to predict on.
-
-    Returns
-    -------
-    The model.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder or a file of it is missing.
-    ValueError
-        If what is there is not such a model, or of a newer format.
-    """
-    return PatientClassifier.load(folder, device=device)
