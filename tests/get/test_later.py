@@ -60,8 +60,8 @@ def test_joined_cohorts(small, keys, uns_merge):
     joined = ad.concat([small, other], uns_merge=uns_merge)
     error, match = {
         "first": (ValueError, "`generated_key`.*different draws"),
-        "same": (ValueError, "`generated_key`.*is not what `rp.tl.generate` writes"),
-        "unique": (ValueError, "`generated_key`.*is not what `rp.tl.generate` writes"),
+        "same": (ValueError, "`generated_key`.*is not what `rp.tl.generate`"),
+        "unique": (ValueError, "`generated_key`.*is not what `rp.tl.generate`"),
     }.get(uns_merge, (KeyError, "uns"))
     for name, read in readers(keys).items():
         if name not in ("compositions", "patients") or uns_merge in ("first", "same", "unique"):
@@ -133,7 +133,7 @@ def test_generated_objects_carry_no_table_of_real_patients(small, keys, draw, tm
     small.obs["patient"] = small.obs["patient"].cat.rename_categories(names)
     small.obs["sample"] = small.obs["patient"]
     rp.tl.recipes(small, **keys)
-    rp.tl.mil(small, **keys, max_epochs=1)
+    rp.tl.mil(small, **keys, model=rp.mil.Attention(n_steps=1))
     rp.tl.audit(rp.tl.generate(small, 3, copy=True), n_permutations=1, n_repeats=1)
     small.uns["anything"] = {"frame": pd.DataFrame({"a": list(names.values())})}
     rp.tl.generate(small, 3, draw=draw)

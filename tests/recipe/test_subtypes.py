@@ -102,13 +102,13 @@ def test_same_seed_same_bits():
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "match"),
+    ("kwargs", "error", "match"),
     [
-        ({"n_subtypes": 2, "kind": "mean"}, "only recipes of kind 'dirichlet_multinomial'"),
-        ({"n_subtypes": 0}, "`n_subtypes`"),
-        ({"n_subtypes": "many"}, "`n_subtypes`"),
+        ({"n_subtypes": 2, "kind": "mean"}, ValueError, "only recipes of kind 'dirichlet_multinomial'"),
+        ({"n_subtypes": 0}, ValueError, "`n_subtypes`"),
+        ({"n_subtypes": "many"}, TypeError, "`n_subtypes`"),
     ],
 )
-def test_errors(kwargs, match):
-    with pytest.raises((TypeError, ValueError), match=match):
+def test_errors(kwargs, error, match):
+    with pytest.raises(error, match=match):
         fit(class_of_two(n_patients=8)[0], **kwargs)

@@ -126,6 +126,11 @@ class Augmented:
         """The real training bags."""
         return self.real.bags
 
+    @property
+    def lacks_class(self) -> bool:
+        """Whether a class has no real bag."""
+        return len(np.unique(self.real.y)) < len(self.class_weights)
+
     @classmethod
     def of(
         cls,

@@ -90,6 +90,10 @@ class Training(Protocol):
     def real_bags(self) -> Bags:
         """The bags over these cells that embeddings are standardised by."""
 
+    @property
+    def lacks_class(self) -> bool:
+        """Whether a class is in the batches and not in these bags."""
+
     def batches(
         self,
         network: GatedAttentionNetwork,
@@ -126,6 +130,11 @@ class LabelledBags:
     def real_bags(self) -> Bags:
         """All of them."""
         return self.bags
+
+    @property
+    def lacks_class(self) -> bool:
+        """All batches are of these bags."""
+        return False
 
     def batch(self, chosen: NDArray[np.int64], embed: Embedding, device: torch.device) -> Batch:
         """Some of the bags."""

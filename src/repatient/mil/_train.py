@@ -33,6 +33,8 @@ BAGS_AT_A_TIME = 16
 EPOCH = 10
 # Share of the loss of guessing by which training has to fall below it, or nothing was learnt.
 UNLEARNT = 0.05
+# Batches that stand for those of training where real bags do not.
+STEPS_TO_SETTLE = 16
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,12 @@ def train(
                 raise FloatingPointError(msg)
             last = validation is None and epoch == len(plan.steps)
             if validation is not None or last:
-                settle(network, training.real_bags, embed)
+                if training.lacks_class:
+                    settle_as_trained(
+                        network, training.batches(network, embed, plan.batch_size, STEPS_TO_SETTLE, generator)
+                    )
+                else:
+                    settle(network, training.real_bags, embed)
             validation_loss, score = (np.nan, np.nan) if validation is None else evaluate(network, embed, validation)
             record.add(epoch, loss, validation_loss, score)
             bar.update()
@@ -154,6 +161,12 @@ def settle(network: GatedAttentionNetwork, bags: Bags, embed: Embedding) -> None
     bounds = [bags.indptr[start : start + BAGS_AT_A_TIME + 1] for start in range(0, len(bags), BAGS_AT_A_TIME)]
     embeddings = torch.cat([embed(bags.rows[part[0] : part[-1]], part - part[0]) for part in bounds])
     network.centre, network.inverse = spread_of(embeddings) if len(bags) > 1 else (network.centre, network.inverse)
+
+
+@torch.no_grad()
+def settle_as_trained(network: GatedAttentionNetwork, batches: Iterator[Batch]) -> None:
+    """The same as batches ask for: real bags lie on one side of the others where a class has none of them."""
+    network.centre, network.inverse = spread_of(torch.cat([batch.embeddings() for batch in batches]))
 
 
 @torch.no_grad()

@@ -113,7 +113,7 @@ def test_recipes(trial, cohorts, same, data):
     _, done = trial(rp.tl.gmm, cohort, 2)
     if not done:
         return
-    kind = data.draw(st.sampled_from(rp.recipe.KINDS))
+    kind = data.draw(st.sampled_from(list(rp.recipe.KINDS)))
     shrinkage = data.draw(st.sampled_from([0.0, 1.0, 100.0]))
     _, done = trial(rp.tl.recipes, cohort, **KEYS, kind=kind, shrinkage=shrinkage)
     if not done:

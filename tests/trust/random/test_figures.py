@@ -87,7 +87,7 @@ def classes_of(cohort):
 @given(st.data(), st.booleans())
 def test_recipes(trial, cohorts, data, rough):
     draw = data.draw
-    kind = draw(st.sampled_from(rp.recipe.KINDS))
+    kind = draw(st.sampled_from(list(rp.recipe.KINDS)))
     cohort = known(draw, cohorts, rough, kind=kind)
     drawn(
         trial,

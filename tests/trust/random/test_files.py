@@ -37,7 +37,7 @@ def with_recipes(cohort, **kwargs):
 
 def draw_recipes(draw, cohorts):
     """A cohort with recipes of any kind, sub-types and covariates, or None."""
-    kind = draw(st.sampled_from(rp.recipe.KINDS))
+    kind = draw(st.sampled_from(list(rp.recipe.KINDS)))
     more = {"covariates": draw(st.sampled_from([None, None, ["age"], ["age", "sex"]])), "donor_key": "donor"}
     if kind == "dirichlet_multinomial":
         more |= {"n_subtypes": draw(st.sampled_from([1, 1, 2]))}
