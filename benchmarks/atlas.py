@@ -215,7 +215,9 @@ def steps(atlas: Path, generated: int, chunk_size: int) -> dict[str, Callable[[]
         ),
         "`tl.recipes`": lambda: rp.tl.recipes(data(), **KEYS),
         f"`tl.generate`, {generated} patients": lambda: rp.tl.generate(data(), numbers),
-        "`tl.mil`, real and generated patients": lambda: opened.update(model=rp.tl.mil(data(), model="attention", **training)),
+        "`tl.mil`, real and generated patients": lambda: opened.update(
+            model=rp.tl.mil(data(), model="attention", **training)
+        ),
         "`tl.select`": lambda: rp.tl.select(data(), opened["model"], keep="all"),
         "`get.augmented(to=)`, `.h5ad`": lambda: rp.get.augmented(
             data(), to=target, chunk_size=chunk_size, progress=False

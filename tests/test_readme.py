@@ -17,8 +17,11 @@ def test_python_blocks(plain, tmp_path, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert len(blocks) == 3
     # Twenty splits of long trainings take minutes; nothing else is changed.
-    few = "label_key=\"label\", methods=[\"mean\"], n_splits=2"
-    blocks[0] = blocks[0].replace("rp.tl.evaluate(adata, patient_key=\"patient\", label_key=\"label\"", f"rp.tl.evaluate(adata, patient_key=\"patient\", {few}")
+    few = 'label_key="label", methods=["mean"], n_splits=2'
+    blocks[0] = blocks[0].replace(
+        'rp.tl.evaluate(adata, patient_key="patient", label_key="label"',
+        f'rp.tl.evaluate(adata, patient_key="patient", {few}',
+    )
     blocks[2] = blocks[2].replace('scenario="low_data"', 'scenario="low_data", methods=["auto"], n_splits=2, n_steps=3')
     plain.write_h5ad(tmp_path / "cohort.h5ad")
     new = plain.copy()

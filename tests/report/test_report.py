@@ -91,7 +91,7 @@ def test_numbers_are_those_of_the_object(complete):
     contribution = adata.obs.groupby(["patient", "gmm"], observed=False)["mil_contribution"].sum().unstack()
     label = adata.obs.groupby("patient", observed=True)["label"].first()
     row = next(row for row in made.rows if row[0] == "2" and len(row) == 5)
-    assert row[4] == f"{contribution.loc[label == "disease", "2"].mean():.3f}"
+    assert row[4] == f"{contribution.loc[label == 'disease', '2'].mean():.3f}"
     assert "16 patients (8 healthy, 8 disease)" in made.text["summary"]
     assert "random_state" in made.text["record"]
 

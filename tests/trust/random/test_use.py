@@ -77,7 +77,9 @@ def chain(adata, *, n_steps=1):
         rp.tl.gmm(adata, 3, random_state=0)
         rp.tl.recipes(adata, **KEYS)
         rp.tl.generate(adata, 2)
-        model = rp.tl.mil(adata, generated_key="generated", model=rp.mil.Attention(n_steps=n_steps), device="cpu", **KEYS)
+        model = rp.tl.mil(
+            adata, generated_key="generated", model=rp.mil.Attention(n_steps=n_steps), device="cpu", **KEYS
+        )
         rp.tl.select(adata, model, n_passes=2)
         try:
             for draw in (rp.pl.embedding, rp.pl.recipes, rp.pl.compositions, rp.pl.uncertainty):
