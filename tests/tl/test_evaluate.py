@@ -145,7 +145,6 @@ def test_a_copy_and_another_key(plain, keys, untouched):
         ({"scenario": "low_data", "n_patients": 99}, ValueError, "99 or more patients of it outside.*8, 8"),
         ({"n_patients": 3}, ValueError, "`n_patients`"),
         ({"missing_class": "disease"}, ValueError, "`missing_class` is for `scenario='missing_class'`, not 'full'"),
-        ({"cohort_key": "site"}, ValueError, "`cohort_key` is for `scenario='missing_class'`, not 'full'"),
         ({"scenario": "missing_class"}, ValueError, "pass either `cohort_key`.* or `reference`"),
         (
             {"scenario": "missing_class", "cohort_key": "site", "missing_class": "ill"},

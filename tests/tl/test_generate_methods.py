@@ -79,7 +79,7 @@ def test_options_of_recipes(generated, kwargs):
 def test_methods_without_a_class(generated):
     with pytest.raises(ValueError, match="no multiset of cells of one class.*repatient.mixing"):
         rp.tl.generate(generated, 3, method="psemix")
-    with pytest.raises(ValueError, match=r"`method` is one of \['recipe', 'oversampling', 'same_class'\], not 'smote'"):
+    with pytest.raises(ValueError, match="`method`"):
         rp.tl.generate(generated, 3, method="smote")
 
 
