@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from repatient import _store
-from repatient._checks import check_integer, check_number, check_option, listed
+from repatient._checks import check_integer, check_name, check_number, check_option, listed, name_of
 from repatient._messages import warn
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class SourceCells:
 
     def pools(self, pool: Any, names: Sequence[str], requested: Iterable[str]) -> list[int] | None:
         """Class whose cells the patients of each class are drawn from, -2 where there is none; ``None``: all cells."""
-        check_option(pool, "pool", ["all", "same", *self.classes])
+        pool = check_name(pool, "pool", self.classes, ["all", "same"])
         if pool == "all":
             return None
         missing = [name for name in requested if name not in self.classes] if pool == "same" else []
@@ -113,11 +113,15 @@ def number_of_patients(n_patients: Any, classes: Sequence[str], patients: pd.Dat
     if not isinstance(n_patients, Mapping):
         number = check_integer(n_patients, "n_patients", minimum=1)
         return dict.fromkeys(classes, number)
-    unknown = [name for name in n_patients if str(name) not in classes]
+    of_names = {name: name_of(name, classes) for name in n_patients}
+    unknown = [name for name, found in of_names.items() if found is None]
     if unknown or not n_patients:
         msg = f"`n_patients`: no recipe of the classes {listed(unknown)}; there are {listed(classes)}."
         raise ValueError(msg)
-    return {str(name): check_integer(number, f"n_patients[{name!r}]", minimum=1) for name, number in n_patients.items()}
+    return {
+        str(of_names[name]): check_integer(number, f"n_patients[{name!r}]", minimum=1)
+        for name, number in n_patients.items()
+    }
 
 
 def check_options(method: Any, draw: Any, **options: Any) -> None:
