@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -125,7 +126,7 @@ class InTurn:
         return fold.predict(fold.train(fold.fold.train, predictor=self.predictor, augment=fold.augmenter(turns, {})))
 
 
-class _RealPatients:
+class _RealPatients(ABC):
     """A predictor trained with real patients of the missing class."""
 
     scenarios: ClassVar[tuple[str, ...]] = ("missing_class",)
@@ -138,9 +139,9 @@ class _RealPatients:
         """Names of what can be set."""
         return ["predictor", "align"]
 
+    @abstractmethod
     def added(self, fold: FittedFold) -> NDArray[np.int64]:
         """Patients of the missing class."""
-        raise NotImplementedError
 
     def predict(self, fold: FittedFold) -> NDArray[np.float64]:
         """Train in a fold, and predict its test patients: (patients, classes)."""
