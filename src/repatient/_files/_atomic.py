@@ -208,11 +208,12 @@ def _inherit(new: Path, target: Path) -> None:
     _take(new, target.lstat())
     if not target.is_dir():
         return
-    earlier = {
-        os.path.relpath(Path(folder, name), target): Path(folder, name).lstat()
-        for folder, folders, names in os.walk(target)
-        for name in (*folders, *names)
-    }
+    earlier = {}
+    for folder, folders, names in os.walk(target):
+        for path in (Path(folder, name) for name in (*folders, *names)):
+            # Another process may put its folder there meanwhile.
+            with suppress(FileNotFoundError):
+                earlier[os.path.relpath(path, target)] = path.lstat()
     given = 0
     for found in earlier.values():
         given |= stat.S_IMODE(found.st_mode) if stat.S_ISREG(found.st_mode) else 0
@@ -240,8 +241,15 @@ def _take(path: Path, found: os.stat_result) -> None:
 def _install(new: Path, target: Path, aside: Path) -> None:
     """Put what is new in the place of what was there."""
     if not target.is_dir():
-        new.replace(target)
-    elif not _exchange(new, target):
+        try:
+            new.replace(target)
+        except OSError as error:
+            # Another process wrote its folder there since the line above looked.
+            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST} or not target.is_dir():
+                raise
+        else:
+            return
+    if not _exchange(new, target):
         target.rename(aside)
         new.rename(target)
 
