@@ -165,6 +165,21 @@ def test_members_are_averaged_and_a_temperature_is_learnt():
     np.testing.assert_allclose(many.predict_proba(few), powers / powers.sum(axis=1, keepdims=True))
 
 
+def test_settings_go_to_the_members_that_have_them(tmp_path):
+    bags, grade = cohort()
+    model = make_predictor("auto", n_steps=3, n_frequencies=7, n_passes=5, device="cpu", progress=False).fit(
+        bags, grade
+    )
+    members = dict(model.members_)
+    assert members["attention"].n_steps == 3
+    assert members["kernel_mean"].n_frequencies == 7
+    assert model.n_passes == 5
+    model.save(tmp_path / "model")
+    loaded = load_model(tmp_path / "model", device="cpu")
+    assert loaded.settings == model.settings == {"n_steps": 3, "n_frequencies": 7}
+    np.testing.assert_array_equal(loaded.predict_proba(bags), model.predict_proba(bags))
+
+
 def test_the_default_members_follow_what_there_is_of_patients():
     bags, grade = cohort()
     few = [*np.flatnonzero(grade == 0), *np.flatnonzero(grade == 1)[:2]]
@@ -270,6 +285,7 @@ def test_a_million_cells_take_seconds():
         (Cells(max_cells=0), "max_cells"),
         (Ensemble([]), "members"),
         (Ensemble(weights="best"), "weights"),
+        (Ensemble(settings={"wings": 2}), "wings"),
         (Ensemble([("a", Linear()), ("a", Cells())]), "members"),
     ],
 )

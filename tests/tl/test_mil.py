@@ -181,3 +181,12 @@ def test_damaged_models(trained, tmp_path, content, message):
         rp.tl.PatientClassifier.load(tmp_path / "model")
     with pytest.raises(FileNotFoundError):
         rp.tl.PatientClassifier.load(tmp_path / "nowhere")
+
+
+def test_settings_are_those_of_the_predictor(plain, keys, untouched):
+    model = rp.tl.mil(plain, **keys, model="attention", max_epochs=2, hidden=8, progress=False)
+    assert (model.classifier.max_epochs, model.classifier.hidden) == (2, 8)
+    with untouched(plain), pytest.raises(ValueError, match="wings"):
+        rp.tl.mil(plain, **keys, wings=2)
+    with untouched(plain), pytest.raises(ValueError, match="hidden"):
+        rp.tl.mil(plain, **keys, hidden=8, reference=plain)

@@ -125,6 +125,25 @@ def test_same_seed_same_bits_and_global_state_untouched(data):
     assert before[2] == torch.get_num_threads()
 
 
+def test_torch_in_double_precision_elsewhere_changes_nothing(data, tmp_path):
+    a, b, *_ = data
+    pairs = np.stack([np.arange(100)] * 2, axis=1)
+
+    def translated():
+        translator = Translator(generator="regression", n_steps=5, device="cpu", progress=False)
+        translator.fit(a, b, pairs=pairs).save(tmp_path / "translator")
+        return Translator.load(tmp_path / "translator", device="cpu").translate(a[:50])
+
+    expected = translated()
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = translated()
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_nothing_anchors_unpaired_vectors(data):
     a, b, *_ = data
     with pytest.raises(ValueError, match=r"FOSCTTM of \.42 to \.56, where \.5 is chance"):

@@ -22,7 +22,7 @@ from repatient.mil._predictor import BasePredictor
 from repatient.mil._train import fit_temperature
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -65,6 +65,8 @@ class Ensemble(BasePredictor):
         single donor of a class, there is none.
     n_passes
         Passes behind the uncertainty, divided among the members by their weights.
+    settings
+        Parameters that each member gets that has them, such as ``{"n_steps": 400}`` for networks.
     device
         Torch device of members that are networks.
     outcome
@@ -100,6 +102,7 @@ class Ensemble(BasePredictor):
         weights: str = "auto",
         calibrate: bool = True,
         n_passes: int = 50,
+        settings: Mapping[str, Any] | None = None,
         device: str = "auto",
         outcome: str = "class",
         random_state: int | None = 0,
@@ -109,6 +112,7 @@ class Ensemble(BasePredictor):
         self.weights = weights
         self.calibrate = calibrate
         self.n_passes = n_passes
+        self.settings = settings
         self.device = device
         self.outcome = outcome
         self.random_state = random_state
@@ -209,6 +213,15 @@ class Ensemble(BasePredictor):
     def _check(self) -> None:
         super()._check()
         check_option(self.weights, "weights", ["auto", "equal"])
+        self._check_members()
+        members = MEMBERS if self.members is None else self.members
+        known = {name for _, member in members for name in member.get_params(deep=False)}
+        unknown = sorted(set(self.settings or {}) - known)
+        if unknown:
+            msg = f"`{unknown[0]}` is a parameter neither of {type(self).__name__} nor of its members; these have {sorted(known)}."
+            raise ValueError(msg)
+
+    def _check_members(self) -> None:
         if self.members is None:
             return
         pairs = all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in self.members)
@@ -242,9 +255,10 @@ class Ensemble(BasePredictor):
 
     def _fit_member(self, member: Any, cohort: Cohort, **more: Any) -> Any:
         """A fitted copy of a member, on a cohort that was checked."""
-        shared = {name: getattr(self, name) for name in ("outcome", "random_state", "device", "progress")}
+        given = {name: getattr(self, name) for name in ("outcome", "random_state", "device", "progress")}
+        given = dict(self.settings or {}) | given
         known = member.get_params(deep=False)
-        model = clone(member).set_params(**{name: value for name, value in shared.items() if name in known})
+        model = clone(member).set_params(**{name: value for name, value in given.items() if name in known})
         classes = None if self.outcome == "continuous" else cohort.classes
         return model.fit(cohort.real, cohort.classes[cohort.y], groups=cohort.groups, classes=classes, **more)
 

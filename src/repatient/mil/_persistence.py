@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from repatient._files._model_folder import CLASSIFIER as FOLDER
 from repatient._files._model_folder import UNFITTING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from os import PathLike
 
     from numpy.typing import NDArray
@@ -120,6 +120,8 @@ def _plain(value: Any) -> Any:
     """A parameter, in which there may be predictors, for JSON."""
     if isinstance(value, BaseEstimator):
         return {_NESTED: _described(value)}
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
     return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
@@ -130,5 +132,7 @@ def _built(content: Mapping[str, Any], device: str) -> Any:
 
 def _unplain(value: Any, device: str) -> Any:
     if isinstance(value, dict):
-        return _built(value[_NESTED], device)
+        if set(value) == {_NESTED}:
+            return _built(value[_NESTED], device)
+        return {name: _unplain(part, device) for name, part in value.items()}
     return [_unplain(part, device) for part in value] if isinstance(value, list) else value

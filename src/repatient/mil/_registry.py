@@ -74,7 +74,7 @@ def make_predictor(
     device, progress
         Torch device of networks, and whether a progress bar is shown; predictors without a network have neither.
     settings
-        Parameters of the predictor.
+        Parameters of the predictor; of an :class:`Ensemble` also those of its members, for each member that has them.
 
     Returns
     -------
@@ -102,7 +102,10 @@ def make_predictor(
         raise TypeError(msg)
     known = made.get_params(deep=False)
     unknown = sorted(set(settings) - set(known))
-    if unknown:
+    if unknown and isinstance(made, Ensemble):
+        of_members = {name: settings.pop(name) for name in unknown}
+        settings["settings"] = dict(made.settings or {}) | of_members
+    elif unknown:
         msg = f"`{unknown[0]}` is no parameter of {type(made).__name__}, which has {sorted(known)}."
         raise ValueError(msg)
     shared = {"outcome": outcome, "random_state": random_state, "device": device, "progress": progress}

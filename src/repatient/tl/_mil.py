@@ -58,6 +58,7 @@ def mil(
     random_state: int = 0,
     progress: bool | None = None,
     copy: bool = False,
+    **settings: Any,
 ) -> PatientClassifier | tuple[PatientClassifier, AnnData | MuData]:
     """Train a model that predicts patients from their cells.
 
@@ -147,6 +148,9 @@ def mil(
     %(progress)s
     copy
         Write to a copy and return it, too.
+    settings
+        Parameters of the predictor that ``model`` names, such as ``n_steps=400`` or ``max_epochs=20``; of ``"auto"``, those
+        of its members.
 
     Returns
     -------
@@ -196,7 +200,13 @@ def mil(
     _store.check_data(data, copy=copy)
     check_key(key_added, "key_added")
     check_integer(random_state, "random_state", minimum=0)
-    predictor = make_predictor(model, outcome=outcome, random_state=random_state, device=device, progress=progress)
+    if settings and reference is not None and isinstance(model, str) and model == "auto":
+        msg = (
+            f"`{next(iter(settings))}`: with `reference`, name the predictor that has it, such as `model='attention'`."
+        )
+        raise ValueError(msg)
+    shared = {"outcome": outcome, "random_state": random_state, "device": device, "progress": progress}
+    predictor = make_predictor(model, **shared, **settings)
     if augment is not None and generated_key is not None:
         msg = "`augment` makes patients at every step and `generated_key` names stored ones; give one of the two."
         raise ValueError(msg)
@@ -240,7 +250,7 @@ def mil(
             training.labels[labelled].astype(str),
             training.donors[labelled].astype(str),
             references,
-            model,
+            predictor if settings else model,
             random_state=random_state,
             device=device,
             progress=progress,

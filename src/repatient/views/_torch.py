@@ -19,20 +19,31 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @contextmanager
 def single_thread() -> Iterator[None]:
-    """One thread, so that sums run in one order; the numbers of threads are put back."""
-    before = torch.get_num_threads()
+    """One thread, so that sums run in one order, and single precision; the session's own settings are put back."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with threadpool_limits(limits=1):
+        with threadpool_limits(limits=1), single_precision():
             yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def single_precision() -> Iterator[None]:
+    """New tensors and networks in single precision, whatever type the session has as its default."""
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(default)
 
 
 def build(make: Callable[[], Network], generator: torch.Generator) -> Network:
     """A network whose initial weights come from a generator; torch's own is left as it was."""
     seed = int(torch.randint(2**62, (1,), generator=generator))
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), single_precision():
         # The generator of the CPU alone: `torch.manual_seed` would reach those of accelerators, too.
         torch.default_generator.manual_seed(seed)
         return make()
