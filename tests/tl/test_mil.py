@@ -190,3 +190,14 @@ def test_settings_are_those_of_the_predictor(plain, keys, untouched):
         rp.tl.mil(plain, **keys, wings=2)
     with untouched(plain), pytest.raises(ValueError, match="hidden"):
         rp.tl.mil(plain, **keys, hidden=8, reference=plain)
+
+
+def test_generated_and_real_patients_are_compared(generated, keys):
+    for settings in ({"generated_key": "generated"}, {"augment": "recipe"}):
+        rp.tl.mil(generated, **keys, **settings, model="mean")
+        table = generated.uns["mil"]["generated_check"]
+        assert table["class"].tolist() == ["disease", "healthy"]
+        assert table["auroc"].between(0, 1).all()
+        assert (table["n_generated"] > 1).all()
+    rp.tl.mil(generated, **keys, augment="psemix", model="mean")
+    assert "generated_check" not in generated.uns["mil"]

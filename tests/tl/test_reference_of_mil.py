@@ -132,3 +132,14 @@ def test_travels_needs_another_cohort():
         rp.tl.evaluate(cohort(0), **KEYS, travels=["recipes"])
     with pytest.raises(ValueError, match="`travels`"):
         rp.tl.evaluate(cohort(0), **KEYS, travels=["everything"], cohort_key="label")
+
+
+def test_the_patients_of_a_reference_are_scored_where_they_are_there(references, sick):
+    adata = sick.copy()
+    rp.tl.mil(adata, **KEYS, reference=references["object"], model="mean")
+    table = adata.uns["mil"]["reference"]["patients"]
+    assert table["class"].tolist() == ["disease", "healthy"]
+    assert table["n_patients"].tolist() == [8, 8]
+    assert (table["share_recognised"] >= 0.75).all()
+    rp.tl.mil(adata, **KEYS, reference=references["file"], model="mean")
+    assert "patients" not in adata.uns["mil"]["reference"]

@@ -9,6 +9,7 @@ and uses no cell of any other. :func:`fit_with_references` trains with what othe
 """
 
 from repatient.mixing._alternating import Alternating
+from repatient.mixing._artefacts import Artefact, artefacts, concern, draw_generated
 from repatient.mixing._counterfactual import Counterfactual, CounterfactualGenerator, Moves
 from repatient.mixing._generator import DrawnPatients, Gaussians, PatientGenerator, draw_by
 from repatient.mixing._insmix import InsMix
@@ -39,6 +40,7 @@ __all__ = [
     "TRAVELS",
     "Aligned",
     "Alternating",
+    "Artefact",
     "Counterfactual",
     "CounterfactualGenerator",
     "DrawnPatients",
@@ -61,9 +63,12 @@ __all__ = [
     "Transferred",
     "Trust",
     "alignment",
+    "artefacts",
     "augment_settings",
     "augmenters",
+    "concern",
     "draw_by",
+    "draw_generated",
     "find_augmenter",
     "fit_with_references",
     "make_augmenter",

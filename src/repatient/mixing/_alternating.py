@@ -62,3 +62,8 @@ class _Sampler:
         sampler = self.samplers[self.n_steps % len(self.samplers)]
         self.n_steps += 1
         return sampler(chosen, rng, score)
+
+    def generate(self, n: int, rng: np.random.Generator) -> Step | None:
+        """Patients of the first augmenter that generates some."""
+        able = (sampler for sampler in self.samplers if hasattr(sampler, "generate"))
+        return next((made for made in (sampler.generate(n, rng) for sampler in able) if made is not None), None)

@@ -71,6 +71,11 @@ class RecipeSampler(BoundSampler):
         generated, targets = self._take(n_generated, rng)
         return _joined(self.bags.take(real), generated), np.concatenate([self.targets(real), targets])
 
+    def generate(self, n: int, rng: np.random.Generator) -> Step | None:
+        """``n`` patients or more that no step gets, every class as often."""
+        stock = self._generate(n, rng)
+        return stock.bags, stock.targets
+
     def _take(self, n: int, rng: np.random.Generator) -> Step:
         """The next ``n`` generated patients."""
         if self.stock is None or self.stock.n_left < n:

@@ -59,6 +59,12 @@ class _Sampler:
         bags, targets = self.sampler(chosen, rng, lambda made: score(self._back(made)))
         return self._back(bags), targets
 
+    def generate(self, n: int, rng: np.random.Generator) -> Step | None:
+        """What is generated, in the units of the features."""
+        generate = getattr(self.sampler, "generate", None)
+        made = None if generate is None else generate(n, rng)
+        return None if made is None else (self._back(made[0]), made[1])
+
     def _back(self, bags: Bags) -> Bags:
         """The same bags in the units of the features."""
         X = self.X if bags.X is self.scaled else self.scaler.inverse_transform(bags.X).astype(self.X.dtype)

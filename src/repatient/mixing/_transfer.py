@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,19 @@ OF_BOTH: list[tuple[str, Any]] = [("mean", Linear(("mean",))), ("kernel mean", L
 UNKNOWN_DONORS = 10
 
 
+class Recognised(NamedTuple):
+    """How a predictor sees the patients of a class in a reference, brought to where the patients here lie.
+
+    Members that learn from their cells, or are models of them, have seen these patients.
+    """
+
+    reference: str
+    name: str
+    n_patients: int
+    probability: float
+    share: float
+
+
 @dataclass
 class Transferred:
     """What came of other cohorts.
@@ -50,6 +63,8 @@ class Transferred:
         Of several references that were pooled, how far each lies from the others, see :class:`repatient.recipe.Pooled`.
     disagreeing
         Those of them that lie farther from the others than chance explains.
+    recognised
+        Of references whose patients are there: how the predictor sees them, class by class.
     """
 
     predictor: Predictor
@@ -57,6 +72,7 @@ class Transferred:
     trust: dict[str, Trust]
     discrepancy: dict[str, float] = field(default_factory=dict)
     disagreeing: list[str] = field(default_factory=list)
+    recognised: list[Recognised] = field(default_factory=list)
 
     @property
     def concerns(self) -> list[str]:
@@ -131,6 +147,7 @@ def fit_with_references(
     shared: dict[str, Any] = {"random_state": random_state, "device": device, "progress": progress}
     plain = isinstance(model, str) and model == "auto"
     parts, trust, used = [], {}, []
+    places: dict[str, tuple[Reference, Aligned]] = {}
     for part in merged:
         place = alignment(bags, labels, groups, part, align)
         members = _members(part, place, bags, y, names, groups, missing, model if not plain else None, shared)
@@ -140,6 +157,7 @@ def fit_with_references(
             others = [member for name, member in members if not name.startswith((HERE, BOTH))]
             trust[part.name] = judged(part, place, bags, y, names, groups, others, random_state=random_state)
         parts.append((part, members))
+        places[part.name] = (part, place)
     weights, left_out = _weights(parts, trust, missing, np.bincount(y, minlength=len(names)))
     own, total = 1.0 - max(weights, default=0.0), max(sum(weights), 1e-9)
     chosen: list[tuple[str, Any]] = []
@@ -166,7 +184,10 @@ def fit_with_references(
         msg = f"`reference`: {listed([part.name for part in references])} say nothing of the classes {listed(names)}."
         raise ValueError(msg)
     predictor = Ensemble.of_fitted(chosen, weights=w, reasons=used, random_state=random_state)
-    return _result(predictor, used, trust, found, left_out)
+    result = _result(predictor, used, trust, found, left_out)
+    for part, place in places.values():
+        result.recognised += _recognised(predictor, part, place)
+    return result
 
 
 def _result(
@@ -176,6 +197,23 @@ def _result(
     discrepancy = found["recipes"].discrepancy if found else {}
     disagreeing = list(dict.fromkeys(name for part in found.values() for name in part.disagreeing))
     return Transferred(predictor, used, trust, discrepancy, disagreeing)
+
+
+def _recognised(predictor: Any, part: Reference, place: Aligned) -> list[Recognised]:
+    """What the predictor says of a reference's own patients, class by class."""
+    if part.bags is None or part.labels is None:
+        return []
+    here = part.bags if place.move is None else moved(part.bags, place.move.inverted())
+    p, labels = predictor.predict_proba(here), part.labels.astype(str)
+    found = []
+    for c, name in enumerate(predictor.classes_.tolist()):
+        of_class = p[labels == name]
+        if len(of_class):
+            right = of_class.argmax(axis=1) == c
+            found.append(
+                Recognised(part.name, str(name), len(of_class), float(of_class[:, c].mean()), float(right.mean()))
+            )
+    return found
 
 
 def _merged(

@@ -79,6 +79,11 @@ class AffineMap:
         with threadpool_limits(limits=1):
             return np.asarray(X, dtype=np.float64) @ self.matrix.T + self.offset
 
+    def inverted(self) -> AffineMap:
+        """The way back; of directions that the map flattens, the shortest."""
+        matrix: NDArray[np.float64] = np.linalg.pinv(self.matrix).astype(np.float64)
+        return AffineMap(matrix, -matrix @ self.offset)
+
 
 def class_moments(X: Any, classes: NDArray[np.int64], patients: NDArray[np.int64], names: Sequence[str]) -> Moments:
     """Measure the moments of each class.

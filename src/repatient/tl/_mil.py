@@ -13,6 +13,7 @@ from repatient._checks import check_integer, check_key
 from repatient._docs import shared_docs
 from repatient._files._scratch import MEMORY_BUDGET
 from repatient.tl._augmenters import read_augmentation
+from repatient.tl._generated_check import compare_generated
 from repatient.tl._mil_target import read_selected, target_of
 from repatient.tl._model_input import ModelInput
 from repatient.tl._patient_classifier import PatientClassifier
@@ -167,8 +168,14 @@ def mil(
         predicted one, in log-odds where the model is additive.
     ``obs[f"{key_added}_attention"]``
         Where the model has attention, the share of each cell in that of its patient, summing to 1 over its cells.
+    ``uns[key_added]["generated_check"]``
+        With patients that are generated: how the model's probabilities of a class compare in generated and in real
+        patients of it (``auroc`` of one against the other, .5 where they are alike; ``p_value`` of the rank test), a row a
+        class.
     ``uns[key_added]["reference"]``
-        With ``reference``: what was ``used``, the ``check`` of each (a table), and a ``summary`` of both in a line.
+        With ``reference``: what was ``used``, the ``check`` of each (a table), and a ``summary`` of both in a line; where
+        its patients are there, ``patients``: how the model sees them, class by class (those whose cells or models it
+        learnt from are not new to it).
 
     Raises
     ------
@@ -185,7 +192,9 @@ def mil(
     Warns
     -----
     UserWarning
-        If a network ends near the loss of guessing, or a class has too few donors for a validation set that was wanted.
+        If a network ends near the loss of guessing, or a class has too few donors for a validation set that was wanted;
+        if only generated patients stand for a class, and the model tells generated patients of other classes from real
+        ones.
 
     Examples
     --------
@@ -205,7 +214,7 @@ def mil(
             f"`{next(iter(settings))}`: with `reference`, name the predictor that has it, such as `model='attention'`."
         )
         raise ValueError(msg)
-    shared = {"outcome": outcome, "random_state": random_state, "device": device, "progress": progress}
+    shared: dict[str, Any] = {"outcome": outcome, "random_state": random_state, "device": device, "progress": progress}
     predictor = make_predictor(model, **shared, **settings)
     if augment is not None and generated_key is not None:
         msg = "`augment` makes patients at every step and `generated_key` names stored ones; give one of the two."
@@ -267,6 +276,20 @@ def mil(
             augment=None if augmentation is None else augmentation.augmenter,
             **({} if classes is None else {"classes": classes}),
         )
+    compared = None
+    if outcome != "continuous" and classes is not None and (generated is not None or augmentation is not None):
+        compared = compare_generated(
+            predictor,
+            classes,
+            Bags.from_codes(embedding, training.codes, len(training.names)).take(labelled),
+            target.array(training.labels[labelled]),
+            training.donors[labelled].astype(str),
+            stored=None
+            if counts is None or generated is None
+            else (Bags.from_counts(cells, counts), target.array(generated.labels)),
+            augmentation=augmentation,
+            random_state=random_state,
+        )
     trained_on = np.append(training.labelled, False)[training.codes]
     fitted = PatientClassifier(
         predictor,
@@ -308,6 +331,8 @@ def mil(
         "predictions": predictions,
         "history": pd.DataFrame(getattr(predictor, "history_", {})).rename(index=str),
     }
+    if compared is not None:
+        data.uns[key_added]["generated_check"] = compared
     if found is not None:
         data.uns[key_added]["reference"] = reference_entry_of(found)
     return (fitted, data) if copy else fitted
