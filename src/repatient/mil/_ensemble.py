@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -12,7 +13,6 @@ from sklearn.utils.metaestimators import available_if
 
 from repatient._checks import check_integer, check_number, check_option
 from repatient._files._read import check_values, sequence_of, text
-from repatient.mil import _inputs
 from repatient.mil._attention import Attention
 from repatient.mil._cells import Cells
 from repatient.mil._linear import Linear
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from repatient.mil._augment import Augmenter
     from repatient.mil._bags import Bags
-    from repatient.mil._inputs import Cohort
+    from repatient.mil._inputs import Cohort, Given
     from repatient.mil._predictor import Predictor
     from repatient.mil._training_set import TrainingSet
 
@@ -87,6 +86,11 @@ class Ensemble(BasePredictor):
     reasons_
         Why these members, weights and temperature: a sentence each.
 
+    Notes
+    -----
+    Of the default members, only compositions learn from generated patients, which help no other on average, and only
+    where patients have 20 cells or more; all do where a class has no other patient, and where ``members`` is given.
+
     References
     ----------
     Breiman (1996), Stacked Regressions. Guo et al. (2017), On Calibration of Modern Neural Networks.
@@ -118,34 +122,16 @@ class Ensemble(BasePredictor):
         self.random_state = random_state
         self.progress = progress
 
-    def fit(
-        self,
-        bags: Bags,
-        y: ArrayLike,
-        *,
-        groups: ArrayLike | None = None,
-        generated: Bags | None = None,
-        generated_y: ArrayLike | None = None,
-        source_groups: ArrayLike | None = None,
-        augment: Augmenter | None = None,
-        classes: ArrayLike | None = None,
-    ) -> Self:
-        """Fit all members; parameters, returns and errors are those of :meth:`BasePredictor.fit`.
-
-        Of the default members, only compositions learn from generated patients, which help no other on average, and only
-        where patients have 20 cells or more; all do where a class has no other patient, and where ``members`` is given.
-        """
-        self._check()
-        _inputs.check_augmenter(augment, generated, self.outcome)
-        cohort = _inputs.read_outcome(self.outcome, bags, y, groups, generated, generated_y, source_groups, classes)
+    def _fit_given(self, given: Given) -> Self:
+        cohort = given.checked(self.outcome)
         self.n_features_in_ = cohort.real.X.shape[1]
         if self.outcome != "continuous":
             self.classes_ = cohort.classes
         chosen, reason = self._chosen(cohort)
         self.reasons_ = [reason]
-        more: dict[str, Any] = {"generated": generated, "generated_y": generated_y, "source_groups": source_groups}
-        more["augment"] = augment
-        helped = self._helped([name for name, _ in chosen], cohort, made=augment is not None or generated is not None)
+        more = {name: getattr(given, name) for name in ("generated", "generated_y", "source_groups", "augment")}
+        made = given.augment is not None or given.generated is not None
+        helped = self._helped([name for name, _ in chosen], cohort, made=made)
         fitted = [self._fit_member(member, cohort, **more if name in helped else {}) for name, member in chosen]
         self.members_ = [(name, model) for (name, _), model in zip(chosen, fitted, strict=True)]
         self.weights_, self.temperature_ = np.full(len(chosen), 1 / len(chosen)), 1.0
@@ -275,14 +261,14 @@ class Ensemble(BasePredictor):
         left_out = []
         for fold in range(N_FOLDS):
             kept = np.flatnonzero(folds != fold)
-            rest = _inputs.Cohort(
-                cohort.real.take(kept),
-                cohort.y[kept],
-                cohort.groups[kept],
-                cohort.generated.take([]),
-                cohort.generated_y[:0],
-                None,
-                cohort.classes,
+            rest = replace(
+                cohort,
+                real=cohort.real.take(kept),
+                y=cohort.y[kept],
+                groups=cohort.groups[kept],
+                generated=cohort.generated.take([]),
+                generated_y=cohort.generated_y[:0],
+                sources=None,
             )
             test = cohort.real.take(np.flatnonzero(folds == fold))
             left_out.append(np.stack([self._fit_member(member, rest).predict_proba(test) for _, member in chosen]))

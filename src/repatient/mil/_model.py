@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from repatient._checks import check_integer, check_number
@@ -21,17 +20,16 @@ from repatient._files._scratch import blocks
 from repatient._messages import warn
 from repatient.mil import _inputs
 from repatient.mil._augment import Augmented
+from repatient.mil._estimator import BagEstimator
 from repatient.mil._missing import shift_missing
 from repatient.mil._network import GatedAttentionNetwork, torch_generator
 from repatient.mil._outcomes import ClassOutcome
-from repatient.mil._persistence import KINDS, array_of, load, save, under
+from repatient.mil._persistence import array_of, under
 from repatient.mil._pooling import embed_bags, encode_entries, predict_logits, predict_logits_of_passes
 from repatient.mil._preparation import hold_out, prepare
 from repatient.mil._train import UNLEARNT, Plan, fit_temperature, single_thread, train
 
 if TYPE_CHECKING:
-    from os import PathLike
-
     from numpy.typing import NDArray
 
     from repatient.mil._augment import Augmenter
@@ -54,18 +52,13 @@ FITTED = {
 }
 
 
-class BagModel(BaseEstimator, ABC):
+class BagModel(BagEstimator):
     """Gated attention over the cells of a patient, whatever is predicted.
 
     Parameters and attributes are those of :class:`repatient.mil.MILClassifier`.
     """
 
     outcome: ClassVar[str]
-    kind: ClassVar[str]
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        KINDS[cls.kind] = cls
 
     def __init__(
         self,
@@ -152,35 +145,6 @@ class BagModel(BaseEstimator, ABC):
         """Scores of a bag with the mean embedding of the training bags, (K,)."""
         check_is_fitted(self)
         return self._as_scores(predict_logits(self._network, self._network.centre.cpu().numpy()[None]))[0]
-
-    def save(self, folder: str | PathLike[str]) -> None:
-        """Write the fitted model to a folder of ``model.json`` and ``weights.npz``, without pickle.
-
-        Parameters
-        ----------
-        folder
-            A new folder, or that of a saved model, which is replaced.
-
-        Raises
-        ------
-        ValueError
-            If the folder exists and holds no model.
-        """
-        check_is_fitted(self)
-        save(self, folder)
-
-    @classmethod
-    def load(cls, folder: str | PathLike[str], *, device: str = "auto") -> Self:
-        """Read a model that :meth:`save` wrote to a folder, onto a device.
-
-        Raises
-        ------
-        FileNotFoundError
-            If the folder or one of its files is missing.
-        ValueError
-            If what is there is no model of this kind, of another format, or damaged, or torch does not have the device.
-        """
-        return load(folder, device, cls)
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """What a file has to hold beside the parameters: a description for JSON, and arrays."""

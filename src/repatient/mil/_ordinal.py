@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
@@ -11,9 +11,8 @@ from repatient.mil._classifier import MILClassifier
 from repatient.mil._outcomes import OrdinalOutcome, probabilities_of_grades
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
-    from repatient.mil._augment import Augmenter
     from repatient.mil._bags import Bags
     from repatient.mil._inputs import Cohort
     from repatient.mil._outcomes import Outcome
@@ -57,52 +56,6 @@ class MILOrdinalClassifier(MILClassifier):
 
     outcome: ClassVar[str] = "ordinal"
     kind: ClassVar[str] = "network of grades"
-
-    def fit(
-        self,
-        bags: Bags,
-        y: ArrayLike,
-        *,
-        groups: ArrayLike | None = None,
-        generated: Bags | None = None,
-        generated_y: ArrayLike | None = None,
-        source_groups: ArrayLike | None = None,
-        augment: Augmenter | None = None,
-        classes: ArrayLike | None = None,
-    ) -> Self:
-        """Train on real and, if given, generated bags.
-
-        Parameters
-        ----------
-        bags, groups, generated, source_groups, augment
-            As for :meth:`MILClassifier.fit`.
-        y, generated_y
-            Grade of each bag.
-        classes
-            All grades, the lowest first. ``None``: those of the bags in rising order, where they are numbers.
-
-        Returns
-        -------
-        The fitted classifier.
-
-        Raises
-        ------
-        TypeError, ValueError
-            As for :meth:`MILClassifier.fit`; if the order of grades that are no numbers is not given, or a bag has a grade
-            that is not among them.
-        FloatingPointError
-            If the loss does not stay finite.
-        """
-        return super().fit(
-            bags,
-            y,
-            groups=groups,
-            generated=generated,
-            generated_y=generated_y,
-            source_groups=source_groups,
-            augment=augment,
-            classes=classes,
-        )
 
     def expected_grade(self, bags: Bags) -> NDArray[np.float64]:
         """Mean of the probabilities over the grades, which count from 0 for the lowest, shape (B,)."""
