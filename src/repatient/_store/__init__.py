@@ -2,7 +2,7 @@
 
 from repatient._store import _keys as keys
 from repatient._store._cohort import (
-    Cohort,
+    LabelledCells,
     density_quantiles,
     embedding_of_mixture,
     has_embedding,
@@ -67,7 +67,7 @@ from repatient._store._validate import (
 
 __all__ = [
     "OUTCOMES",
-    "Cohort",
+    "LabelledCells",
     "Generated",
     "Measured",
     "Patients",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from repatient.mil._bags import Bags
-    from repatient.mil._inputs import Cohort, Given
+    from repatient.mil._inputs import Given, TrainingBags
     from repatient.mil._outcomes import Outcome
 
 
@@ -96,7 +96,7 @@ class MILClassifier(ClassifierMixin, BagModel):
     def _as_scores(self, outputs: Any) -> Any:
         return outputs / self.temperature_
 
-    def _outcome_to_train(self, cohort: Cohort, held_out: NDArray[np.int64]) -> Outcome:
+    def _outcome_to_train(self, cohort: TrainingBags, held_out: NDArray[np.int64]) -> Outcome:
         del cohort, held_out
         return self._outcome_to_load()
 

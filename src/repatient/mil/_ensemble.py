@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from repatient.mil._bags import Bags
-    from repatient.mil._inputs import Cohort, Given
+    from repatient.mil._inputs import Given, TrainingBags
     from repatient.mil._predictor import Predictor
     from repatient.mil._training_set import TrainingSet
 
@@ -219,7 +219,7 @@ class Ensemble(BasePredictor):
                 msg = f"`members`: {name!r} is no predictor (see repatient.mil.Predictor) but {member!r}."
                 raise TypeError(msg)
 
-    def _chosen(self, cohort: Cohort) -> tuple[list[tuple[str, Any]], str]:
+    def _chosen(self, cohort: TrainingBags) -> tuple[list[tuple[str, Any]], str]:
         """Names and unfitted members, and why these."""
         if self.members is not None:
             return list(self.members), f"{len(self.members)} members as configured"
@@ -228,7 +228,7 @@ class Ensemble(BasePredictor):
             return RARE_MEMBERS, f"unlike members without a network, as a class has {fewest} patients"
         return MEMBERS, f"unlike members for {len(cohort.y)} patients"
 
-    def _helped(self, names: list[str], cohort: Cohort, *, made: bool) -> list[str]:
+    def _helped(self, names: list[str], cohort: TrainingBags, *, made: bool) -> list[str]:
         """Members that learn from generated patients, if there are any."""
         missing = len(np.unique(cohort.y)) < len(cohort.classes)
         if not made or self.members is not None or self.outcome == "continuous" or missing:
@@ -239,7 +239,7 @@ class Ensemble(BasePredictor):
         self.reasons_.append(f"generated patients for {told}, as a patient has {size:g} cells: they help no other")
         return helped
 
-    def _fit_member(self, member: Any, cohort: Cohort, **more: Any) -> Any:
+    def _fit_member(self, member: Any, cohort: TrainingBags, **more: Any) -> Any:
         """A fitted copy of a member, on a cohort that was checked."""
         given = {name: getattr(self, name) for name in ("outcome", "random_state", "device", "progress")}
         given = dict(self.settings or {}) | given
@@ -248,7 +248,7 @@ class Ensemble(BasePredictor):
         classes = None if self.outcome == "continuous" else cohort.classes
         return model.fit(cohort.real, cohort.classes[cohort.y], groups=cohort.groups, classes=classes, **more)
 
-    def _learn_from_left_out(self, chosen: Sequence[tuple[str, Any]], cohort: Cohort) -> None:
+    def _learn_from_left_out(self, chosen: Sequence[tuple[str, Any]], cohort: TrainingBags) -> None:
         """Temperature and weights from donors that members did not see."""
         donors, first = np.unique(cohort.groups, return_inverse=True)
         n = len(donors)
@@ -401,7 +401,7 @@ HELPED, CELLS_FOR_GENERATED = ("composition",), 20
 RARE_MEMBERS = [pair for pair in MEMBERS if pair[0] != "attention"]
 
 
-def _folds(cohort: Cohort, donors: NDArray[np.int64], outcome: str, seed: int | None) -> NDArray[np.int64] | None:
+def _folds(cohort: TrainingBags, donors: NDArray[np.int64], outcome: str, seed: int | None) -> NDArray[np.int64] | None:
     """Fold of each patient, whole donors, classes in proportion; None where a class would be missing from a rest."""
     key = cohort.y if outcome != "continuous" else np.zeros_like(cohort.y)
     rng = np.random.default_rng(seed)
@@ -419,7 +419,7 @@ def _folds(cohort: Cohort, donors: NDArray[np.int64], outcome: str, seed: int | 
     return folds if enough else None
 
 
-def _stacked(p: Array, cohort: Cohort, outcome: str) -> NDArray[np.float64]:
+def _stacked(p: Array, cohort: TrainingBags, outcome: str) -> NDArray[np.float64]:
     """Weights, none negative and of sum 1, under which left-out patients are predicted best."""
     n_members = len(p)
     if outcome == "continuous":

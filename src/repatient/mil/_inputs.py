@@ -63,7 +63,7 @@ def _finite_rows(X: NDArray[Any], used: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 @dataclass(frozen=True)
-class Cohort:
+class TrainingBags:
     """Real and generated bags with their classes as codes, and who gave each cell."""
 
     real: Bags
@@ -110,7 +110,7 @@ class Given:
     augment: Augmenter | None = None
     classes: ArrayLike | None = None
 
-    def checked(self, outcome: str) -> Cohort:
+    def checked(self, outcome: str) -> TrainingBags:
         """All of it checked, for any outcome; every value is a class of its own."""
         check_augmenter(self.augment, self.generated, outcome)
         if outcome == "class":
@@ -129,7 +129,7 @@ class Given:
         return replace(cohort, classes=grades)
 
 
-def _read_cohort(given: Given) -> Cohort:
+def _read_cohort(given: Given) -> TrainingBags:
     """Check all of it where labels are classes."""
     bags, y, groups, generated = given.bags, given.y, given.groups, given.generated
     generated_y, source_groups, classes = given.generated_y, given.source_groups, given.classes
@@ -161,7 +161,7 @@ def _read_cohort(given: Given) -> Cohort:
     if sources is not None and np.any(sources[real.rows] != np.repeat(donors, real.sizes)):
         msg = "source_groups must give every cell of a real bag the donor that groups gives the bag; they differ."
         raise ValueError(msg)
-    return Cohort(real, codes[: len(real)], donors, drawn, codes[len(real) :], sources, names)
+    return TrainingBags(real, codes[: len(real)], donors, drawn, codes[len(real) :], sources, names)
 
 
 def read_grades(classes: ArrayLike | None, *labels: ArrayLike | None) -> NDArray[Any]:

@@ -27,15 +27,15 @@ from repatient.mil._outcomes import ClassOutcome
 from repatient.mil._persistence import array_of, under
 from repatient.mil._pooling import embed_bags, encode_entries, predict_logits, predict_logits_of_passes
 from repatient.mil._preparation import hold_out, prepare
-from repatient.mil._train import UNLEARNT, Plan, fit_temperature, single_thread, train
+from repatient.mil._train import UNLEARNT, Schedule, fit_temperature, single_thread, train
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from repatient.mil._augment import Augmenter
     from repatient.mil._bags import Bags
-    from repatient.mil._batches import LabelledBags, Training
-    from repatient.mil._inputs import Cohort
+    from repatient.mil._batches import LabelledBags, TrainingBatches
+    from repatient.mil._inputs import TrainingBags
     from repatient.mil._outcomes import Outcome
     from repatient.mil._split import Strata
 
@@ -174,7 +174,7 @@ class BagModel(BagEstimator):
         _inputs.check_parameters(self.get_params())
 
     @abstractmethod
-    def _outcome_to_train(self, cohort: Cohort, held_out: NDArray[np.int64]) -> Outcome:
+    def _outcome_to_train(self, cohort: TrainingBags, held_out: NDArray[np.int64]) -> Outcome:
         """What the network ends in, given the targets of training."""
 
     @abstractmethod
@@ -193,7 +193,7 @@ class BagModel(BagEstimator):
     def _read_targets(self, content: dict[str, Any]) -> None:
         """The inverse."""
 
-    def _fit(self, cohort: Cohort, strata: Strata, augment: Augmenter | None, *, balanced: bool) -> Self:
+    def _fit(self, cohort: TrainingBags, strata: Strata, augment: Augmenter | None, *, balanced: bool) -> Self:
         """Train on a cohort that was checked, and hold out a share of each stratum."""
         rng = np.random.default_rng(self.random_state)
         held_out = hold_out(strata, cohort.groups, self.validation_fraction, self.n_steps, rng)
@@ -206,12 +206,12 @@ class BagModel(BagEstimator):
         return self
 
     def _train(
-        self, training: Training, validation: LabelledBags | None, outcome: Outcome, rng: np.random.Generator
+        self, training: TrainingBatches, validation: LabelledBags | None, outcome: Outcome, rng: np.random.Generator
     ) -> None:
         """Build and train the network, and set the temperature."""
         generator = torch_generator(rng)
         self._network = self._make_network(outcome, generator).to(find_device(self.device))
-        plan = Plan(**{setting.name: getattr(self, setting.name) for setting in fields(Plan)})
+        plan = Schedule(**{setting.name: getattr(self, setting.name) for setting in fields(Schedule)})
         self.temperature_ = 1.0
         with single_thread():
             record = train(self._network, training, validation, plan, generator)

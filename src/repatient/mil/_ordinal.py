@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from repatient.mil._bags import Bags
-    from repatient.mil._inputs import Cohort
+    from repatient.mil._inputs import TrainingBags
     from repatient.mil._outcomes import Outcome
 
 
@@ -79,7 +79,7 @@ class MILOrdinalClassifier(MILClassifier):
         # The lowest threshold is at 0.
         return -outputs[..., :1] / self.temperature_
 
-    def _outcome_to_train(self, cohort: Cohort, held_out: NDArray[np.int64]) -> Outcome:
+    def _outcome_to_train(self, cohort: TrainingBags, held_out: NDArray[np.int64]) -> Outcome:
         counts = np.ones(len(cohort.classes))
         if self.class_weight is None:
             # One more of each, as a grade may have no bag of its own.

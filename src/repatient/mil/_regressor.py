@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from repatient.mil._bags import Bags
-    from repatient.mil._inputs import Cohort, Given
+    from repatient.mil._inputs import Given, TrainingBags
     from repatient.mil._outcomes import Outcome
 
 
@@ -122,7 +122,7 @@ class MILRegressor(RegressorMixin, BagModel):
         mean = self.target_mean_ + self.target_scale_ * outputs[..., 0]
         return mean, self.target_scale_ * self.temperature_ * np.exp(0.5 * outputs[..., 1])
 
-    def _outcome_to_train(self, cohort: Cohort, held_out: NDArray[np.int64]) -> Outcome:
+    def _outcome_to_train(self, cohort: TrainingBags, held_out: NDArray[np.int64]) -> Outcome:
         values = cohort.classes[np.delete(cohort.y, held_out)]
         if np.ptp(values) == 0.0:
             msg = f"y: all training bags have the value {values[0]:g}; there is nothing to learn."

@@ -99,7 +99,9 @@ class TrainingSet:
         )
 
 
-def _draw(augment: Augmenter, cohort: _inputs.Cohort, rng: np.random.Generator) -> tuple[Bags, NDArray[np.float64]]:
+def _draw(
+    augment: Augmenter, cohort: _inputs.TrainingBags, rng: np.random.Generator
+) -> tuple[Bags, NDArray[np.float64]]:
     """A number of bags from the augmenter, which is told that no cell has any attention yet."""
     sampler = augment.bind(cohort.real, cohort.y, cohort.classes, cohort.groups)
     n = len(cohort.real)
