@@ -33,7 +33,7 @@ def test_numbers_of_files_are_those_that_are_named(task):
     says = re.search(r"Open (\d)(?:: (.+?)\. Touch|, touch) (\d)", TASKS[task])
     to_open, opened, to_touch = int(says[1]), says[2] or TASKS[task], int(says[3])
     assert len(files(opened)) + ("the function of" in opened) == to_open
-    steps = re.findall(r"^\d\. .+?`([^`]+)`", TASKS[task], re.M) or files(TASKS[task])
+    steps = re.findall(r"^\d\. `([^`]+)`", TASKS[task], re.M) or files(TASKS[task])
     assert len(set(steps)) == to_touch
     assert (to_open, to_touch) <= MOST[task]
     assert to_touch <= MOST[task][1]
