@@ -205,7 +205,7 @@ def mil(
             f"`{next(iter(settings))}`: with `reference`, name the predictor that has it, such as `model='attention'`."
         )
         raise ValueError(msg)
-    shared = {"outcome": outcome, "random_state": random_state, "device": device, "progress": progress}
+    shared: dict[str, Any] = {"outcome": outcome, "random_state": random_state, "device": device, "progress": progress}
     predictor = make_predictor(model, **shared, **settings)
     if augment is not None and generated_key is not None:
         msg = "`augment` makes patients at every step and `generated_key` names stored ones; give one of the two."
