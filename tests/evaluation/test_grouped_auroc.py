@@ -94,9 +94,9 @@ def test_units_and_constant_features_do_not_matter():
 
 def test_too_few():
     X, y, groups = two_sets(n=10)
-    with pytest.raises(TooFewPatientsError, match="3 donors on either side, found 2"):
+    with pytest.raises(TooFewPatientsError, match=r"\b3\b.*\b2\b"):
         grouped_auroc(X, y, np.where(y, groups, groups % 2))
-    with pytest.raises(TooFewPatientsError, match="found 0"):
+    with pytest.raises(TooFewPatientsError, match=r"\b0\b"):
         grouped_auroc(X, np.zeros(20, dtype=bool), groups)
-    with pytest.raises(ValueError, match="`classifier` is one of"):
+    with pytest.raises(ValueError, match="`classifier`"):
         grouped_auroc(X, y, groups, classifier="forest")

@@ -11,11 +11,11 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from repatient.evaluation import DEFAULTS, FittedFold, Method, Scenario, _trained, make_folds, method_names, score
-from repatient.mil import BasePredictor, Ensemble, MILClassifier
+from repatient.mil import Attention, BasePredictor
 from repatient.mixing import augmenters
 from repatient.mixture import GaussianMixture
 
-SPLITS = {"n_splits": 3, "test_fraction": 0.3, "random_state": 0}
+SPLITS = {"n_splits": 2, "test_fraction": 0.3, "random_state": 0}
 WITH_ALL_CLASSES = [
     *method_names("low_data"),
     *(f"attention+{name}" for name in augmenters()),
@@ -34,8 +34,8 @@ class Used:
         self.in_classifier = False
         for fitter in (StandardScaler, PCA, GaussianMixture):
             self._wrap(monkeypatch, fitter)
-        # All classes whose fit the predictors of an evaluation have.
-        for predictor in (BasePredictor, Ensemble, MILClassifier):
+        # Those whose fit the predictors of an evaluation have.
+        for predictor in (BasePredictor, Attention):
             self._wrap_predictor(monkeypatch, predictor)
 
     def _wrap_predictor(self, monkeypatch, predictor) -> None:
@@ -126,12 +126,13 @@ def test_rows_of_mixtures(make_cohort, quick, monkeypatch, mixture):
         assert used.rows & of_reference == (set() if mixture == "target" else of_reference)
 
 
-@pytest.mark.parametrize("scale", [False, True])
 @pytest.mark.parametrize("method", [name for name in WITH_ALL_CLASSES if name != "size_only"])
-def test_rows_of_low_data(make_cohort, quick, monkeypatch, method, scale):
+def test_rows_of_low_data(make_cohort, quick, monkeypatch, method):
     external = 10 if "travel" in method else 0
-    cohort, scenario = make_cohort(n_cells=60, external=external), Scenario("low_data", n_patients=4)
-    for fold in make_folds(cohort, scenario, **SPLITS):
+    cohort, scenario = make_cohort(n_cells=50, external=external), Scenario("low_data", n_patients=4)
+    folds = list(zip((True, False), make_folds(cohort, scenario, **SPLITS), strict=True))
+    # What travels takes ten trainings a fold.
+    for scale, fold in folds[:1] if external else folds:
         with monkeypatch.context() as patch:
             used = Used(patch, len(cohort.X))
             one = Method(method, settings=SETTINGS.get(method, {}))
@@ -212,8 +213,9 @@ def test_nor_on_the_company_of_test_cells(make_cohort, quick):
 )
 def test_permuted_labels_predict_nothing(make_cohort, quick, scenario, methods):
     values = {name: [] for name in methods}
-    for seed in range(14):
-        cohort = make_cohort(n_patients=120, n_cells=12, external=40, mixed=0, seed=seed)
+    # Few trainings and many patients to predict: labels are drawn anew for the latter, too.
+    for seed in range(3):
+        cohort = make_cohort(n_patients=320, n_cells=12, external=40, mixed=0, seed=seed)
         labels = np.random.default_rng(seed).permutation(cohort.y)
         if scenario.name != "missing_class":
             keep = ~cohort.is_external
@@ -223,10 +225,10 @@ def test_permuted_labels_predict_nothing(make_cohort, quick, scenario, methods):
             )
         else:
             cohort = replace(cohort, y=labels)
-        fold = make_folds(cohort, scenario, n_splits=1, test_fraction=0.5, random_state=seed)[0]
+        fold = make_folds(cohort, scenario, n_splits=1, test_fraction=0.875, random_state=seed)[0]
         fitted = FittedFold(cohort, scenario, fold, replace(quick, n_steps=6))
         for name in methods:
             values[name].append(score(cohort.y[fold.test], Method(name).predict(fitted))["auroc"])
-    # Sixty test patients in each of 14 cohorts: a standard error of about .017.
+    # 280 test patients in each of three cohorts: a standard error of about .02.
     means = {name: np.mean(of_method) for name, of_method in values.items()}
-    assert all(abs(mean - 0.5) < 0.05 for mean in means.values()), means
+    assert all(abs(mean - 0.5) < 0.06 for mean in means.values()), means

@@ -186,7 +186,7 @@ def test_options_are_named(missing, fitted):
         choose_patients(fitted, bags, y, "attention", keep="best")
     with pytest.raises(ValueError, match="`align`"):
         missing.components(3, "affine")
-    with pytest.raises(ValueError, match="'reference' needs another cohort"):
+    with pytest.raises(ValueError, match="'reference'"):
         fitted.components(3, mixture="reference")
     with pytest.raises(ValueError, match="`align='moments'`"):
         fitted.components(3, "moments")

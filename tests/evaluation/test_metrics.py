@@ -68,5 +68,5 @@ def test_predictions_belong_to_patients(y):
 
 
 def test_a_class_without_a_patient_is_refused():
-    with pytest.raises(ValueError, match=r"every one of the 3 classes needs a patient, found \[2, 1, 0\]"):
+    with pytest.raises(ValueError, match=r"3.*\[2, 1, 0\]"):
         score(np.array([0, 1, 0]), np.full((3, 3), 1 / 3))

@@ -87,7 +87,7 @@ def test_blocks_do_not_matter(monkeypatch):
 
 def test_too_few():
     points = np.zeros((5, 2))
-    with pytest.raises(TooFewPatientsError, match="2 of donors held out of it, found 5 and 1"):
+    with pytest.raises(TooFewPatientsError, match=r"\b2\b.*\b5\b.*\b1\b"):
         membership_auroc(points, points[:1], points)
-    with pytest.raises(TooFewPatientsError, match="found 1 and 5"):
+    with pytest.raises(TooFewPatientsError, match=r"\b1\b.*\b5\b"):
         reidentification(points[:1], points, np.zeros(1), np.zeros(5))

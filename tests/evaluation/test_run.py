@@ -160,17 +160,17 @@ def test_a_checkpoint_of_something_else_is_refused(make_cohort, quick, tmp_path)
     settings = SPLITS | {"n_splits": 2, "checkpoint": path}
     run(cohort, LOW_DATA, methods({"method": "recipe", "name": "r", "share": 0.5}), quick, **settings)
     before = path.read_bytes()
-    with pytest.raises(ValueError, match="random_state was 3 and is 4"):
+    with pytest.raises(ValueError, match="random_state.*3.*4"):
         run(cohort, LOW_DATA, methods("none"), quick, **settings | {"random_state": 4})
-    with pytest.raises(ValueError, match="scenario was .*'n_patients': 4.* and is .*'n_patients': 3"):
+    with pytest.raises(ValueError, match="'n_patients'.*4.*'n_patients'.*3"):
         run(cohort, Scenario("low_data", n_patients=3), methods("none"), quick, **settings)
-    with pytest.raises(ValueError, match="cohort was "):
+    with pytest.raises(ValueError, match="cohort"):
         run(make_cohort(seed=1), LOW_DATA, methods("none"), quick, **settings)
-    with pytest.raises(ValueError, match="r was .*0.5.* and is .*0.6"):
+    with pytest.raises(ValueError, match="0.5.*0.6"):
         run(cohort, LOW_DATA, methods({"method": "recipe", "name": "r", "share": 0.6}), quick, **settings)
     assert path.read_bytes() == before
     path.write_text("method,split\n")
-    with pytest.raises(ValueError, match="is no file of an evaluation"):
+    with pytest.raises(ValueError, match="evaluation"):
         run(cohort, LOW_DATA, methods("none"), quick, **settings)
 
 

@@ -66,7 +66,7 @@ def test_mixed_donors_alone_decide_nothing():
 
 def test_too_few_donors_are_named():
     y, donors = np.array([0, 0, 0, 0, 1, 1]), np.array([0, 1, 2, 3, 4, 4])
-    with pytest.raises(ValueError, match=r"0 have every class.*\[4, 2\] patients of \[4, 1\] donors"):
+    with pytest.raises(ValueError, match=r"0.*\[4, 2\].*\[4, 1\]"):
         group_splits(y, donors, n_splits=3, test_fraction=0.25, random_state=0)
 
 

@@ -183,14 +183,14 @@ def test_errors_come_before_anything_is_written(rich, tmp_path, untouched):
                 rp.get.augmented(rich, to=to)
         with pytest.raises(ValueError, match="chunk_size"):
             rp.get.augmented(rich, to=tmp_path / "atlas.h5ad", chunk_size=0)
-        with pytest.raises(ValueError, match="reads from"):
+        with pytest.raises(ValueError, match="reads"):
             rp.get.augmented(opened, to=tmp_path / "source.h5ad")
-        with pytest.raises(ValueError, match="pass a path as `to`"):
+        with pytest.raises(ValueError, match="`to`"):
             rp.get.augmented(opened)
     rich.X = rich.X.tocsc()
     rich.write_h5ad(tmp_path / "columns.h5ad")
     for opened in (ad.read_h5ad(tmp_path / "columns.h5ad", backed="r"), read_lazy(tmp_path / "columns.h5ad")):
-        with pytest.raises(ValueError, match="compressed by columns"):
+        with pytest.raises(ValueError, match="columns"):
             rp.get.augmented(opened, to=tmp_path / "atlas.h5ad")
     (tmp_path / "columns.h5ad").unlink()
     assert sorted(tmp_path.rglob("*")) == before

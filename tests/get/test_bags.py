@@ -110,9 +110,9 @@ def test_classes_keep_their_numbers(plain, keys):
     assert set(rp.get.bags(alone, **keys).y) == {0}
     bags = rp.get.bags(alone, **keys, classes=["healthy", "disease"])
     assert set(bags.y) == {1}
-    with pytest.raises(ValueError, match=r"`classes`: there are patients of \['healthy'\]"):
+    with pytest.raises(ValueError, match=r"`classes`.*\['healthy'\]"):
         rp.get.bags(plain, **keys, classes=["disease"])
-    with pytest.raises(TypeError, match="`classes` is a sequence"):
+    with pytest.raises(TypeError, match="`classes`"):
         rp.get.bags(plain, **keys, classes="disease")
 
 
@@ -133,7 +133,7 @@ def test_patients_without_a_label(plain, keys):
     assert set(every[0]) == {"X"}
     assert every.labels is every.y is every.classes is None
     plain.obs["label"] = pd.Series(pd.Categorical([None] * plain.n_obs), index=plain.obs_names)
-    with pytest.raises(ValueError, match="no patient has a label"):
+    with pytest.raises(ValueError, match="label"):
         rp.get.bags(plain, **keys)
 
 
@@ -146,7 +146,7 @@ def test_donors_to_split_by(plain, keys):
 def test_mask_keeps_test_patients_out(generated, keys):
     train = generated.obs["patient"].isin(generated.obs["patient"].cat.categories[4:]).to_numpy()
     assert len(rp.get.bags(generated, **keys, mask_obs=train)) == 12
-    with pytest.raises(ValueError, match="cells from outside `mask_obs`"):
+    with pytest.raises(ValueError, match="`mask_obs`"):
         rp.get.bags(generated, **keys, mask_obs=train, generated_key="generated")
 
 
@@ -169,7 +169,7 @@ def test_bad_arguments(generated, keys, untouched):
             rp.get.bags(generated, patient_key="nobody")
         with pytest.raises(KeyError, match="`generated_key`"):
             rp.get.bags(generated, **keys, generated_key="none")
-        with pytest.raises(ValueError, match="name the `label_key`"):
+        with pytest.raises(ValueError, match="`label_key`"):
             rp.get.bags(generated, patient_key="patient", generated_key="generated")
         with pytest.raises(KeyError, match=r"`selected`.*rp\.tl\.select"):
             rp.get.bags(generated, **keys, generated_key="generated", selected=True)
@@ -197,5 +197,5 @@ def test_values(plain):
     rp.tl.generate(plain, 3)
     both = rp.get.bags(plain, **keys, generated_key="generated")
     np.testing.assert_allclose(both.y[15:], plain.uns["generated"]["patients"]["label"])
-    with pytest.raises(ValueError, match="have values as labels"):
+    with pytest.raises(ValueError, match="labels"):
         rp.get.bags(plain, patient_key="patient", label_key="label", generated_key="generated")

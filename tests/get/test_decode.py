@@ -189,7 +189,7 @@ def test_errors(decodable, untouched):
         ):
             with pytest.raises(error, match=message):
                 rp.get.augmented(adata, **options)
-        with pytest.raises(ValueError, match="0 of `data` are unknown to it.*1 of its own are missing"):
+        with pytest.raises(ValueError, match="0.*`data`.*1"):
             rp.get.generated(adata[:, 1:], model=model, decode=True)
     unnamed = adata.copy()
     del unnamed.obs["batch"]
@@ -197,7 +197,7 @@ def test_errors(decodable, untouched):
         rp.get.generated(unnamed, model=model, decode=True)
     assert rp.get.generated(unnamed, model=model, decode=True, batch="batch_0").n_obs
     adata.obs["batch"] = adata.obs["batch"].cat.rename_categories({"batch_1": "new"})
-    with pytest.raises(ValueError, match=r"does not know the batches \['new'\]"):
+    with pytest.raises(ValueError, match=r"\['new'\]"):
         rp.get.generated(adata, model=model, decode=True)
 
 
@@ -217,5 +217,5 @@ def test_models_that_cannot_decode_points(decodable):
     rp.tl.gmm(adata, 2)
     rp.tl.recipes(adata, patient_key="patient", label_key="label")
     rp.tl.generate(adata, 2)
-    with pytest.raises(ValueError, match="5 latent dimensions.*'X_pca', which has 3"):
+    with pytest.raises(ValueError, match="5.*'X_pca'.*3"):
         rp.get.generated(adata, model=model, decode=True)

@@ -82,7 +82,7 @@ def test_entries_of_something_else(small, keys, entry):
 
 def test_generated_twice(small, keys):
     first = rp.get.augmented(small)
-    with pytest.warns(UserWarning, match="cells of generated patients .* are left out"):
+    with pytest.warns(UserWarning, match="generated"):
         rp.tl.recipes(first, **keys)
     counts = first.uns["recipes"]["counts"]
     np.testing.assert_array_equal(counts, small.uns["recipes"]["counts"])
@@ -100,7 +100,7 @@ def test_generated_twice(small, keys):
 
 def test_only_generated_patients_are_no_cohort(small, keys):
     alone = rp.get.generated(small)
-    with pytest.raises(ValueError, match="`mask_obs`.*generated patients are no donors"):
+    with pytest.raises(ValueError, match="`mask_obs`"):
         rp.tl.recipes(alone, **keys)
 
 

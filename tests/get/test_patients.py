@@ -70,13 +70,13 @@ def test_covariates_are_what_patients_have_one_of(known):
     for name in of_cells:
         assert list(p.obs[name]) == list(of_cells[name])
     assert list(rp.get.patients(known, covariates=["sex"]).obs) == ["patient", "label", "n_cells", "sex"]
-    with pytest.raises(ValueError, match=r"`covariates`: 'batch' has several values within 16 patients: \['"):
+    with pytest.raises(ValueError, match="`covariates`.*'batch'.*16"):
         rp.get.patients(known, covariates=["batch"])
-    with pytest.raises(ValueError, match="'n_cells' is another column"):
+    with pytest.raises(ValueError, match="'n_cells'"):
         rp.get.patients(known, covariates=["n_cells"])
-    with pytest.raises(TypeError, match="`covariates` is a sequence"):
+    with pytest.raises(TypeError, match="`covariates`"):
         rp.get.patients(known, covariates="sex")
-    with pytest.raises(KeyError, match="`covariates`: no column"):
+    with pytest.raises(KeyError, match="`covariates`"):
         rp.get.patients(known, covariates=["nothing"])
 
 
@@ -102,7 +102,7 @@ def test_predictions_come_along(trained):
     adata.obs["sample"] = adata.obs["patient"]
     rp.tl.recipes(adata, patient_key="sample", label_key="label")
     assert not any(name.startswith("mil_") for name in rp.get.patients(adata).obs)
-    with pytest.raises(ValueError, match="has no predictions of the patients in 'sample'"):
+    with pytest.raises(ValueError, match="'sample'"):
         rp.get.patients(adata, mil_key="mil")
 
 
@@ -205,7 +205,7 @@ def test_bad_arguments(generated, untouched):
         with pytest.raises(KeyError, match="`annotation_key`"):
             rp.get.patients(generated, annotation_key="none")
     rp.tl.gmm(generated, 3)
-    with pytest.raises(ValueError, match="refitted since"):
+    with pytest.raises(ValueError, match="refitted"):
         rp.get.patients(generated)
 
 

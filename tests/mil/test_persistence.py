@@ -71,18 +71,18 @@ def test_an_earlier_model_is_replaced_and_anything_else_is_left(planted, saved, 
     thesis = tmp_path / "thesis"
     thesis.mkdir()
     (thesis / "model.json").write_text('{"format": "thesis"}')
-    with pytest.raises(ValueError, match="holds no model"):
+    with pytest.raises(ValueError, match="model"):
         model.save(thesis)
     assert (thesis / "model.json").read_text() == '{"format": "thesis"}'
     (tmp_path / "file").write_text("kept")
-    with pytest.raises(ValueError, match="holds no model"):
+    with pytest.raises(ValueError, match="model"):
         model.save(tmp_path / "file")
 
 
 def test_a_failed_save_leaves_the_earlier_model(planted, saved, model):
     broken = MILClassifier(**QUICK | {"progress": True}).fit(*planted)
     broken.progress = object()
-    with pytest.raises(TypeError, match="cannot be saved"):
+    with pytest.raises(TypeError):
         broken.save(saved)
     np.testing.assert_array_equal(MILClassifier.load(saved).predict(planted[0]), model.predict(planted[0]))
     assert [p.name for p in saved.parent.iterdir()] == ["model"]
@@ -92,18 +92,18 @@ def test_missing_parts_are_named(saved, tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         MILClassifier.load(tmp_path / "nowhere")
     (saved / "weights.npz").unlink()
-    with pytest.raises(FileNotFoundError, match=r"weights\.npz is missing"):
+    with pytest.raises(FileNotFoundError, match=r"weights\.npz"):
         MILClassifier.load(saved)
 
 
 def test_damage_is_reported(saved):
     content = (saved / "weights.npz").read_bytes()
     (saved / "weights.npz").write_bytes(content[:-10])
-    with pytest.raises(ValueError, match="digest does not fit"):
+    with pytest.raises(ValueError, match="digest"):
         MILClassifier.load(saved)
     (saved / "weights.npz").write_bytes(content)
     (saved / "model.json").write_text("{")
-    with pytest.raises(ValueError, match="not valid JSON"):
+    with pytest.raises(ValueError, match="JSON"):
         MILClassifier.load(saved)
 
 
@@ -111,7 +111,7 @@ def test_damage_is_reported(saved):
     ("changes", "match"),
     [
         ({"format": "pickle"}, "does not describe a repatient-predictor model"),
-        ({"format_version": 99}, "format version 99.*Update"),
+        ({"format_version": 99}, r"\b99\b"),
         ({"format_version": None}, "format version None"),
         ({"shapes": {}}, "shapes"),
         ({"classes": {}}, "no complete model"),
@@ -134,7 +134,7 @@ def test_pickled_arrays_are_never_read(saved, tmp_path):
     np.savez(tmp_path / "evil.npz", mean=np.array([{}], dtype=object))
     shutil.move(tmp_path / "evil.npz", saved / "weights.npz")
     edit(saved, weights_sha256=hashlib.sha256((saved / "weights.npz").read_bytes()).hexdigest())
-    with pytest.raises(ValueError, match="without pickled objects"):
+    with pytest.raises(ValueError, match="pickle"):
         MILClassifier.load(saved)
 
 

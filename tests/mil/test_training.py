@@ -80,7 +80,7 @@ def test_cells_of_validation_bags_leave_generated_ones_even_without_source_group
 def test_a_class_may_have_generated_bags_only(spied):
     bags, y, _ = numbered(20)
     generated = Bags.from_codes(bags.X, np.arange(100) % 4, 4)
-    with pytest.warns(UserWarning, match="No validation set.*2: 0"):
+    with pytest.warns(UserWarning, match="2: 0"):
         model = MILClassifier(**QUICK).fit(bags, y, generated=generated, generated_y=[2, 2, 2, 2])
     assert model.predict_proba(bags).shape == (20, 3)
     assert spied["validation"] is None
@@ -90,9 +90,9 @@ def test_a_class_may_have_generated_bags_only(spied):
 def test_generated_bags_must_share_the_array(planted):
     bags, y = planted
     other = Bags(bags.X.copy(), bags.rows, bags.indptr)
-    with pytest.raises(ValueError, match="same array X"):
+    with pytest.raises(ValueError, match="generated"):
         MILClassifier(**QUICK).fit(bags, y, generated=other, generated_y=y)
-    with pytest.raises(ValueError, match="of one type"):
+    with pytest.raises(ValueError, match="generated_y"):
         MILClassifier(**QUICK).fit(bags, y, generated=bags, generated_y=np.zeros(60))
 
 
@@ -146,7 +146,7 @@ def test_a_step_sees_a_random_part_of_large_bags():
 
 def test_guessing_is_told(planted):
     bags, y = planted
-    with pytest.warns(UserWarning, match=r"near guessing: its loss is 0\.\d+, that of .* 0\.69"):
+    with pytest.warns(UserWarning, match=r"0\.\d+.* 0\.69"):
         MILClassifier(n_steps=3, validation_fraction=0.0, learning_rate=1e-5).fit(bags, y)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -183,7 +183,7 @@ def test_temperature_minimises_the_loss_within_bounds():
 
 
 def test_a_diverging_loss_is_an_error(planted):
-    with pytest.raises(FloatingPointError, match="lower learning_rate"):
+    with pytest.raises(FloatingPointError, match="learning_rate"):
         MILClassifier(learning_rate=1e30, max_epochs=20).fit(*planted)
 
 

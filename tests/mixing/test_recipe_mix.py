@@ -163,19 +163,19 @@ def test_a_class_without_a_bag_comes_from_the_recipes_given(cohort):
 
 def test_a_class_without_bag_and_recipe_is_an_error(cohort):
     classes = np.array(["a", "b", "c", "z"])
-    with pytest.raises(ValueError, match=r"`recipes`: the classes \['z'\] have no bag"):
+    with pytest.raises(ValueError, match=r"`recipes`.*\['z'\]"):
         RecipeMix(cohort.components).bind(cohort.bags, cohort.y, classes, cohort.groups)
     wrong = Recipes("mean", ("z",), ({"mean": np.full(4, 0.25)},))
-    with pytest.raises(ValueError, match="`recipes` are of 4 components, the bags of 5"):
+    with pytest.raises(ValueError, match="`recipes`.*4.*5"):
         RecipeMix(cohort.components, recipes=wrong).bind(cohort.bags, cohort.y, classes, cohort.groups)
 
 
 def test_components_must_be_those_of_the_rows(cohort):
-    with pytest.raises(ValueError, match="entries for the 2142 rows of X"):
+    with pytest.raises(ValueError, match=r"\b2142\b"):
         cohort.bind(RecipeMix(cohort.components[:-1]))
-    with pytest.raises(ValueError, match="`components` lie between 0 and 3"):
+    with pytest.raises(ValueError, match="`components`.*0.*3"):
         cohort.bind(RecipeMix(cohort.components, n_components=4))
-    with pytest.raises(ValueError, match="`components` lie between 0 and 4"):
+    with pytest.raises(ValueError, match="`components`.*0.*4"):
         cohort.bind(RecipeMix(np.where(cohort.components == 3, -1, cohort.components), 5))
 
 
@@ -183,7 +183,7 @@ def test_a_component_without_a_cell_leaves_its_part_to_the_others(cohort):
     recipe = Recipes("mean", ("z",), ({"mean": np.array([0, 0, 0, 0.25, 0.25, 0.5])},))
     classes = np.array(["a", "b", "c", "z"])
     augment = RecipeMix(cohort.components, n_components=6, share=1.0, recipes=recipe)
-    with pytest.warns(UserWarning, match="`pool`: 50.0% of the recipe of 'z' is of components without a cell"):
+    with pytest.warns(UserWarning, match="`pool`: 50.0%.*'z'"):
         sampler = augment.bind(cohort.bags, cohort.y, classes, cohort.groups)
     bags, targets = sampler(np.arange(20), np.random.default_rng(0), cohort.score)
     found = compositions(cohort, [bags.take([i]).rows for i in range(20)])[targets[:, 3] == 1]
@@ -195,10 +195,10 @@ def test_a_recipe_that_the_pool_cannot_make_is_an_error(cohort):
     recipe = Recipes("mean", ("z",), ({"mean": np.array([0.1, 0.1, 0.1, 0.05, 0.05, 0.6])},))
     classes = np.array(["a", "b", "c", "z"])
     augment = RecipeMix(cohort.components, n_components=6, recipes=recipe)
-    with pytest.raises(ValueError, match="`pool`: 60.0% of the recipe of 'z' is of components without a cell"):
+    with pytest.raises(ValueError, match="`pool`: 60.0%.*'z'"):
         augment.bind(cohort.bags, cohort.y, classes, cohort.groups)
     same = RecipeMix(cohort.components, n_components=6, recipes=recipe, pool="same")
-    with pytest.raises(ValueError, match="`pool`: 100.0% of the recipe of 'z'"):
+    with pytest.raises(ValueError, match="`pool`: 100.0%.*'z'"):
         same.bind(cohort.bags, cohort.y, classes, cohort.groups)
 
 

@@ -111,7 +111,7 @@ def test_stored_parameters_rebuild_the_mixture_in_their_order(plant):
     ("weights", "means", "covariances", "message"),
     [
         ([0.5, 0.5], [[0.0], [1.0]], [[[1.0]]], "`covariances`"),
-        ([0.5, 0.4], [[0.0], [1.0]], [[[1.0]], [[1.0]]], "sum to 1"),
+        ([0.5, 0.4], [[0.0], [1.0]], [[[1.0]], [[1.0]]], "sum"),
         ([0.5, 0.5], [[0.0], [np.nan]], [[[1.0]], [[1.0]]], "NaN"),
         ([0.5, 0.5], [0.0, 1.0], [[[1.0]], [[1.0]]], "n_components, n_features"),
         ([0.5, 0.5], [[0.0], [1.0]], [[[1.0]], [[-1.0]]], "positive definite"),
@@ -128,7 +128,7 @@ def test_prediction_needs_a_fit_and_the_same_features(plant):
         GaussianMixture(2).predict(rows)
     with pytest.raises(NotFittedError):
         GaussianMixture(2).sample()
-    with pytest.raises(ValueError, match="2 features, but the mixture was fitted with 3"):
+    with pytest.raises(ValueError, match=r"\b2\b.*\b3\b"):
         GaussianMixture(2).fit(rows).predict(rows[:, :2])
 
 

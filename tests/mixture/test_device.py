@@ -105,7 +105,7 @@ def test_device_without_double_precision_or_name_is_refused(plant):
     for name in ("mps", "meta", "nonsense", "cuda:99"):
         with pytest.raises(ValueError, match=r"device='.*'cpu', 'auto'"):
             GaussianMixture(2, device=name).fit(rows)
-    with pytest.raises(TypeError, match="device must be a string"):
+    with pytest.raises(TypeError, match="device"):
         GaussianMixture(2, device=0).fit(rows)
 
 

@@ -175,7 +175,7 @@ def test_regularisation_is_raised_when_a_covariance_is_singular():
 
 def test_singular_covariance_without_regularisation_is_explained():
     rows = np.repeat(np.random.default_rng(0).normal(size=(6, 3)), 4, axis=0)
-    with pytest.raises(ValueError, match="fewer components"):
+    with pytest.raises(ValueError, match="components"):
         GaussianMixture(6, prior=0, reg_covar=0, means_init=rows[::4]).fit(rows)
 
 
@@ -183,7 +183,7 @@ def test_singular_covariance_without_regularisation_is_explained():
 def test_constant_feature_without_regularisation_is_explained(plant, covariance_type):
     rows = plant(500, 2, 3).rows
     rows[:, 1] = 3.0
-    with pytest.raises(ValueError, match="with reg_covar=0 on its diagonal: use fewer components"):
+    with pytest.raises(ValueError, match="reg_covar=0"):
         GaussianMixture(2, covariance_type=covariance_type, reg_covar=0).fit(rows)
 
 

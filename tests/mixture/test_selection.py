@@ -60,7 +60,7 @@ def test_unusable_arguments_are_explained(cohort):
     rows, groups = cohort
     with pytest.raises(ValueError, match="`candidates`"):
         select_n_components(rows, groups, [])
-    with pytest.raises(ValueError, match="one group for each of the 1500 rows"):
+    with pytest.raises(ValueError, match=r"\b1500\b"):
         select_n_components(rows, groups[:-1], [2])
-    with pytest.raises(ValueError, match=r"number of groups \(12\)"):
+    with pytest.raises(ValueError, match=r"\(12\)"):
         select_n_components(rows, groups, [2], n_splits=13)

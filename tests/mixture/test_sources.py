@@ -209,16 +209,16 @@ def test_selection_reads_stores(plant, store):
 def test_the_first_bad_row_is_named(plant, store, kind):
     rows = plant(2000, 3, 4).rows
     rows[[777, 1500]] = np.nan
-    with pytest.raises(ValueError, match=r"NaN or infinity \(first in row 777\)"):
+    with pytest.raises(ValueError, match=r"\b777\b"):
         fitted(store(rows, kind))
 
 
 def test_stores_of_the_wrong_kind_are_refused(store):
     with pytest.raises(ValueError, match="two-dimensional"):
         fitted(store(np.ones((5, 2, 2)), "minimal"))
-    with pytest.raises(TypeError, match="real numbers"):
+    with pytest.raises(TypeError):
         fitted(store(np.ones((50, 2), dtype=complex), "minimal"))
-    with pytest.raises(TypeError, match="sparse csr"):
+    with pytest.raises(TypeError, match="csr"):
         fitted(store(sp.random(500, 4, density=0.5, format="csr"), "minimal"))
 
 

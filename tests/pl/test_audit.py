@@ -104,9 +104,9 @@ def test_palette_and_axes(audited):
 def test_errors(audited, generated, untouched):
     _, ax = plt.subplots()
     with untouched(audited):
-        with pytest.raises(ValueError, match="`kind` is one of"):
+        with pytest.raises(ValueError, match="`kind`"):
             rp.pl.audit(audited, kind="everything")
-        with pytest.raises(ValueError, match="kind='all' draws on five axes of its own"):
+        with pytest.raises(ValueError, match="kind='all'"):
             rp.pl.audit(audited, ax=ax)
         with pytest.raises(TypeError, match="`ax`"):
             rp.pl.audit(audited, ax=3)

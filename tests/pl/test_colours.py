@@ -87,10 +87,10 @@ def test_palettes_of_colormaps(generated):
 @pytest.mark.parametrize(
     ("palette", "message"),
     [
-        (["red"], "1 colours; 2 are needed"),
-        ({"healthy": "red"}, r"no colour for \['disease'\]"),
+        (["red"], r"\b1\b.*\b2\b"),
+        ({"healthy": "red"}, r"\['disease'\]"),
         (["red", "reddish"], "'reddish'"),
-        ("no_such_map", "no colormap 'no_such_map'"),
+        ("no_such_map", "'no_such_map'"),
     ],
 )
 def test_palettes_that_do_not_fit(generated, untouched, palette, message):
@@ -99,5 +99,5 @@ def test_palettes_that_do_not_fit(generated, untouched, palette, message):
 
 
 def test_a_list_of_colours_as_colormap_that_is_too_short(many):
-    with pytest.raises(ValueError, match="'tab10' has 10 colours; 30 are needed"):
+    with pytest.raises(ValueError, match="'tab10'.*10.*30"):
         rp.pl.recipes(many, kind="stacked", palette="tab10")

@@ -67,7 +67,7 @@ def test_order_by_number_and_significant_alone(compared):
     results["significant"] = results["component"].isin(["1", "4"])
     assert rows_of(rp.pl.compare_recipes(compared, order="number", significant_only=True)) == ["1", "4"]
     results["significant"] = False
-    with pytest.raises(ValueError, match="`significant_only`: no component differs"):
+    with pytest.raises(ValueError, match="`significant_only`"):
         rp.pl.compare_recipes(compared, significant_only=True)
 
 
@@ -90,7 +90,7 @@ def test_one_class_on_given_axes(compared_many):
     _, ax = plt.subplots(layout="constrained")
     assert rp.pl.compare_recipes(compared_many, classes=["severe"], ax=ax) is ax
     assert ax.get_title(loc="left").startswith("severe")
-    with pytest.raises(ValueError, match="`ax`: 6 classes take a panel each"):
+    with pytest.raises(ValueError, match="`ax`.*6"):
         rp.pl.compare_recipes(compared_many, ax=ax)
 
 
@@ -133,11 +133,11 @@ def test_colours_are_those_of_the_other_plots(compared):
     [
         ({"effect": "p"}, ValueError, "`effect`"),
         ({"order": "share"}, ValueError, "`order`"),
-        ({"classes": "disease"}, TypeError, "`classes` is a sequence"),
-        ({"classes": ["nobody"]}, ValueError, r"`classes`: there is no comparison of \['nobody'\]"),
+        ({"classes": "disease"}, TypeError, "`classes`"),
+        ({"classes": ["nobody"]}, ValueError, r"`classes`.*\['nobody'\]"),
         ({"comparison_key": "none"}, KeyError, r"rp\.tl\.compare_recipes"),
         ({"ax": 3}, TypeError, "`ax`"),
-        ({"palette": ["red"]}, ValueError, "`palette` has 1 colours"),
+        ({"palette": ["red"]}, ValueError, "`palette`.*1"),
     ],
 )
 def test_bad_arguments(compared, untouched, arguments, error, message):

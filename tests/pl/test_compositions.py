@@ -62,7 +62,7 @@ def test_on_the_axes_that_are_given(generated):
 def test_too_few_components(plain, untouched):
     rp.tl.gmm(plain, 2)
     rp.tl.recipes(plain, patient_key="patient", label_key="label")
-    with untouched(plain), pytest.raises(ValueError, match="16 patients and 2 components"):
+    with untouched(plain), pytest.raises(ValueError, match=r"\b16\b.*\b2\b"):
         rp.pl.compositions(plain, generated_key=None)
     assert plt.get_fignums() == []
 
@@ -83,5 +83,5 @@ def test_one_patient_a_class_is_drawn_among_the_generated(generated, keys):
     rp.tl.generate(few, 5)
     ax = rp.pl.compositions(few)
     assert sorted(len(drawn.get_offsets()) for drawn in ax.collections) == [2, 10]
-    with pytest.raises(ValueError, match="2 patients"):
+    with pytest.raises(ValueError, match=r"\b2\b"):
         rp.pl.compositions(few, generated_key=None)

@@ -99,12 +99,12 @@ def test_another_baseline_and_own_axes(evaluated):
 
 
 def test_what_is_not_there_is_named(evaluated, plain):
-    with pytest.raises(ValueError, match=r"no method 'best'; there are \['none'"):
+    with pytest.raises(ValueError, match="'best'.*'none'"):
         rp.pl.evaluation(evaluated, baseline="best")
-    with pytest.raises(ValueError, match=r"no metric 'f1'; there are \['auroc', 'brier'\]"):
+    with pytest.raises(ValueError, match=r"'f1'.*\['auroc', 'brier'\]"):
         rp.pl.evaluation(evaluated, "f1")
     with pytest.raises(TypeError, match="`ax`"):
         rp.pl.evaluation(evaluated, ax=1)
     del plain.uns["evaluation"]
-    with pytest.raises(KeyError, match=r"it is written by `rp.tl.evaluate`"):
+    with pytest.raises(KeyError, match="`rp.tl.evaluate`"):
         rp.pl.evaluation(plain)

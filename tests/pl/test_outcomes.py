@@ -68,7 +68,7 @@ def test_compositions_are_coloured_by_the_value(valued):
     assert len({to_hex(colour) for colour in generated.get_edgecolors()}) > 8
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["real", "generated"]
     assert ax.figure.axes[1].get_ylabel() == "score"
-    with pytest.raises(ValueError, match="`palette` is the name of a colormap where patients have values"):
+    with pytest.raises(ValueError, match="`palette`"):
         rp.pl.compositions(valued, palette=["red"])
 
 

@@ -118,22 +118,22 @@ def test_component_colours_stand_under_their_numbers(generated):
 
 def test_colormap_of_the_heatmap(generated):
     assert rp.pl.recipes(generated, kind="heatmap", palette="magma").images[0].get_cmap().name == "magma"
-    with pytest.raises(ValueError, match="name of a colormap for kind='heatmap'"):
+    with pytest.raises(ValueError, match="kind='heatmap'"):
         rp.pl.recipes(generated, kind="heatmap", palette=["red", "blue"])
 
 
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"kind": "pie"}, ValueError, "`kind` is one of"),
-        ({"classes": ["healty"]}, ValueError, r"no recipe of \['healty'\].*'healthy'"),
-        ({"classes": []}, ValueError, "`classes`: it is empty"),
-        ({"classes": "healthy"}, TypeError, r"write \['healthy'\]"),
-        ({"order": ["7"]}, ValueError, r"no components \['7'\]; components are '0' to '5'"),
-        ({"order": "size"}, ValueError, "`order` is one of"),
+        ({"kind": "pie"}, ValueError, "`kind`"),
+        ({"classes": ["healty"]}, ValueError, r"\['healty'\].*'healthy'"),
+        ({"classes": []}, ValueError, "`classes`"),
+        ({"classes": "healthy"}, TypeError, r"\['healthy'\]"),
+        ({"order": ["7"]}, ValueError, r"\['7'\].*'0'.*'5'"),
+        ({"order": "size"}, ValueError, "`order`"),
         ({"interval": 80}, ValueError, "`interval`"),
         ({"recipes_key": "cake"}, KeyError, "rp.tl.recipes"),
-        ({"ax": "here"}, TypeError, "`ax` is matplotlib Axes"),
+        ({"ax": "here"}, TypeError, "`ax`"),
     ],
 )
 def test_errors_leave_nothing_behind(generated, untouched, arguments, error, message):
@@ -179,8 +179,8 @@ def test_difference_in_composition_and_inside(plain, keys):
     assert up[2] == pytest.approx(2, abs=0.5)
     assert up.argmax() == 2
     assert [text.get_text() for text in ax.texts] == ["0", "1", "2", "3"]
-    with pytest.raises(ValueError, match="`classes`.*compares two"):
+    with pytest.raises(ValueError, match="`classes`"):
         rp.pl.recipes(plain, kind="difference", classes=["healthy"])
     del plain.uns["recipes"]["offsets"]
-    with pytest.raises(ValueError, match="no offsets of"):
+    with pytest.raises(ValueError, match="offsets"):
         rp.pl.recipes(plain, kind="difference", classes=["healthy", "disease"])

@@ -58,7 +58,7 @@ def test_on_the_axes_that_are_given(selected):
 def test_without_a_selection(generated, untouched):
     with (
         untouched(generated),
-        pytest.raises(KeyError, match="no column 'uncertainty'; it is written by `rp.tl.select`"),
+        pytest.raises(KeyError, match="'uncertainty'.*`rp.tl.select`"),
     ):
         rp.pl.uncertainty(generated)
     assert plt.get_fignums() == []

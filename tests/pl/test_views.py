@@ -97,17 +97,17 @@ def test_images_need_what_made_them(synthesized):
     assert len(shown) == 9
     assert shown[0].shape == (8, 8, 3)
     assert shown[3].shape == (8, 8)
-    with pytest.raises(ValueError, match="was not stored; pass what"):
+    with pytest.raises(ValueError, match="stored"):
         rp.pl.views(mdata, "rna", "prot", synthetic_key="images")
 
 
 def test_what_is_missing_is_named(synthesized):
     mdata, _ = synthesized
-    with pytest.raises(KeyError, match="no modality 'atac'"):
+    with pytest.raises(KeyError, match="'atac'"):
         rp.pl.views(mdata, "atac", "prot")
     with pytest.raises(KeyError, match=r"rp\.tl\.synthesize"):
         rp.pl.views(mdata, "prot", "rna")
-    with pytest.raises(ValueError, match="`metric` is one of"):
+    with pytest.raises(ValueError, match="`metric`"):
         rp.pl.views(mdata, "rna", "prot", metric="accuracy")
     with pytest.raises(ValueError, match="`target_data`"):
         rp.pl.views(mdata.mod["rna"], "rna", "prot")

@@ -6,7 +6,7 @@ from scipy import stats
 from scipy.optimize import approx_fprime
 
 from repatient.recipe._concentration import (
-    Pool,
+    PooledRecipe,
     dirichlet_loglik,
     dirichlet_multinomial_loglik,
     fit_alpha,
@@ -55,7 +55,7 @@ def test_gradients(counts, family):
 
 
 def test_fit_is_the_maximum_of_the_documented_objective(counts):
-    pool = Pool(np.array([0.4, 0.3, 0.2, 0.1]), 12.0, 200.0)
+    pool = PooledRecipe(np.array([0.4, 0.3, 0.2, 0.1]), 12.0, 200.0)
     shrinkage, q, n_patients = 1.5, 3, len(counts)
 
     def objective(alpha: np.ndarray) -> float:

@@ -143,5 +143,5 @@ def test_joined_recipes_have_the_same_covariates():
     a, b = recipes.take(["a"]), recipes.take(["b"])
     assert a.join(b).design == recipes.design
     plain = fit_recipes(counts, labels).take(["b"])
-    with pytest.raises(ValueError, match=r"covariates \{\} and these \{'age': None, 'sex': \['f', 'm'\]\}"):
+    with pytest.raises(ValueError, match=r"\{\}.*\{'age': None, 'sex': \['f', 'm'\]\}"):
         a.join(plain)

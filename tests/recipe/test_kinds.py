@@ -85,14 +85,14 @@ def test_a_file_of_a_kind_that_is_not_known_here(spiked, plain, keys, tmp_path):
     rp.io.write_recipes(plain, tmp_path / "a.h5")
     kind = KINDS.pop(spiked)
     try:
-        with pytest.raises(ValueError, match="kind 'spiked' are not known.*register_kind"):
+        with pytest.raises(ValueError, match="'spiked'.*register_kind"):
             rp.io.read_recipes(tmp_path / "a.h5")
     finally:
         KINDS[spiked] = kind
 
 
 def test_what_is_no_kind(spiked):
-    with pytest.raises(ValueError, match="'spiked' already"):
+    with pytest.raises(ValueError, match="'spiked'"):
         register_kind(Spiked())
     with pytest.raises(TypeError, match="`kind`"):
         register_kind(Spiked)

@@ -53,5 +53,5 @@ def test_too_few_patients_or_components(counts, shape):
 
 
 def test_patients_that_are_all_alike():
-    with pytest.raises(ValueError, match="one composition"):
+    with pytest.raises(ValueError, match="composition"):
         ordinate(np.full((5, 4), 7), np.full((1, 4), 7))

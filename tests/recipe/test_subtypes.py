@@ -104,7 +104,7 @@ def test_same_seed_same_bits():
 @pytest.mark.parametrize(
     ("kwargs", "error", "match"),
     [
-        ({"n_subtypes": 2, "kind": "mean"}, ValueError, "only recipes of kind 'dirichlet_multinomial'"),
+        ({"n_subtypes": 2, "kind": "mean"}, ValueError, "'dirichlet_multinomial'"),
         ({"n_subtypes": 0}, ValueError, "`n_subtypes`"),
         ({"n_subtypes": "many"}, TypeError, "`n_subtypes`"),
     ],

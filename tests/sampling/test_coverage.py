@@ -57,7 +57,7 @@ def test_mixture_is_unchanged_and_nothing_is_warned_of(cells, covariance_type):
 def test_too_few_groups_or_rows(cells):
     X, patients = cells
     mixture = GaussianMixture(3, progress=False).fit(X)
-    with pytest.raises(ValueError, match="1 groups of 400 rows"):
+    with pytest.raises(ValueError, match=r"\b1\b.*\b400\b"):
         held_out_log_density(mixture, X, np.zeros(400))
-    with pytest.raises(ValueError, match="2 groups of 4 rows cannot be held out from 3"):
+    with pytest.raises(ValueError, match=r"\b2\b.*\b4\b.*\b3\b"):
         held_out_log_density(mixture, X[:4], [0, 0, 1, 1])

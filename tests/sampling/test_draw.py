@@ -256,19 +256,19 @@ def test_counts_leave_the_rows_as_they_are(pool, counts):
 def test_pool_of_more_rows_than_32_bits_can_name():
     # A view of one number: it costs no memory.
     components = np.broadcast_to(np.int8(0), 2**31)
-    with pytest.raises(ValueError, match="up to 2147483647 rows, this one has 2147483648"):
+    with pytest.raises(ValueError, match=r"\b2147483647\b.*\b2147483648\b"):
         draw_patients(np.array([[1]]), components, seed=0)
 
 
 @pytest.mark.parametrize(
     ("components", "kwargs", "message"),
     [
-        ([0, 0], {"n_donors": 1}, "`donors`: none are given"),
+        ([0, 0], {"n_donors": 1}, "`donors`"),
         ([-1, -1], {}, "nothing to draw from"),
-        ([0, 0], {"donors": np.array([0, 1]), "n_donors": 3}, "from 1 to 2"),
-        ([0, 0], {"donors": np.array([0, -1]), "n_donors": 2}, "from 1 to 1"),
-        ([0, 0], {"donors": np.array([0, 1]), "max_donor_share": 0.4}, "cannot give a patient of 5 cells"),
-        ([0, 0], {"donors": np.array([0, 1]), "max_donor_share": 0.5}, "cannot give a patient of 5 cells"),
+        ([0, 0], {"donors": np.array([0, 1]), "n_donors": 3}, r"\b1\b.*\b2\b"),
+        ([0, 0], {"donors": np.array([0, -1]), "n_donors": 2}, r"\b1\b.*\b1\b"),
+        ([0, 0], {"donors": np.array([0, 1]), "max_donor_share": 0.4}, r"\b5\b"),
+        ([0, 0], {"donors": np.array([0, 1]), "max_donor_share": 0.5}, r"\b5\b"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(components, kwargs, message):

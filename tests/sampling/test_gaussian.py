@@ -70,9 +70,9 @@ def test_no_patients_and_no_cells():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="component 1 is not positive definite"):
+    with pytest.raises(ValueError, match="component 1"):
         draw(covariances=FULL * np.array([1, -1, 1])[:, None, None])
-    with pytest.raises(ValueError, match="component 0 is not positive definite"):
+    with pytest.raises(ValueError, match="component 0"):
         draw("diag", np.zeros((3, 3)))
     with pytest.raises(ValueError, match="'spherical'"):
         draw("spherical")

@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 
 from repatient.evaluation import energy_distance
-from repatient.sampling import Cells, quantile_map
+from repatient.sampling import CellsOfClasses, quantile_map
 
 ONE = ["healthy"]
 
 
 def cells(rows, classes=None, patients=None):
     n = len(rows)
-    return Cells(rows, np.zeros(n, int) if classes is None else classes, np.arange(n) if patients is None else patients)
+    return CellsOfClasses(
+        rows, np.zeros(n, int) if classes is None else classes, np.arange(n) if patients is None else patients
+    )
 
 
 def correlated(rng, n):
@@ -59,15 +61,15 @@ def test_each_feature_keeps_its_order_before_the_moments_are_matched():
 
 def test_patients_and_classes_count_the_same_whatever_their_cells():
     rng = np.random.default_rng(4)
-    target = Cells(rng.normal(size=(3000, 1)), np.arange(3000) % 2, np.arange(3000))
+    target = CellsOfClasses(rng.normal(size=(3000, 1)), np.arange(3000) % 2, np.arange(3000))
     sizes, places = [2000, 100, 100, 40], [0.0, 4.0, 10.0, 14.0]
     rows = np.concatenate([rng.normal(place, 1.0, size=(n, 1)) for n, place in zip(sizes, places, strict=True)])
     patients = np.repeat(np.arange(4), sizes)
     classes = np.repeat([0, 0, 1, 1], sizes)
-    move = quantile_map(Cells(rows, classes, patients), target, ["a", "b"])
+    move = quantile_map(CellsOfClasses(rows, classes, patients), target, ["a", "b"])
     even = np.concatenate([rng.normal(place, 1.0, size=(1000, 1)) for place in places])
     by_even = quantile_map(
-        Cells(even, np.repeat([0, 0, 1, 1], 1000), np.repeat(np.arange(4), 1000)), target, ["a", "b"]
+        CellsOfClasses(even, np.repeat([0, 0, 1, 1], 1000), np.repeat(np.arange(4), 1000)), target, ["a", "b"]
     )
     grid = np.linspace(-1, 15, 50)[:, None]
     np.testing.assert_allclose(move(grid), by_even(grid), atol=0.15)

@@ -35,7 +35,7 @@ def test_one_donor_has_no_spread_and_one_dimension_is_no_exception():
     np.testing.assert_array_equal(found.n_donors, [2, 1])
     np.testing.assert_allclose(found.means, [[0.75], [3.5]])
     np.testing.assert_allclose(found.covariances, [[[1.125]], [[0.0]]])
-    with pytest.raises(ValueError, match="Two or more donors of 'b' .* 1 and 1"):
+    with pytest.raises(ValueError, match="'b'.*1.*1"):
         mean_shift(found, found, "b", np.ones(1))
 
 

@@ -26,9 +26,9 @@ CHILD = """
 import sys, time
 import numpy as np
 from repatient.views import Encoder
-from repatient.views._checkpoint import Checkpoint
+from repatient.views._checkpoint import TrainingCheckpoint
 
-write, n_written = Checkpoint.write, 0
+write, n_written = TrainingCheckpoint.write, 0
 
 def write_and_wait(self, training):
     global n_written
@@ -38,7 +38,7 @@ def write_and_wait(self, training):
         print("written", flush=True)
         time.sleep(600)
 
-Checkpoint.write = write_and_wait
+TrainingCheckpoint.write = write_and_wait
 rng = np.random.default_rng(0)
 X, partner = rng.standard_normal((80, 12)), rng.standard_normal((80, 5))
 Encoder(**{settings}).fit(X, partner, checkpoint=sys.argv[1])

@@ -10,7 +10,7 @@ import torch
 
 from repatient.views import ImageAugmentation
 from repatient.views._encoder_inputs import Views, prepare
-from repatient.views._training import Plan, batch_loss
+from repatient.views._training import EncoderSchedule, batch_loss
 
 PLAN = {
     "objective": "infonce",
@@ -38,7 +38,11 @@ def taught(partners):
     with torch.no_grad():
         losses = [
             batch_loss(
-                network, material, torch.arange(12), Plan(**PLAN, distill=distill), torch.Generator().manual_seed(0)
+                network,
+                material,
+                torch.arange(12),
+                EncoderSchedule(**PLAN, distill=distill),
+                torch.Generator().manual_seed(0),
             )
             for distill in (1.0, 0.0)
         ]
@@ -68,7 +72,7 @@ def test_every_view_has_a_pose_of_its_own(monkeypatch, branches):
     prepared = prepare(views, everything, kinds=("images", "images"), augmentations=(None, None), distill=False)
     network = prepared.network(torch.Generator().manual_seed(0), width=64, dim=4, projection=8)
     material = prepared.material(views, everything, torch.device("cpu"))
-    plan = Plan(**{**PLAN, "branches": branches}, distill=0.0)
+    plan = EncoderSchedule(**{**PLAN, "branches": branches}, distill=0.0)
     batch_loss(network, material, torch.arange(12), plan, torch.Generator().manual_seed(0))
     assert len(poses) == branches
     assert not any(torch.equal(one, other) for i, one in enumerate(poses) for other in poses[:i])
@@ -78,7 +82,7 @@ def test_every_view_has_a_pose_of_its_own(monkeypatch, branches):
 def test_partners_without_trust_teach_nothing(teacher):
     rng = np.random.default_rng(0)
     rows, features = rng.standard_normal((12, 5)).astype(np.float32), rng.standard_normal((12, 3)).astype(np.float32)
-    plan, everything = Plan(**{**PLAN, "branches": 3}, distill=1.0), np.arange(12)
+    plan, everything = EncoderSchedule(**{**PLAN, "branches": 3}, distill=1.0), np.arange(12)
     network, losses = None, []
     for partners in rng.standard_normal((2, 12, 4)).astype(np.float32):
         views = Views(rows, partners, features if teacher else None)

@@ -2,7 +2,7 @@
 
 from repatient._store import _keys as keys
 from repatient._store._cohort import (
-    Cohort,
+    LabelledCells,
     density_quantiles,
     embedding_of_mixture,
     has_embedding,
@@ -50,12 +50,10 @@ from repatient._store._project import (
 )
 from repatient._store._projection import Projection, check_counts, find_features
 from repatient._store._recipes import (
-    offsets_entry,
     offsets_of,
     read_offsets,
     read_recipes_entry,
     read_reference_recipes,
-    recipe_parts,
     recipes_entry,
 )
 from repatient._store._validate import (
@@ -67,7 +65,7 @@ from repatient._store._validate import (
 
 __all__ = [
     "OUTCOMES",
-    "Cohort",
+    "LabelledCells",
     "Generated",
     "Measured",
     "Patients",
@@ -95,7 +93,6 @@ __all__ = [
     "moments_entry",
     "obs_column",
     "of_one_class",
-    "offsets_entry",
     "offsets_of",
     "part_of",
     "patients_frame",
@@ -118,7 +115,6 @@ __all__ = [
     "read_spread",
     "read_valued_patients",
     "real_cells",
-    "recipe_parts",
     "recipes_entry",
     "record",
     "spread_entry",

@@ -34,7 +34,7 @@ _MOST_CELLS = 50_000
 
 
 @dataclass(frozen=True)
-class Cohort:
+class LabelledCells:
     """Cells with their classes and patients.
 
     Parameters
@@ -87,7 +87,7 @@ def read_cohort(
     *,
     donor_key: str | None = None,
     of_values: bool = False,
-) -> Cohort:
+) -> LabelledCells:
     """Read the cells of the labelled patients in ``mask``; those that have values are of one class."""
     embedding, _ = read_embedding(data, use_rep, patient_key=patient_key, lazy=True)
     if of_values:
@@ -96,7 +96,7 @@ def read_cohort(
         patients = read_patients(data, patient_key, label_key, donor_key, mask=mask)
     codes = np.array([patients.classes.index(label) if label is not None else -1 for label in patients.labels] + [-1])
     donors = np.append(np.unique(patients.donors.astype(str), return_inverse=True)[1], -1)
-    return Cohort(embedding, patients.classes, codes[patients.codes], patients.codes, donors[patients.codes])
+    return LabelledCells(embedding, patients.classes, codes[patients.codes], patients.codes, donors[patients.codes])
 
 
 def embedding_of_mixture(entry: dict[str, Any]) -> str:

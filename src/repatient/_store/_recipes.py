@@ -25,13 +25,6 @@ _COVARIATES = {
 _MEAN = Array(("K",), "proportions")
 
 
-def recipe_parts(kind: str) -> tuple[str, ...]:
-    """Entries that stored recipes of a kind can have, beside ``params`` and what is of single patients."""
-    arrays = _kind(kind, "`kind`").arrays
-    rows = dict.fromkeys(array.rows for array in arrays.values() if array.rows)
-    return ("classes", "origin", "mean", *arrays, *rows, "covariates", *_COVARIATES, "offsets")
-
-
 def recipes_entry(recipes: Recipes, origin: Sequence[str], offsets: Offsets | None = None) -> dict[str, Any]:
     """Fitted parameters of each class: ``mean`` as a table, the others as arrays with classes first."""
     entry: dict[str, Any] = {

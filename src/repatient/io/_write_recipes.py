@@ -165,7 +165,7 @@ def _parts(entry: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     return {name: entry[name] for name in names if name in entry}
 
 
-def _cohort(data: AnnData | MuData, entry: dict[str, Any]) -> _store.Cohort | None:
+def _cohort(data: AnnData | MuData, entry: dict[str, Any]) -> _store.LabelledCells | None:
     """The labelled cells that the recipes were learnt from, where they are still there."""
     params = entry["params"]
     use_rep = _store.embedding_of_mixture(_store.uns_entry(data, params["gmm_key"], "gmm_key", "gmm"))
@@ -201,7 +201,7 @@ def _coarsened(entry: dict[str, Any], recipes: Recipes, min_donors: int) -> Reci
 
 
 def _groups(
-    entry: dict[str, Any], gmm: dict[str, Any], min_cells: int, min_donors: int, cohort: _store.Cohort | None
+    entry: dict[str, Any], gmm: dict[str, Any], min_cells: int, min_donors: int, cohort: _store.LabelledCells | None
 ) -> np.ndarray | None:
     """Which components to merge, ``None`` for none; the components of another cohort's mixture are none of this one."""
     if "reference" in gmm:
@@ -234,7 +234,7 @@ def _groups(
     return groups
 
 
-def _merged_mixture(gmm: dict[str, Any], groups: np.ndarray, cohort: _store.Cohort | None) -> dict[str, Any]:
+def _merged_mixture(gmm: dict[str, Any], groups: np.ndarray, cohort: _store.LabelledCells | None) -> dict[str, Any]:
     weights, means, covariances = (np.asarray(gmm[name], dtype=np.float64) for name in _PARAMETERS)
     merged = dict(zip(_PARAMETERS, merged_gaussians(weights, means, covariances, groups), strict=True))
     entry = {**gmm, **merged, "params": {**gmm["params"], "n_components": len(merged["weights"])}}
@@ -248,7 +248,7 @@ def _mixture(gmm: dict[str, Any]) -> GaussianMixture:
     return GaussianMixture.from_parameters(gmm["weights"], gmm["means"], gmm["covariances"], covariance_type)
 
 
-def _cohort_part(cohort: _store.Cohort, gmm: dict[str, Any]) -> dict[str, Any]:
+def _cohort_part(cohort: _store.LabelledCells, gmm: dict[str, Any]) -> dict[str, Any]:
     """What another cohort is compared with and aligned to: statistics of the labelled cells, each class on its own."""
     part = _store.moments_entry(cohort.moments(cohort.classes))
     part["spread"] = _store.spread_entry(cohort.spread(cohort.classes))

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from repatient._checks import check_option
 from repatient._docs import shared_docs
 from repatient.mil._classifier import MILClassifier
+from repatient.mil._estimator import BagEstimator
 from repatient.mil._inputs import check_parameters
 from repatient.mil._ordinal import MILOrdinalClassifier
-from repatient.mil._persistence import KINDS, above, load, packed, save, under, unpacked
+from repatient.mil._persistence import above, packed, under, unpacked
 from repatient.mil._regressor import MILRegressor
 from repatient.mil._training_set import OUTCOMES
 
 if TYPE_CHECKING:
-    from os import PathLike
-
     import numpy as np
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
-    from repatient.mil._augment import Augmenter
     from repatient.mil._bags import Bags
+    from repatient.mil._inputs import Given
 
 _NETWORKS: dict[str, type[MILClassifier] | type[MILRegressor]] = {
     "class": MILClassifier,
@@ -33,7 +31,7 @@ _NETWORKS: dict[str, type[MILClassifier] | type[MILRegressor]] = {
 
 
 @shared_docs
-class Attention(BaseEstimator):
+class Attention(BagEstimator):
     """Gated attention over the cells of a patient, for any outcome.
 
     Pooled embeddings are standardised over the training bags before the head reads them, because the mean of many cells
@@ -101,31 +99,9 @@ class Attention(BaseEstimator):
         self.random_state = random_state
         self.progress = progress
 
-    def fit(
-        self,
-        bags: Bags,
-        y: ArrayLike,
-        *,
-        groups: ArrayLike | None = None,
-        generated: Bags | None = None,
-        generated_y: ArrayLike | None = None,
-        source_groups: ArrayLike | None = None,
-        augment: Augmenter | None = None,
-        classes: ArrayLike | None = None,
-    ) -> Self:
-        """Train, as :meth:`MILClassifier.fit`; ``augment`` makes the bags of every gradient step."""
-        check_option(self.outcome, "outcome", OUTCOMES)
+    def _fit_given(self, given: Given) -> Self:
         settings = {name: value for name, value in self.get_params().items() if name != "outcome"}
-        self.network_ = _NETWORKS[self.outcome](**settings).fit(
-            bags,
-            y,
-            groups=groups,
-            generated=generated,
-            generated_y=generated_y,
-            source_groups=source_groups,
-            augment=augment,
-            classes=classes,
-        )
+        self.network_ = _NETWORKS[self.outcome](**settings)._fit_given(given)
         return self
 
     def __getattr__(self, name: str) -> Any:
@@ -165,16 +141,6 @@ class Attention(BaseEstimator):
         """Share of each entry of ``bags.rows`` in the attention of its bag, (m,)."""
         return self._fitted.attention(bags)
 
-    def save(self, folder: str | PathLike[str]) -> None:
-        """Write the fitted predictor to a folder, without pickle; :func:`load_model` reads it."""
-        check_is_fitted(self, "network_")
-        save(self, folder)
-
-    @classmethod
-    def load(cls, folder: str | PathLike[str], *, device: str = "auto") -> Self:
-        """Read a predictor of this kind that :meth:`save` wrote; see :func:`load_model`."""
-        return load(folder, device, cls)
-
     def check_params(self) -> None:
         """Raise on a parameter that is out of its range."""
         check_option(self.outcome, "outcome", OUTCOMES)
@@ -197,6 +163,3 @@ class Attention(BaseEstimator):
     def _fitted(self) -> MILClassifier | MILRegressor:
         check_is_fitted(self, "network_")
         return self.network_
-
-
-KINDS[Attention.kind] = Attention

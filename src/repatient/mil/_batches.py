@@ -79,7 +79,7 @@ class Batch:
         return self.embed(self.rows[indptr[0] : indptr[-1]], indptr - indptr[0])
 
 
-class Training(Protocol):
+class TrainingBatches(Protocol):
     """Where the batches of training come from."""
 
     @property

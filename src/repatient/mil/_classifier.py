@@ -8,7 +8,6 @@ from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 
 from repatient._docs import shared_docs
-from repatient.mil import _inputs
 from repatient.mil._model import BagModel
 from repatient.mil._outcomes import ClassOutcome
 from repatient.mil._persistence import classes_of, described_classes
@@ -16,11 +15,10 @@ from repatient.mil._split import Strata
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
-    from repatient.mil._augment import Augmenter
     from repatient.mil._bags import Bags
-    from repatient.mil._inputs import Cohort
+    from repatient.mil._inputs import Given, TrainingBags
     from repatient.mil._outcomes import Outcome
 
 
@@ -53,62 +51,11 @@ class MILClassifier(ClassifierMixin, BagModel):
     outcome: ClassVar[str] = "class"
     kind: ClassVar[str] = "network of classes"
 
-    def fit(
-        self,
-        bags: Bags,
-        y: ArrayLike,
-        *,
-        groups: ArrayLike | None = None,
-        generated: Bags | None = None,
-        generated_y: ArrayLike | None = None,
-        source_groups: ArrayLike | None = None,
-        augment: Augmenter | None = None,
-        classes: ArrayLike | None = None,
-    ) -> Self:
-        """Train on real and, if given, generated bags.
-
-        Parameters
-        ----------
-        bags
-            Real bags, none empty.
-        y
-            Label of each real bag: strings, integers, booleans or floats.
-        groups
-            Donor of each real bag, the unit of the validation split; by default each bag is its own.
-        generated
-            Generated bags over the same ``X``: trained on, never validated on.
-        generated_y
-            Their labels, of which some may be of no real bag.
-        source_groups
-            Donor of each row of ``X``, in the words of ``groups``. Rows of validation donors are removed from the
-            generated bags, and bags that this empties are dropped. Rows of validation bags are removed in any case.
-        augment
-            What makes the bags of every step out of the real training bags, see :mod:`repatient.mixing`; not together
-            with ``generated``. Its labels may be soft: the loss is the cross-entropy with them.
-        classes
-            Labels to tell apart, where no real or generated bag has one that ``augment`` makes bags of. The logit of such
-            a label is shifted after training by the distance, in mean log-odds to it, between real bags of the other
-            labels and those that ``augment`` made in their place.
-
-        Returns
-        -------
-        The fitted classifier.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If bags and labels do not fit together, a bag is empty, a value is not finite, there are fewer than two
-            bags or only one class, a parameter is out of its range, or ``augment`` uses cells of other bags.
-        FloatingPointError
-            If the loss does not stay finite.
-        """
-        self.check_params()
-        _inputs.check_augmenter(augment, generated, self.outcome)
-        cohort = _inputs.read_outcome(self.outcome, bags, y, groups, generated, generated_y, source_groups, classes)
+    def _fit_given(self, given: Given) -> Self:
+        cohort = given.checked(self.outcome)
         self.classes_ = cohort.classes
-        balanced = self.class_weight == "balanced"
         strata = Strata(cohort.y, cohort.classes, "grade" if self.outcome == "ordinal" else "class")
-        return self._fit(cohort, strata, augment, balanced=balanced)
+        return self._fit(cohort, strata, given.augment, balanced=self.class_weight == "balanced")
 
     def predict(self, bags: Bags) -> NDArray[Any]:
         """Most probable label of each bag, shape (B,)."""
@@ -149,7 +96,7 @@ class MILClassifier(ClassifierMixin, BagModel):
     def _as_scores(self, outputs: Any) -> Any:
         return outputs / self.temperature_
 
-    def _outcome_to_train(self, cohort: Cohort, held_out: NDArray[np.int64]) -> Outcome:
+    def _outcome_to_train(self, cohort: TrainingBags, held_out: NDArray[np.int64]) -> Outcome:
         del cohort, held_out
         return self._outcome_to_load()
 

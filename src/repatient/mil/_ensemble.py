@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -12,7 +13,6 @@ from sklearn.utils.metaestimators import available_if
 
 from repatient._checks import check_integer, check_number, check_option
 from repatient._files._read import check_values, sequence_of, text
-from repatient.mil import _inputs
 from repatient.mil._attention import Attention
 from repatient.mil._cells import Cells
 from repatient.mil._linear import Linear
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from repatient.mil._augment import Augmenter
     from repatient.mil._bags import Bags
-    from repatient.mil._inputs import Cohort
+    from repatient.mil._inputs import Given, TrainingBags
     from repatient.mil._predictor import Predictor
     from repatient.mil._training_set import TrainingSet
 
@@ -87,6 +86,11 @@ class Ensemble(BasePredictor):
     reasons_
         Why these members, weights and temperature: a sentence each.
 
+    Notes
+    -----
+    Of the default members, only compositions learn from generated patients, which help no other on average, and only
+    where patients have 20 cells or more; all do where a class has no other patient, and where ``members`` is given.
+
     References
     ----------
     Breiman (1996), Stacked Regressions. Guo et al. (2017), On Calibration of Modern Neural Networks.
@@ -118,34 +122,16 @@ class Ensemble(BasePredictor):
         self.random_state = random_state
         self.progress = progress
 
-    def fit(
-        self,
-        bags: Bags,
-        y: ArrayLike,
-        *,
-        groups: ArrayLike | None = None,
-        generated: Bags | None = None,
-        generated_y: ArrayLike | None = None,
-        source_groups: ArrayLike | None = None,
-        augment: Augmenter | None = None,
-        classes: ArrayLike | None = None,
-    ) -> Self:
-        """Fit all members; parameters, returns and errors are those of :meth:`BasePredictor.fit`.
-
-        Of the default members, only compositions learn from generated patients, which help no other on average, and only
-        where patients have 20 cells or more; all do where a class has no other patient, and where ``members`` is given.
-        """
-        self._check()
-        _inputs.check_augmenter(augment, generated, self.outcome)
-        cohort = _inputs.read_outcome(self.outcome, bags, y, groups, generated, generated_y, source_groups, classes)
+    def _fit_given(self, given: Given) -> Self:
+        cohort = given.checked(self.outcome)
         self.n_features_in_ = cohort.real.X.shape[1]
         if self.outcome != "continuous":
             self.classes_ = cohort.classes
         chosen, reason = self._chosen(cohort)
         self.reasons_ = [reason]
-        more: dict[str, Any] = {"generated": generated, "generated_y": generated_y, "source_groups": source_groups}
-        more["augment"] = augment
-        helped = self._helped([name for name, _ in chosen], cohort, made=augment is not None or generated is not None)
+        more = {name: getattr(given, name) for name in ("generated", "generated_y", "source_groups", "augment")}
+        made = given.augment is not None or given.generated is not None
+        helped = self._helped([name for name, _ in chosen], cohort, made=made)
         fitted = [self._fit_member(member, cohort, **more if name in helped else {}) for name, member in chosen]
         self.members_ = [(name, model) for (name, _), model in zip(chosen, fitted, strict=True)]
         self.weights_, self.temperature_ = np.full(len(chosen), 1 / len(chosen)), 1.0
@@ -233,7 +219,7 @@ class Ensemble(BasePredictor):
                 msg = f"`members`: {name!r} is no predictor (see repatient.mil.Predictor) but {member!r}."
                 raise TypeError(msg)
 
-    def _chosen(self, cohort: Cohort) -> tuple[list[tuple[str, Any]], str]:
+    def _chosen(self, cohort: TrainingBags) -> tuple[list[tuple[str, Any]], str]:
         """Names and unfitted members, and why these."""
         if self.members is not None:
             return list(self.members), f"{len(self.members)} members as configured"
@@ -242,7 +228,7 @@ class Ensemble(BasePredictor):
             return RARE_MEMBERS, f"unlike members without a network, as a class has {fewest} patients"
         return MEMBERS, f"unlike members for {len(cohort.y)} patients"
 
-    def _helped(self, names: list[str], cohort: Cohort, *, made: bool) -> list[str]:
+    def _helped(self, names: list[str], cohort: TrainingBags, *, made: bool) -> list[str]:
         """Members that learn from generated patients, if there are any."""
         missing = len(np.unique(cohort.y)) < len(cohort.classes)
         if not made or self.members is not None or self.outcome == "continuous" or missing:
@@ -253,7 +239,7 @@ class Ensemble(BasePredictor):
         self.reasons_.append(f"generated patients for {told}, as a patient has {size:g} cells: they help no other")
         return helped
 
-    def _fit_member(self, member: Any, cohort: Cohort, **more: Any) -> Any:
+    def _fit_member(self, member: Any, cohort: TrainingBags, **more: Any) -> Any:
         """A fitted copy of a member, on a cohort that was checked."""
         given = {name: getattr(self, name) for name in ("outcome", "random_state", "device", "progress")}
         given = dict(self.settings or {}) | given
@@ -262,7 +248,7 @@ class Ensemble(BasePredictor):
         classes = None if self.outcome == "continuous" else cohort.classes
         return model.fit(cohort.real, cohort.classes[cohort.y], groups=cohort.groups, classes=classes, **more)
 
-    def _learn_from_left_out(self, chosen: Sequence[tuple[str, Any]], cohort: Cohort) -> None:
+    def _learn_from_left_out(self, chosen: Sequence[tuple[str, Any]], cohort: TrainingBags) -> None:
         """Temperature and weights from donors that members did not see."""
         donors, first = np.unique(cohort.groups, return_inverse=True)
         n = len(donors)
@@ -275,14 +261,14 @@ class Ensemble(BasePredictor):
         left_out = []
         for fold in range(N_FOLDS):
             kept = np.flatnonzero(folds != fold)
-            rest = _inputs.Cohort(
-                cohort.real.take(kept),
-                cohort.y[kept],
-                cohort.groups[kept],
-                cohort.generated.take([]),
-                cohort.generated_y[:0],
-                None,
-                cohort.classes,
+            rest = replace(
+                cohort,
+                real=cohort.real.take(kept),
+                y=cohort.y[kept],
+                groups=cohort.groups[kept],
+                generated=cohort.generated.take([]),
+                generated_y=cohort.generated_y[:0],
+                sources=None,
             )
             test = cohort.real.take(np.flatnonzero(folds == fold))
             left_out.append(np.stack([self._fit_member(member, rest).predict_proba(test) for _, member in chosen]))
@@ -415,7 +401,7 @@ HELPED, CELLS_FOR_GENERATED = ("composition",), 20
 RARE_MEMBERS = [pair for pair in MEMBERS if pair[0] != "attention"]
 
 
-def _folds(cohort: Cohort, donors: NDArray[np.int64], outcome: str, seed: int | None) -> NDArray[np.int64] | None:
+def _folds(cohort: TrainingBags, donors: NDArray[np.int64], outcome: str, seed: int | None) -> NDArray[np.int64] | None:
     """Fold of each patient, whole donors, classes in proportion; None where a class would be missing from a rest."""
     key = cohort.y if outcome != "continuous" else np.zeros_like(cohort.y)
     rng = np.random.default_rng(seed)
@@ -433,7 +419,7 @@ def _folds(cohort: Cohort, donors: NDArray[np.int64], outcome: str, seed: int | 
     return folds if enough else None
 
 
-def _stacked(p: Array, cohort: Cohort, outcome: str) -> NDArray[np.float64]:
+def _stacked(p: Array, cohort: TrainingBags, outcome: str) -> NDArray[np.float64]:
     """Weights, none negative and of sum 1, under which left-out patients are predicted best."""
     n_members = len(p)
     if outcome == "continuous":

@@ -145,7 +145,7 @@ class Mean(PatientFeatures):
         return shares / np.repeat(cells.bags.sizes, cells.bags.sizes)[:, None]
 
 
-class Moments(PatientFeatures):
+class MeanAndSpread(PatientFeatures):
     """Mean and standard deviation of each feature."""
 
     name = "moments"
@@ -360,7 +360,7 @@ class KernelMean(PatientFeatures):
 
 
 FEATURES: dict[str, type[PatientFeatures]] = {
-    kind.name: kind for kind in (Mean, Moments, Extremes, Quantiles, Composition, Prototypes, KernelMean)
+    kind.name: kind for kind in (Mean, MeanAndSpread, Extremes, Quantiles, Composition, Prototypes, KernelMean)
 }
 
 

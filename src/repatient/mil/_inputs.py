@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from repatient.mil._augment import Augmenter
+
 
 # Standard deviations: far enough for heavy tails, near enough that one cell cannot drive the logits anywhere.
 CLIP = 10.0
@@ -61,7 +63,7 @@ def _finite_rows(X: NDArray[Any], used: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 @dataclass(frozen=True)
-class Cohort:
+class TrainingBags:
     """Real and generated bags with their classes as codes, and who gave each cell."""
 
     real: Bags
@@ -95,16 +97,42 @@ class Cohort:
         return Bags.concatenate(self.training_real(held_out), cleaned.take(kept)), y
 
 
-def read_cohort(
-    bags: Any,
-    y: ArrayLike,
-    groups: ArrayLike | None,
-    generated: Any,
-    generated_y: ArrayLike | None,
-    source_groups: ArrayLike | None,
-    classes: ArrayLike | None = None,
-) -> Cohort:
-    """Check all that ``fit`` is given."""
+@dataclass(frozen=True)
+class Given:
+    """What ``fit`` is given, as it came; see :meth:`repatient.mil.BasePredictor.fit`."""
+
+    bags: Any
+    y: ArrayLike
+    groups: ArrayLike | None = None
+    generated: Any = None
+    generated_y: ArrayLike | None = None
+    source_groups: ArrayLike | None = None
+    augment: Augmenter | None = None
+    classes: ArrayLike | None = None
+
+    def checked(self, outcome: str) -> TrainingBags:
+        """All of it checked, for any outcome; every value is a class of its own."""
+        check_augmenter(self.augment, self.generated, outcome)
+        if outcome == "class":
+            return _read_cohort(self)
+        if outcome == "continuous":
+            if self.classes is not None:
+                msg = f"`classes` is for classes and grades, and values have none, found {self.classes!r}."
+                raise ValueError(msg)
+            drawn = None if self.generated_y is None else check_values(self.generated_y, "generated_y")
+            return _read_cohort(replace(self, y=check_values(self.y, "y"), generated_y=drawn))
+        grades = read_grades(self.classes, self.y, self.generated_y)
+        codes = codes_of(self.y, grades, "y")
+        of_generated = None if self.generated_y is None else codes_of(self.generated_y, grades, "generated_y")
+        cohort = _read_cohort(replace(self, y=codes, generated_y=of_generated, classes=np.arange(len(grades))))
+        # Augmenters know recipes of grades by their names.
+        return replace(cohort, classes=grades)
+
+
+def _read_cohort(given: Given) -> TrainingBags:
+    """Check all of it where labels are classes."""
+    bags, y, groups, generated = given.bags, given.y, given.groups, given.generated
+    generated_y, source_groups, classes = given.generated_y, given.source_groups, given.classes
     real = check_bags(bags, "bags")
     if len(real) < 2:
         msg = f"bags must hold at least two bags to learn from, found {len(real)}."
@@ -133,34 +161,7 @@ def read_cohort(
     if sources is not None and np.any(sources[real.rows] != np.repeat(donors, real.sizes)):
         msg = "source_groups must give every cell of a real bag the donor that groups gives the bag; they differ."
         raise ValueError(msg)
-    return Cohort(real, codes[: len(real)], donors, drawn, codes[len(real) :], sources, names)
-
-
-def read_outcome(
-    outcome: str,
-    bags: Any,
-    y: ArrayLike,
-    groups: ArrayLike | None,
-    generated: Any,
-    generated_y: ArrayLike | None,
-    source_groups: ArrayLike | None,
-    classes: ArrayLike | None = None,
-) -> Cohort:
-    """Check all that ``fit`` is given, for any outcome; every value is a class of its own."""
-    if outcome == "class":
-        return read_cohort(bags, y, groups, generated, generated_y, source_groups, classes)
-    if outcome == "continuous":
-        if classes is not None:
-            msg = f"`classes` is for classes and grades, and values have none, found {classes!r}."
-            raise ValueError(msg)
-        drawn = None if generated_y is None else check_values(generated_y, "generated_y")
-        return read_cohort(bags, check_values(y, "y"), groups, generated, drawn, source_groups)
-    grades = read_grades(classes, y, generated_y)
-    codes = codes_of(y, grades, "y")
-    of_generated = None if generated_y is None else codes_of(generated_y, grades, "generated_y")
-    cohort = read_cohort(bags, codes, groups, generated, of_generated, source_groups, np.arange(len(grades)))
-    # Augmenters know recipes of grades by their names.
-    return replace(cohort, classes=grades)
+    return TrainingBags(real, codes[: len(real)], donors, drawn, codes[len(real) :], sources, names)
 
 
 def read_grades(classes: ArrayLike | None, *labels: ArrayLike | None) -> NDArray[Any]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from repatient._checks import check_integer, check_number
@@ -21,23 +20,22 @@ from repatient._files._scratch import blocks
 from repatient._messages import warn
 from repatient.mil import _inputs
 from repatient.mil._augment import Augmented
+from repatient.mil._estimator import BagEstimator
 from repatient.mil._missing import shift_missing
 from repatient.mil._network import GatedAttentionNetwork, torch_generator
 from repatient.mil._outcomes import ClassOutcome
-from repatient.mil._persistence import KINDS, array_of, load, save, under
+from repatient.mil._persistence import array_of, under
 from repatient.mil._pooling import embed_bags, encode_entries, predict_logits, predict_logits_of_passes
 from repatient.mil._preparation import hold_out, prepare
-from repatient.mil._train import UNLEARNT, Plan, fit_temperature, single_thread, train
+from repatient.mil._train import UNLEARNT, Schedule, fit_temperature, single_thread, train
 
 if TYPE_CHECKING:
-    from os import PathLike
-
     from numpy.typing import NDArray
 
     from repatient.mil._augment import Augmenter
     from repatient.mil._bags import Bags
-    from repatient.mil._batches import LabelledBags, Training
-    from repatient.mil._inputs import Cohort
+    from repatient.mil._batches import LabelledBags, TrainingBatches
+    from repatient.mil._inputs import TrainingBags
     from repatient.mil._outcomes import Outcome
     from repatient.mil._split import Strata
 
@@ -54,18 +52,13 @@ FITTED = {
 }
 
 
-class BagModel(BaseEstimator, ABC):
+class BagModel(BagEstimator):
     """Gated attention over the cells of a patient, whatever is predicted.
 
     Parameters and attributes are those of :class:`repatient.mil.MILClassifier`.
     """
 
     outcome: ClassVar[str]
-    kind: ClassVar[str]
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        KINDS[cls.kind] = cls
 
     def __init__(
         self,
@@ -153,35 +146,6 @@ class BagModel(BaseEstimator, ABC):
         check_is_fitted(self)
         return self._as_scores(predict_logits(self._network, self._network.centre.cpu().numpy()[None]))[0]
 
-    def save(self, folder: str | PathLike[str]) -> None:
-        """Write the fitted model to a folder of ``model.json`` and ``weights.npz``, without pickle.
-
-        Parameters
-        ----------
-        folder
-            A new folder, or that of a saved model, which is replaced.
-
-        Raises
-        ------
-        ValueError
-            If the folder exists and holds no model.
-        """
-        check_is_fitted(self)
-        save(self, folder)
-
-    @classmethod
-    def load(cls, folder: str | PathLike[str], *, device: str = "auto") -> Self:
-        """Read a model that :meth:`save` wrote to a folder, onto a device.
-
-        Raises
-        ------
-        FileNotFoundError
-            If the folder or one of its files is missing.
-        ValueError
-            If what is there is no model of this kind, of another format, or damaged, or torch does not have the device.
-        """
-        return load(folder, device, cls)
-
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """What a file has to hold beside the parameters: a description for JSON, and arrays."""
         arrays = {f"network.{name}": tensor.cpu().numpy() for name, tensor in self._network.state_dict().items()}
@@ -210,7 +174,7 @@ class BagModel(BaseEstimator, ABC):
         _inputs.check_parameters(self.get_params())
 
     @abstractmethod
-    def _outcome_to_train(self, cohort: Cohort, held_out: NDArray[np.int64]) -> Outcome:
+    def _outcome_to_train(self, cohort: TrainingBags, held_out: NDArray[np.int64]) -> Outcome:
         """What the network ends in, given the targets of training."""
 
     @abstractmethod
@@ -229,7 +193,7 @@ class BagModel(BaseEstimator, ABC):
     def _read_targets(self, content: dict[str, Any]) -> None:
         """The inverse."""
 
-    def _fit(self, cohort: Cohort, strata: Strata, augment: Augmenter | None, *, balanced: bool) -> Self:
+    def _fit(self, cohort: TrainingBags, strata: Strata, augment: Augmenter | None, *, balanced: bool) -> Self:
         """Train on a cohort that was checked, and hold out a share of each stratum."""
         rng = np.random.default_rng(self.random_state)
         held_out = hold_out(strata, cohort.groups, self.validation_fraction, self.n_steps, rng)
@@ -242,12 +206,12 @@ class BagModel(BaseEstimator, ABC):
         return self
 
     def _train(
-        self, training: Training, validation: LabelledBags | None, outcome: Outcome, rng: np.random.Generator
+        self, training: TrainingBatches, validation: LabelledBags | None, outcome: Outcome, rng: np.random.Generator
     ) -> None:
         """Build and train the network, and set the temperature."""
         generator = torch_generator(rng)
         self._network = self._make_network(outcome, generator).to(find_device(self.device))
-        plan = Plan(**{setting.name: getattr(self, setting.name) for setting in fields(Plan)})
+        plan = Schedule(**{setting.name: getattr(self, setting.name) for setting in fields(Schedule)})
         self.temperature_ = 1.0
         with single_thread():
             record = train(self._network, training, validation, plan, generator)

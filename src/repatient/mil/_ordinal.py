@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
@@ -11,11 +11,10 @@ from repatient.mil._classifier import MILClassifier
 from repatient.mil._outcomes import OrdinalOutcome, probabilities_of_grades
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
-    from repatient.mil._augment import Augmenter
     from repatient.mil._bags import Bags
-    from repatient.mil._inputs import Cohort
+    from repatient.mil._inputs import TrainingBags
     from repatient.mil._outcomes import Outcome
 
 
@@ -58,52 +57,6 @@ class MILOrdinalClassifier(MILClassifier):
     outcome: ClassVar[str] = "ordinal"
     kind: ClassVar[str] = "network of grades"
 
-    def fit(
-        self,
-        bags: Bags,
-        y: ArrayLike,
-        *,
-        groups: ArrayLike | None = None,
-        generated: Bags | None = None,
-        generated_y: ArrayLike | None = None,
-        source_groups: ArrayLike | None = None,
-        augment: Augmenter | None = None,
-        classes: ArrayLike | None = None,
-    ) -> Self:
-        """Train on real and, if given, generated bags.
-
-        Parameters
-        ----------
-        bags, groups, generated, source_groups, augment
-            As for :meth:`MILClassifier.fit`.
-        y, generated_y
-            Grade of each bag.
-        classes
-            All grades, the lowest first. ``None``: those of the bags in rising order, where they are numbers.
-
-        Returns
-        -------
-        The fitted classifier.
-
-        Raises
-        ------
-        TypeError, ValueError
-            As for :meth:`MILClassifier.fit`; if the order of grades that are no numbers is not given, or a bag has a grade
-            that is not among them.
-        FloatingPointError
-            If the loss does not stay finite.
-        """
-        return super().fit(
-            bags,
-            y,
-            groups=groups,
-            generated=generated,
-            generated_y=generated_y,
-            source_groups=source_groups,
-            augment=augment,
-            classes=classes,
-        )
-
     def expected_grade(self, bags: Bags) -> NDArray[np.float64]:
         """Mean of the probabilities over the grades, which count from 0 for the lowest, shape (B,)."""
         return self.predict_proba(bags) @ np.arange(len(self.classes_))
@@ -126,7 +79,7 @@ class MILOrdinalClassifier(MILClassifier):
         # The lowest threshold is at 0.
         return -outputs[..., :1] / self.temperature_
 
-    def _outcome_to_train(self, cohort: Cohort, held_out: NDArray[np.int64]) -> Outcome:
+    def _outcome_to_train(self, cohort: TrainingBags, held_out: NDArray[np.int64]) -> Outcome:
         counts = np.ones(len(cohort.classes))
         if self.class_weight is None:
             # One more of each, as a grade may have no bag of its own.

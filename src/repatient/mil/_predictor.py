@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from repatient._checks import check_integer, check_option
 from repatient.mil import _inputs
+from repatient.mil._estimator import BagEstimator
 from repatient.mil._heads import probabilities
-from repatient.mil._persistence import KINDS, array_of, classes_of, described_classes, load, save
+from repatient.mil._persistence import array_of, classes_of, described_classes
 from repatient.mil._training_set import OUTCOMES, TrainingSet
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from repatient.mil._augment import Augmenter
     from repatient.mil._bags import Bags
+    from repatient.mil._inputs import Given
 
 
 @runtime_checkable
@@ -61,7 +62,7 @@ class Predictor(Protocol):
         augment: Augmenter | None = None,
         classes: ArrayLike | None = None,
     ) -> Self:
-        """Learn from real and, if given, generated bags; see :meth:`repatient.mil.MILClassifier.fit`."""
+        """Learn from real and, if given, generated bags; see :meth:`repatient.mil.BasePredictor.fit`."""
 
     def predict(self, bags: Bags) -> NDArray[Any]:
         """Most probable class or grade, or the value, of each bag, (B,)."""
@@ -90,7 +91,7 @@ class Predictor(Protocol):
         """Write to a folder, without pickle; :func:`repatient.mil.load_model` reads it."""
 
 
-class BasePredictor(BaseEstimator, ABC):
+class BasePredictor(BagEstimator):
     """A predictor with checks, prediction and files in place.
 
     A predictor of one's own sets ``kind``, a name that saved models carry, and writes ``_fit``, ``_scores``,
@@ -105,7 +106,6 @@ class BasePredictor(BaseEstimator, ABC):
         Whether scores are probabilities (expected grades, values) and not logits.
     """
 
-    kind: ClassVar[str]
     probabilities_as_scores: ClassVar[bool] = False
 
     outcome: str
@@ -116,61 +116,9 @@ class BasePredictor(BaseEstimator, ABC):
     thresholds_: NDArray[np.float64]
     noise_: float
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if "kind" in cls.__dict__:
-            KINDS[cls.kind] = cls
-
-    def fit(
-        self,
-        bags: Bags,
-        y: ArrayLike,
-        *,
-        groups: ArrayLike | None = None,
-        generated: Bags | None = None,
-        generated_y: ArrayLike | None = None,
-        source_groups: ArrayLike | None = None,
-        augment: Augmenter | None = None,
-        classes: ArrayLike | None = None,
-    ) -> Self:
-        """Learn from real and, if given, generated bags.
-
-        Parameters
-        ----------
-        bags, groups, generated, generated_y, source_groups
-            As for :meth:`repatient.mil.MILClassifier.fit`.
-        y
-            Class, grade or value of each real bag.
-        augment
-            What makes bags out of the real ones, see :mod:`repatient.mixing`; not together with ``generated``. A number
-            of bags is drawn once, and real and drawn bags of a class weigh the same together.
-        classes
-            All classes, or all grades with the lowest first.
-
-        Returns
-        -------
-        The fitted predictor.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If bags and outcomes do not fit together or a parameter is out of its range.
-        """
-        self._check()
+    def _fit_given(self, given: Given) -> Self:
         rng = np.random.default_rng(self.random_state)
-        training = TrainingSet.of(
-            self.outcome,
-            bags,
-            y,
-            groups=groups,
-            generated=generated,
-            generated_y=generated_y,
-            source_groups=source_groups,
-            augment=augment,
-            classes=classes,
-            rng=rng,
-        )
-        return self._learn(training, rng)
+        return self._learn(TrainingSet.of(self.outcome, given, rng), rng)
 
     def _learn(self, training: TrainingSet, rng: np.random.Generator) -> Self:
         if self.outcome != "continuous":
@@ -240,27 +188,6 @@ class BasePredictor(BaseEstimator, ABC):
         Shape (m, K). Those of a bag sum with ``intercept_`` to its :meth:`decision_function`.
         """
         return self._contributions(self._checked(bags))
-
-    def save(self, folder: str | PathLike[str]) -> None:
-        """Write the fitted predictor to a folder of ``model.json`` and ``weights.npz``, without pickle.
-
-        Parameters
-        ----------
-        folder
-            A new folder, or that of a saved model, which is replaced.
-
-        Raises
-        ------
-        ValueError
-            If the folder exists and holds no model.
-        """
-        check_is_fitted(self)
-        save(self, folder)
-
-    @classmethod
-    def load(cls, folder: str | PathLike[str], *, device: str = "auto") -> Self:
-        """Read a predictor of this kind that :meth:`save` wrote; see :func:`repatient.mil.load_model`."""
-        return load(folder, device, cls)
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """What a file has to hold beside the parameters: a description for JSON, and arrays."""

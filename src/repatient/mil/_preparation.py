@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from repatient.mil._augment import Augmenter
-    from repatient.mil._batches import Training
-    from repatient.mil._inputs import Cohort
+    from repatient.mil._batches import TrainingBatches
+    from repatient.mil._inputs import TrainingBags
     from repatient.mil._split import Strata
 
 
@@ -37,14 +37,14 @@ def hold_out(
 
 
 def prepare(
-    cohort: Cohort,
+    cohort: TrainingBags,
     held_out: NDArray[np.int64],
     standardize: Callable[[NDArray[Any]], NDArray[np.float32]],
     augment: Augmenter | None,
     *,
     balanced: bool,
     rng: np.random.Generator,
-) -> tuple[Training, LabelledBags | None]:
+) -> tuple[TrainingBatches, LabelledBags | None]:
     """Where the batches of training come from, and the validation bags, over one array of standardised cells."""
     bags, y = cohort.training_bags(held_out)
     training, validation = compact([bags, cohort.real.take(held_out)], standardize)

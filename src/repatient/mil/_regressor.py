@@ -11,17 +11,15 @@ from sklearn.base import RegressorMixin
 from repatient._checks import check_number
 from repatient._docs import shared_docs
 from repatient._files._read import check_values
-from repatient.mil import _inputs
 from repatient.mil._model import BagModel
 from repatient.mil._outcomes import ContinuousOutcome
 from repatient.mil._split import Strata, ranges_of_values
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
-    from repatient.mil._augment import Augmenter
     from repatient.mil._bags import Bags
-    from repatient.mil._inputs import Cohort
+    from repatient.mil._inputs import Given, TrainingBags
     from repatient.mil._outcomes import Outcome
 
 
@@ -59,51 +57,12 @@ class MILRegressor(RegressorMixin, BagModel):
     outcome: ClassVar[str] = "continuous"
     kind: ClassVar[str] = "network of values"
 
-    def fit(
-        self,
-        bags: Bags,
-        y: ArrayLike,
-        *,
-        groups: ArrayLike | None = None,
-        generated: Bags | None = None,
-        generated_y: ArrayLike | None = None,
-        source_groups: ArrayLike | None = None,
-        augment: Augmenter | None = None,
-        classes: ArrayLike | None = None,
-    ) -> Self:
-        """Train on real and, if given, generated bags.
-
-        Parameters
-        ----------
-        bags, groups, generated, source_groups
-            As for :meth:`MILClassifier.fit`.
-        y, generated_y
-            Value of each bag, a finite number.
-        augment
-            What makes the bags of every step. Every value counts as a class of its own, and a bag that is of several in
-            some proportion has their mean as its value. Not those that need several bags of a class.
-        classes
-            Values have none: ``None``.
-
-        Returns
-        -------
-        The fitted model.
-
-        Raises
-        ------
-        TypeError, ValueError
-            As for :meth:`MILClassifier.fit`; if values are no finite numbers or all training bags have the same, or
-            ``augment`` needs classes.
-        FloatingPointError
-            If the loss does not stay finite.
-        """
-        self.check_params()
-        _inputs.check_augmenter(augment, generated, self.outcome)
-        cohort = _inputs.read_outcome(self.outcome, bags, y, groups, generated, generated_y, source_groups, classes)
+    def _fit_given(self, given: Given) -> Self:
+        cohort = given.checked(self.outcome)
         strata = Strata(np.zeros_like(cohort.y), ["all"])
         if self.validation_fraction > 0.0:
             strata = ranges_of_values(cohort.classes[cohort.y], cohort.groups, self.validation_fraction)
-        return self._fit(cohort, strata, augment, balanced=False)
+        return self._fit(cohort, strata, given.augment, balanced=False)
 
     def predict(self, bags: Bags, *, return_std: bool = False) -> Any:
         """Mean of each bag, without dropout.
@@ -163,7 +122,7 @@ class MILRegressor(RegressorMixin, BagModel):
         mean = self.target_mean_ + self.target_scale_ * outputs[..., 0]
         return mean, self.target_scale_ * self.temperature_ * np.exp(0.5 * outputs[..., 1])
 
-    def _outcome_to_train(self, cohort: Cohort, held_out: NDArray[np.int64]) -> Outcome:
+    def _outcome_to_train(self, cohort: TrainingBags, held_out: NDArray[np.int64]) -> Outcome:
         values = cohort.classes[np.delete(cohort.y, held_out)]
         if np.ptp(values) == 0.0:
             msg = f"y: all training bags have the value {values[0]:g}; there is nothing to learn."

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from repatient.mil._bags import Bags
-    from repatient.mil._batches import Batch, LabelledBags, Training
+    from repatient.mil._batches import Batch, LabelledBags, TrainingBatches
     from repatient.mil._embedding import Embedding
     from repatient.mil._network import GatedAttentionNetwork
     from repatient.mil._outcomes import Outcome
@@ -38,7 +38,7 @@ STEPS_TO_SETTLE = 16
 
 
 @dataclass(frozen=True)
-class Plan:
+class Schedule:
     """How long and how fast to train."""
 
     learning_rate: float
@@ -89,9 +89,9 @@ def single_thread() -> Iterator[None]:
 
 def train(
     network: GatedAttentionNetwork,
-    training: Training,
+    training: TrainingBatches,
     validation: LabelledBags | None,
-    plan: Plan,
+    plan: Schedule,
     generator: torch.Generator,
 ) -> Record:
     """Train in place; with a validation set, stop when its loss has not fallen for a while and keep the best weights."""

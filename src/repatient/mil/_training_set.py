@@ -10,7 +10,7 @@ import numpy as np
 from repatient.mil import _inputs
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     from repatient.mil._augment import Augmenter
     from repatient.mil._bags import Bags
@@ -51,29 +51,15 @@ class TrainingSet:
     outcome: str
 
     @classmethod
-    def of(
-        cls,
-        outcome: str,
-        bags: Any,
-        y: ArrayLike,
-        *,
-        groups: ArrayLike | None,
-        generated: Any,
-        generated_y: ArrayLike | None,
-        source_groups: ArrayLike | None,
-        augment: Augmenter | None,
-        classes: ArrayLike | None,
-        rng: np.random.Generator,
-    ) -> Self:
+    def of(cls, outcome: str, given: _inputs.Given, rng: np.random.Generator) -> Self:
         """Check what ``fit`` is given, and draw from the augmenter."""
-        _inputs.check_augmenter(augment, generated, outcome)
-        cohort = _inputs.read_outcome(outcome, bags, y, groups, generated, generated_y, source_groups, classes)
+        cohort = given.checked(outcome)
         n = len(cohort.classes)
         drawn, targets = None, np.zeros((0, n))
         if len(cohort.generated):
             drawn, targets = cohort.generated, np.eye(n)[cohort.generated_y]
-        if augment is not None:
-            drawn, targets = _draw(augment, cohort, rng)
+        if given.augment is not None:
+            drawn, targets = _draw(given.augment, cohort, rng)
         return cls(cohort.real, cohort.y, cohort.groups, drawn, targets, cohort.classes, outcome)
 
     @property
@@ -113,7 +99,9 @@ class TrainingSet:
         )
 
 
-def _draw(augment: Augmenter, cohort: _inputs.Cohort, rng: np.random.Generator) -> tuple[Bags, NDArray[np.float64]]:
+def _draw(
+    augment: Augmenter, cohort: _inputs.TrainingBags, rng: np.random.Generator
+) -> tuple[Bags, NDArray[np.float64]]:
     """A number of bags from the augmenter, which is told that no cell has any attention yet."""
     sampler = augment.bind(cohort.real, cohort.y, cohort.classes, cohort.groups)
     n = len(cohort.real)

@@ -46,11 +46,11 @@ class Alternating:
 
     def bind(self, bags: Bags, y: NDArray[np.int64], classes: NDArray[Any], groups: NDArray[Any]) -> Sampler:
         """Prepare for one training, see :class:`repatient.mil.Augmenter`."""
-        return _Sampler([augmenter.bind(bags, y, classes, groups) for augmenter in self.augmenters])
+        return _AlternatingSampler([augmenter.bind(bags, y, classes, groups) for augmenter in self.augmenters])
 
 
 @dataclass
-class _Sampler:
+class _AlternatingSampler:
     samplers: Sequence[Sampler]
     n_steps: int = 0
 

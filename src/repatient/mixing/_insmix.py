@@ -40,11 +40,11 @@ class InsMix:
     def bind(self, bags: Bags, y: NDArray[np.int64], classes: NDArray[Any], groups: NDArray[Any]) -> Sampler:
         """Prepare for one training, see :class:`repatient.mil.Augmenter`."""
         del groups
-        return _Sampler(bags, y, len(classes), self)
+        return _InsMixSampler(bags, y, len(classes), self)
 
 
 @dataclass
-class _Sampler(BoundSampler):
+class _InsMixSampler(BoundSampler):
     settings: InsMix
 
     def __call__(self, chosen: NDArray[np.int64], rng: np.random.Generator, score: Score) -> Step:

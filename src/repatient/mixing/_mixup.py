@@ -40,11 +40,11 @@ class Mixup:
     def bind(self, bags: Bags, y: NDArray[np.int64], classes: NDArray[Any], groups: NDArray[Any]) -> Sampler:
         """Prepare for one training, see :class:`repatient.mil.Augmenter`."""
         del groups
-        return _Sampler(bags, y, len(classes), self)
+        return _MixupSampler(bags, y, len(classes), self)
 
 
 @dataclass
-class _Sampler(BoundSampler):
+class _MixupSampler(BoundSampler):
     settings: Mixup
 
     def __call__(self, chosen: NDArray[np.int64], rng: np.random.Generator, score: Score) -> Step:

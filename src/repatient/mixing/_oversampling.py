@@ -29,11 +29,11 @@ class Oversampling:
     def bind(self, bags: Bags, y: NDArray[np.int64], classes: NDArray[Any], groups: NDArray[Any]) -> Sampler:
         """Prepare for one training, see :class:`repatient.mil.Augmenter`."""
         del groups
-        return _Sampler(bags, y, len(classes))
+        return _OversamplingSampler(bags, y, len(classes))
 
 
 @dataclass
-class _Sampler(BoundSampler):
+class _OversamplingSampler(BoundSampler):
     @property
     def class_shares(self) -> NDArray[np.float64]:
         present = super().class_shares > 0

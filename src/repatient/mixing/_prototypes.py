@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Prototypes:
+class ReducedBags:
     """Clusters of the cells of each bag.
 
     Parameters
@@ -53,7 +53,7 @@ class Prototypes:
         return np.add.reduceat(self.residuals[rows] * weights[:, None], starts) if len(rows) else np.zeros((0, 1))
 
 
-def reduce(bags: Bags, n_prototypes: int, random_state: int) -> Prototypes:
+def reduce(bags: Bags, n_prototypes: int, random_state: int) -> ReducedBags:
     """Cluster the cells of each bag by K-means."""
     means, residuals, n_cells, n_clusters = [], [], [], []
     for start, stop in zip(bags.indptr[:-1], bags.indptr[1:], strict=True):
@@ -66,7 +66,7 @@ def reduce(bags: Bags, n_prototypes: int, random_state: int) -> Prototypes:
         n_clusters.append(len(centres))
     X, sizes = np.concatenate(means), np.concatenate(n_cells)
     reduced = Bags(X, np.arange(len(X)), np.concatenate([[0], np.cumsum(n_clusters)]))
-    return Prototypes(reduced, np.concatenate(residuals), np.concatenate([[0], np.cumsum(sizes)]))
+    return ReducedBags(reduced, np.concatenate(residuals), np.concatenate([[0], np.cumsum(sizes)]))
 
 
 def _cluster(cells: NDArray[Any], n: int, random_state: int) -> tuple[NDArray[np.int64], NDArray[Any]]:

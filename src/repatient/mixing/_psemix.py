@@ -67,11 +67,11 @@ class PseMix:
         """Prepare for one training, see :class:`repatient.mil.Augmenter`."""
         del groups
         found = phenotypes(bags, self.n_phenotypes, self.n_iterations)
-        return _Sampler(bags, y, len(classes), self, found)
+        return _PseMixSampler(bags, y, len(classes), self, found)
 
 
 @dataclass
-class _Sampler(BoundSampler):
+class _PseMixSampler(BoundSampler):
     settings: PseMix
     phenotypes: NDArray[np.int64]
     pseudo_bags: NDArray[np.int64] | None = None

@@ -52,11 +52,11 @@ class RankMix:
     def bind(self, bags: Bags, y: NDArray[np.int64], classes: NDArray[Any], groups: NDArray[Any]) -> Sampler:
         """Prepare for one training, see :class:`repatient.mil.Augmenter`."""
         del groups
-        return _Sampler(bags, y, len(classes), self)
+        return _RankMixSampler(bags, y, len(classes), self)
 
 
 @dataclass
-class _Sampler(BoundSampler):
+class _RankMixSampler(BoundSampler):
     settings: RankMix
     n_steps: int = 0
 

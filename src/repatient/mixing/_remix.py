@@ -11,7 +11,7 @@ from repatient._checks import check_integer, check_number, check_option
 from repatient.mil import Bags, Sampler
 from repatient.mixing._arrangement import bag_of_entries, bags_of_classes
 from repatient.mixing._bound import BoundSampler
-from repatient.mixing._prototypes import Prototypes, reduce
+from repatient.mixing._prototypes import ReducedBags, reduce
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,13 +73,13 @@ class ReMix:
     def bind(self, bags: Bags, y: NDArray[np.int64], classes: NDArray[Any], groups: NDArray[Any]) -> Sampler:
         """Prepare for one training, see :class:`repatient.mil.Augmenter`."""
         del groups
-        return _Sampler(bags, y, len(classes), self, reduce(bags, self.n_prototypes, self.random_state))
+        return _ReMixSampler(bags, y, len(classes), self, reduce(bags, self.n_prototypes, self.random_state))
 
 
 @dataclass
-class _Sampler(BoundSampler):
+class _ReMixSampler(BoundSampler):
     settings: ReMix
-    prototypes: Prototypes
+    prototypes: ReducedBags
 
     def __call__(self, chosen: NDArray[np.int64], rng: np.random.Generator, score: Score) -> Step:
         del score

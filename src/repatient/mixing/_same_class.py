@@ -30,11 +30,11 @@ class SameClassMixing:
     def bind(self, bags: Bags, y: NDArray[np.int64], classes: NDArray[Any], groups: NDArray[Any]) -> Sampler:
         """Prepare for one training, see :class:`repatient.mil.Augmenter`."""
         del groups
-        return _Sampler(bags, y, len(classes))
+        return _SameClassSampler(bags, y, len(classes))
 
 
 @dataclass
-class _Sampler(BoundSampler):
+class _SameClassSampler(BoundSampler):
     def __call__(self, chosen: NDArray[np.int64], rng: np.random.Generator, score: Score) -> Step:
         del score
         partners = bags_of_classes(self.y[chosen], self.y, rng)

@@ -41,11 +41,11 @@ class Standardized:
         """Prepare for one training, see :class:`repatient.mil.Augmenter`."""
         scaler = StandardScaler().fit(bags.X[bags.rows])
         scaled = Bags(scaler.transform(bags.X), bags.rows, bags.indptr)
-        return _Sampler(self.augmenter.bind(scaled, y, classes, groups), bags.X, scaled.X, scaler)
+        return _StandardizedSampler(self.augmenter.bind(scaled, y, classes, groups), bags.X, scaled.X, scaler)
 
 
 @dataclass
-class _Sampler:
+class _StandardizedSampler:
     sampler: Sampler
     X: NDArray[Any]
     scaled: NDArray[Any]

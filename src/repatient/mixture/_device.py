@@ -71,7 +71,7 @@ class DeviceScores:
         sums += total.cpu().numpy()
 
 
-class _Workspace:
+class _DeviceWorkspace:
     """What is needed on the device in one dtype."""
 
     def __init__(
@@ -120,11 +120,11 @@ def score_blocks_on(
     """Score the rows block by block on the device, in double precision where a block needs it."""
     length = int(np.clip(FEATURE_BYTES // (feature_map.n_features * usual.itemsize), _MIN_ROWS, _MAX_ROWS))
     float64 = np.dtype(np.float64)
-    spaces: dict[np.dtype[Any], _Workspace] = {}
+    spaces: dict[np.dtype[Any], _DeviceWorkspace] = {}
 
-    def space(dtype: np.dtype[Any]) -> _Workspace:
+    def space(dtype: np.dtype[Any]) -> _DeviceWorkspace:
         if dtype not in spaces:
-            spaces[dtype] = _Workspace(device, feature_map, coefficients, whitening, length, dtype)
+            spaces[dtype] = _DeviceWorkspace(device, feature_map, coefficients, whitening, length, dtype)
         return spaces[dtype]
 
     for where, block in iter_blocks(rows, length, whitened_in, finite=near):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from repatient.mixture._features import FeatureMap
     from repatient.mixture._parameters import Parameters
-    from repatient.mixture._whitening import Moments, Whitening
+    from repatient.mixture._whitening import RowMoments, Whitening
 
 _MAX_RIDGE_RAISES = 6
 _MAX_RESEEDS = 3
@@ -92,9 +92,9 @@ class Sample:
         cls,
         rows: Any,
         whitening: Whitening,
-        moments: Moments,
+        moments: RowMoments,
         device: str | None = None,
-        usual: Moments | None = None,
+        usual: RowMoments | None = None,
         groups: NDArray[np.intp] | None = None,
     ) -> Sample:
         """The rows, whose moments these are; ``usual`` are those without far rows."""

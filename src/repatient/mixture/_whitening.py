@@ -32,7 +32,7 @@ _FLOAT32_AMPLIFICATION, _FLOAT32_MOVE = 50.0, 1e-2
 
 
 @dataclass(frozen=True)
-class Moments:
+class RowMoments:
     """Mean (d,) and covariance (d, d) of rows, or of a mixture; of rows also their least and largest values (2, d)."""
 
     mean: NDArray[np.float64]
@@ -40,7 +40,7 @@ class Moments:
     extremes: NDArray[np.float64] | None = None
 
 
-def moments_of_rows(rows: Any, *, may_be_constant: bool = False) -> Moments:
+def moments_of_rows(rows: Any, *, may_be_constant: bool = False) -> RowMoments:
     """Mean, covariance (divided by n) and extremes in one pass."""
     count, mean, scatter, extremes = fold(rows, _running_moments, _merge_moments)
     if not np.isfinite(scatter).all():
@@ -53,17 +53,17 @@ def moments_of_rows(rows: Any, *, may_be_constant: bool = False) -> Moments:
         raise ValueError(msg)
     covariance[constant] = 0.0
     covariance[:, constant] = 0.0
-    return Moments(mean, covariance, extremes)
+    return RowMoments(mean, covariance, extremes)
 
 
-def spreads(moments: Moments) -> Float:
+def spreads(moments: RowMoments) -> Float:
     """Standard deviation of each feature, by which regularisation is measured; constant ones get the others' mean."""
     variances = np.diag(moments.covariance)
     varies = variances > 0
     return np.sqrt(np.where(varies, variances, variances[varies].mean() if varies.any() else 1.0))
 
 
-def robust_moments(rows: Any, moments: Moments) -> Moments:
+def robust_moments(rows: Any, moments: RowMoments) -> RowMoments:
     """The moments, but where values lie far beyond all others those without what the few of them contribute.
 
     Units that a single row decides would leave single precision and the regularisation blind to everything else. Then
@@ -86,7 +86,7 @@ def robust_moments(rows: Any, moments: Moments) -> Moments:
     covariance[plain], covariance[:, plain] = 0.0, 0.0
     covariance[plain, plain] = np.diag(moments.covariance)[plain]
     mean = np.where(plain, moments.mean, values.mean(axis=0))
-    return Moments(mean, covariance, moments.extremes)
+    return RowMoments(mean, covariance, moments.extremes)
 
 
 def _running_moments(rows: Any) -> RunningMoments:
@@ -111,7 +111,7 @@ def _merge_moments(one: RunningMoments, other: RunningMoments) -> RunningMoments
     return count, mean + shift * (n_other / count), scatter + (other_scatter + between), extremes
 
 
-def moments_of_mixture(parameters: Parameters) -> Moments:
+def moments_of_mixture(parameters: Parameters) -> RowMoments:
     """Mean and covariance of the distribution that the parameters describe (law of total variance)."""
     weights, means, covariances = parameters.weights, parameters.means, parameters.covariances
     mean = weights @ means
@@ -122,7 +122,7 @@ def moments_of_mixture(parameters: Parameters) -> Moments:
         "tied": lambda: covariances,
         "diag": lambda: np.diag(weights @ covariances),
     }
-    return Moments(mean, between + within[parameters.covariance_type]())
+    return RowMoments(mean, between + within[parameters.covariance_type]())
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,9 @@ class Whitening:
     suits_float32: bool = False
 
     @classmethod
-    def from_moments(cls, moments: Moments, *, diagonal: bool, ridge: NDArray[np.float64] | float = 0.0) -> Whitening:
+    def from_moments(
+        cls, moments: RowMoments, *, diagonal: bool, ridge: NDArray[np.float64] | float = 0.0
+    ) -> Whitening:
         """Whitening of a distribution; ``ridge`` joins its variances, as it will join those of the components."""
         covariance = moments.covariance + np.diag(np.broadcast_to(ridge, len(moments.mean)))
         scale = np.sqrt(np.diag(covariance))
@@ -221,7 +223,7 @@ class Whitening:
         covariances = _congruent(parameters.covariances, self.backward)
         return Parameters(parameters.covariance_type, parameters.weights, self.mean + offset, covariances)
 
-    def covariance(self, moments: Moments) -> NDArray[np.float64]:
+    def covariance(self, moments: RowMoments) -> NDArray[np.float64]:
         """Second moments about the centre of this whitening, in the whitened space: (d, d) or (d,)."""
         shift = moments.mean - self.mean
         second = moments.covariance + np.outer(shift, shift)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from repatient._checks import check_option, listed
 from repatient._docs import shared_docs
 from repatient.pl._axes import SMALL, check_axes, finish, in_percent, new_figure, open_frame, verbatim
 from repatient.pl._colours import component_colours
+from repatient.pl._recipe_table import chosen_classes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +89,8 @@ def compare_recipes(
     check_axes(ax, show, save)
     entry = _store.uns_entry(data, comparison_key, "comparison_key", "compare_recipes")
     results, params = entry["results"], entry["params"]
-    drawn = _check_classes(classes, list(dict.fromkeys(results["class"].astype(str))))
+    every = list(dict.fromkeys(results["class"].astype(str)))
+    drawn = chosen_classes(classes, every, "comparison", "compared were")
     if ax is not None and len(drawn) > 1:
         msg = (
             f"`ax`: {len(drawn)} classes take a panel each; name one of {listed(drawn)} in `classes`, or pass no `ax`."
@@ -112,24 +113,6 @@ def compare_recipes(
     _legend(axes[0], params)
     colours.store(data)
     return finish(axes[0], "compare_recipes", show=show, save=save)
-
-
-def _check_classes(classes: Any, every: list[str]) -> list[str]:
-    if classes is None:
-        return every
-    if isinstance(classes, str):
-        msg = f"`classes` is a sequence of class names, not the string {classes!r}; write [{classes!r}]."
-        raise TypeError(msg)
-    if not isinstance(classes, Iterable):
-        msg = f"`classes` is a sequence of class names, not {classes!r}."
-        raise TypeError(msg)
-    names = list(dict.fromkeys(str(name) for name in classes))
-    unknown = [name for name in names if name not in every]
-    if unknown or not names:
-        what = f"there is no comparison of {listed(unknown)}" if unknown else "it is empty"
-        msg = f"`classes`: {what}; compared were {listed(every)}."
-        raise ValueError(msg)
-    return names
 
 
 def _rows(tables: list[pd.DataFrame], effect: str, order: str, *, significant_only: bool) -> list[str]:

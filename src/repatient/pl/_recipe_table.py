@@ -79,7 +79,7 @@ def read_recipe_table(
     """Read the recipes of some classes, components in an order."""
     tidy = get.recipes(data, recipes_key=recipes_key, interval=interval)
     every_class, every_component = list(tidy["class"].unique()), list(tidy["component"].unique())
-    rows = _check_classes(classes, every_class)
+    rows = chosen_classes(classes, every_class, "recipe", "there are recipes of")
     mean, low, high = (
         tidy.pivot(index="class", columns="component", values=name).loc[rows, every_component]
         for name in ("mean", "low", "high")
@@ -104,9 +104,10 @@ def _numbers(data: AnnData | MuData, recipes_key: str) -> dict[str, int]:
     return {str(name): int(number) for name, number in labels.value_counts().items()}
 
 
-def _check_classes(classes: Any, every_class: list[str]) -> list[str]:
+def chosen_classes(classes: Any, every: list[str], what: str, found: str) -> list[str]:
+    """Classes to draw, all without a choice; an error says that there is no ``what``, and ``found`` that there is."""
     if classes is None:
-        return every_class
+        return every
     if isinstance(classes, str):
         msg = f"`classes` is a sequence of class names, not the string {classes!r}; write [{classes!r}]."
         raise TypeError(msg)
@@ -114,10 +115,10 @@ def _check_classes(classes: Any, every_class: list[str]) -> list[str]:
         msg = f"`classes` is a sequence of class names, not {classes!r}."
         raise TypeError(msg)
     names = list(dict.fromkeys(str(name) for name in classes))
-    unknown = [name for name in names if name not in every_class]
+    unknown = [name for name in names if name not in every]
     if unknown or not names:
-        what = f"there is no recipe of {listed(unknown)}" if unknown else "it is empty"
-        msg = f"`classes`: {what}; there are recipes of {listed(every_class)}."
+        wrong = f"there is no {what} of {listed(unknown)}" if unknown else "it is empty"
+        msg = f"`classes`: {wrong}; {found} {listed(every)}."
         raise ValueError(msg)
     return names
 

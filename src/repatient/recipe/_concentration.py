@@ -25,7 +25,7 @@ _LOG_CONCENTRATION_SD = 2.0
 _BOUNDS = (1e-8, 1e7)
 
 
-class Pool(NamedTuple):
+class PooledRecipe(NamedTuple):
     """What all classes together say about a patient: the target of the shrinkage."""
 
     mean: np.ndarray
@@ -53,7 +53,7 @@ def dirichlet_loglik(mean_log: np.ndarray, n_patients: int, alpha: np.ndarray) -
     return float(n_patients * value), n_patients * (psi(total) - psi(alpha) + mean_log)
 
 
-def pool_classes(counts: np.ndarray, classes: np.ndarray) -> Pool:
+def pool_classes(counts: np.ndarray, classes: np.ndarray) -> PooledRecipe:
     """Mean composition of all patients and their concentration around the means of their classes."""
     compositions = proportions(counts)
     sizes = counts.sum(axis=1)
@@ -68,14 +68,14 @@ def pool_classes(counts: np.ndarray, classes: np.ndarray) -> Pool:
     centres = np.zeros((len(n_patients), counts.shape[1]))
     np.add.at(centres, codes, compositions)
     centres = (centres + mean) / (n_patients[:, None] + 1)
-    return Pool(mean, _common_concentration(counts, centres[codes], n_patients, n_cells), n_cells)
+    return PooledRecipe(mean, _common_concentration(counts, centres[codes], n_patients, n_cells), n_cells)
 
 
 def _common_concentration(counts: np.ndarray, centres: np.ndarray, n_patients: np.ndarray, n_cells: float) -> float:
     """Concentration of patients around given centres, one for all classes."""
     degrees = counts.shape[1] - 1
     sizes = counts.sum(axis=1)
-    pool = Pool(centres[0], np.nan, n_cells)
+    pool = PooledRecipe(centres[0], np.nan, n_cells)
 
     def loss(log_s: float) -> float:
         s = np.exp(log_s)
@@ -87,7 +87,7 @@ def _common_concentration(counts: np.ndarray, centres: np.ndarray, n_patients: n
     return float(np.exp(minimize_scalar(loss, bounds=(np.log(1e-1), np.log(1e6)), method="bounded").x))
 
 
-def fit_alpha(loglik: LogLikelihood, n_patients: int, pool: Pool, shrinkage: float) -> np.ndarray:
+def fit_alpha(loglik: LogLikelihood, n_patients: int, pool: PooledRecipe, shrinkage: float) -> np.ndarray:
     """Maximise the objective of this module; returns alpha = concentration × mean, (K,)."""
     degrees = len(pool.mean) - 1
     pool_cells = shrinkage * pool.worth(pool.concentration)[0]

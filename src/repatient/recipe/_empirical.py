@@ -36,7 +36,7 @@ class Empirical(Kind):
         return {**parameters, "compositions": compositions, "mean": compositions.mean(axis=0)}
 
 
-class Mean(Kind):
+class MeanComposition(Kind):
     """The mean composition, without spread; the pool counts as ``shrinkage`` patients."""
 
     name = "mean"

@@ -13,7 +13,7 @@ from repatient._checks import check_key
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from repatient.recipe._concentration import Pool
+    from repatient.recipe._concentration import PooledRecipe
 
     Parameters = dict[str, np.ndarray]
 
@@ -133,7 +133,7 @@ class Learning:
 
     counts: np.ndarray
     labels: np.ndarray
-    pool: Pool
+    pool: PooledRecipe
     shrinkage: float
     random_state: int = 0
     n_subtypes: int | str = 1

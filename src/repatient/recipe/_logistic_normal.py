@@ -11,7 +11,7 @@ from repatient.recipe._composition import from_log_ratios, log_ratios, smoothed_
 from repatient.recipe._kinds import Array, Kind
 
 if TYPE_CHECKING:
-    from repatient.recipe._concentration import Pool
+    from repatient.recipe._concentration import PooledRecipe
     from repatient.recipe._kinds import Learning, Parameters
 
 _MEAN_DRAWS = 20_000
@@ -61,7 +61,7 @@ class LogisticNormal(Kind):
         return {**parameters, "mean": draws.mean(axis=0)}
 
 
-def _pooled_covariance(counts: np.ndarray, classes: np.ndarray, pool: Pool) -> np.ndarray:
+def _pooled_covariance(counts: np.ndarray, classes: np.ndarray, pool: PooledRecipe) -> np.ndarray:
     """Covariance of all patients around the means of their classes, conditioned by Ledoit and Wolf (2004)."""
     from sklearn.covariance import ledoit_wolf
 

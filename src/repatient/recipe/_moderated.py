@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-TESTS = ("proportion", "clr")
 # What the components say of each other's variance counts so many of their residuals' degrees of freedom, for each
 # component beside the first: components rise and fall together, so that each says less than its own.
 _SHARE_OF_DEGREES = 1 / 24

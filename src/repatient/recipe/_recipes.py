@@ -12,14 +12,14 @@ from repatient.recipe._composition import proportions
 from repatient.recipe._concentration import pool_classes
 from repatient.recipe._covariates import Design, design_of, fit_effects, moved, without_effects
 from repatient.recipe._dirichlet import Dirichlet, DirichletMultinomial
-from repatient.recipe._empirical import Empirical, Mean
+from repatient.recipe._empirical import Empirical, MeanComposition
 from repatient.recipe._kinds import KINDS, Kind, Learning, register_kind
 from repatient.recipe._logistic_normal import LogisticNormal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-for _kind in (DirichletMultinomial(), Dirichlet(), LogisticNormal(), Empirical(), Mean()):
+for _kind in (DirichletMultinomial(), Dirichlet(), LogisticNormal(), Empirical(), MeanComposition()):
     register_kind(_kind)
 
 

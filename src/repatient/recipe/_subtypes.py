@@ -17,7 +17,7 @@ from repatient.recipe._concentration import fit_alpha, pool_classes, sample_diri
 from repatient.recipe._kinds import Array
 
 if TYPE_CHECKING:
-    from repatient.recipe._concentration import Pool
+    from repatient.recipe._concentration import PooledRecipe
 
 _ROWS = "subtype_class"
 ARRAYS = {
@@ -45,7 +45,7 @@ class _Mixture(NamedTuple):
 
 
 def fit(
-    counts: np.ndarray, pool: Pool, shrinkage: float, n_subtypes: int | str, random_state: int
+    counts: np.ndarray, pool: PooledRecipe, shrinkage: float, n_subtypes: int | str, random_state: int
 ) -> dict[str, np.ndarray]:
     """Shares, means and concentrations of the sub-types of one class; the largest comes first."""
     number = _best_number(counts, pool, shrinkage, random_state) if n_subtypes == "auto" else int(n_subtypes)
@@ -87,7 +87,7 @@ def of_one(parameters: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
-def _fit_mixture(counts: np.ndarray, pool: Pool, shrinkage: float, number: int, random_state: int) -> _Mixture:
+def _fit_mixture(counts: np.ndarray, pool: PooledRecipe, shrinkage: float, number: int, random_state: int) -> _Mixture:
     number = min(number, len(np.unique(counts, axis=0)))
     alpha = fit_alpha(partial(_weighted_loglik, counts, np.ones(len(counts))), len(counts), pool, shrinkage)
     if number == 1:
@@ -108,7 +108,7 @@ def _fit_mixture(counts: np.ndarray, pool: Pool, shrinkage: float, number: int, 
     return mixture
 
 
-def _maximise(counts: np.ndarray, probabilities: np.ndarray, pool: Pool, shrinkage: float) -> _Mixture:
+def _maximise(counts: np.ndarray, probabilities: np.ndarray, pool: PooledRecipe, shrinkage: float) -> _Mixture:
     sizes = probabilities.sum(axis=0)
     weights = (sizes + 1) / (sizes + 1).sum()
     alphas = [
@@ -136,7 +136,7 @@ def _start(counts: np.ndarray, number: int, random_state: int) -> np.ndarray:
         return KMeans(number, n_init=10, random_state=random_state).fit_predict(np.sqrt(proportions(counts)))
 
 
-def _best_number(counts: np.ndarray, pool: Pool, shrinkage: float, random_state: int) -> int:
+def _best_number(counts: np.ndarray, pool: PooledRecipe, shrinkage: float, random_state: int) -> int:
     """Fewest sub-types whose likelihood of patients left out is within a standard error of the best."""
     most = min(_MOST_SUBTYPES, len(counts) // _PATIENTS_A_SUBTYPE)
     if most < 2:

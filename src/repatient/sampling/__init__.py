@@ -18,11 +18,11 @@ within patients.
 
 from repatient.sampling._alignment import AffineMap, Moments, class_moments, moment_map
 from repatient.sampling._coverage import can_hold_out, held_out_log_density
-from repatient.sampling._dispatch import ALIGNMENTS, ArraySide, Side, fit_alignment
+from repatient.sampling._dispatch import ALIGNMENTS, AlignmentSide, ArraySide, fit_alignment
 from repatient.sampling._donor_effects import DonorEffects, can_fit_donor_effects, fit_donor_effects
 from repatient.sampling._draw import Draw, draw_patients, most_per_donor
 from repatient.sampling._gaussian import GaussianDraw, draw_gaussians
-from repatient.sampling._quantiles import Cells, MonotoneMap, QuantileMap, quantile_map
+from repatient.sampling._quantiles import CellsOfClasses, MonotoneMap, QuantileMap, quantile_map
 from repatient.sampling._spread import MeanShift, Spread, donor_spread, mean_shift
 from repatient.sampling._transport import TransportMap, transport_map
 from repatient.sampling._weighted import draw_with_effects
@@ -31,7 +31,7 @@ __all__ = [
     "ALIGNMENTS",
     "AffineMap",
     "ArraySide",
-    "Cells",
+    "CellsOfClasses",
     "DonorEffects",
     "Draw",
     "GaussianDraw",
@@ -39,7 +39,7 @@ __all__ = [
     "Moments",
     "MonotoneMap",
     "QuantileMap",
-    "Side",
+    "AlignmentSide",
     "Spread",
     "TransportMap",
     "can_fit_donor_effects",

@@ -8,7 +8,7 @@ import numpy as np
 
 from repatient._checks import check_option
 from repatient.sampling._alignment import class_moments, moment_map
-from repatient.sampling._quantiles import Cells, quantile_map
+from repatient.sampling._quantiles import CellsOfClasses, quantile_map
 from repatient.sampling._transport import transport_map
 
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ ALIGNMENTS = ("raw", "moments", "quantiles", "ot")
 _CELLS_OF_A_TRANSPORT, _CELLS_OF_QUANTILES = 1000, 50_000
 
 
-class Side(Protocol):
+class AlignmentSide(Protocol):
     """What an alignment asks of one of the two cohorts."""
 
     def moments(self, names: Sequence[str]) -> Moments:
         """Mean and covariance of the cells of some classes."""
 
-    def cells(self, names: Sequence[str], most: int, rng: np.random.Generator) -> Cells:
+    def cells(self, names: Sequence[str], most: int, rng: np.random.Generator) -> CellsOfClasses:
         """Cells of some classes, at most ``most`` of each."""
 
 
@@ -62,16 +62,16 @@ class ArraySide:
         own = positions >= 0
         return class_moments(self.X[own], positions[own], self.patients[own], names)
 
-    def cells(self, names: Sequence[str], most: int, rng: np.random.Generator) -> Cells:
+    def cells(self, names: Sequence[str], most: int, rng: np.random.Generator) -> CellsOfClasses:
         """Cells of some classes, at most ``most`` of each, at random."""
         positions = self._positions(names)
         order = rng.permutation(len(positions))
         chosen = np.concatenate([order[positions[order] == c][:most] for c in range(len(names))])
-        return Cells(self.X[chosen].astype(np.float64), positions[chosen], self.patients[chosen])
+        return CellsOfClasses(self.X[chosen].astype(np.float64), positions[chosen], self.patients[chosen])
 
 
 def fit_alignment(
-    align: str, moving: Side, target: Side, names: Sequence[str], random_state: int
+    align: str, moving: AlignmentSide, target: AlignmentSide, names: Sequence[str], random_state: int
 ) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
     """Fit the map that brings the cells of one cohort to where those of the same classes lie in another.
 

@@ -20,7 +20,7 @@ _MOST_KNOTS = 200
 _CELLS_OF_A_KNOT = 10
 
 
-class Cells(NamedTuple):
+class CellsOfClasses(NamedTuple):
     """Cells whose classes and patients are known.
 
     Parameters
@@ -84,7 +84,7 @@ class QuantileMap:
         return self.affine(self.monotone(X))
 
 
-def quantile_map(source: Cells, target: Cells, names: Sequence[str]) -> QuantileMap:
+def quantile_map(source: CellsOfClasses, target: CellsOfClasses, names: Sequence[str]) -> QuantileMap:
     """Fit the map that gives the classes ``names`` of the source the quantiles, then the moments, of the target's.
 
     Parameters
@@ -121,7 +121,7 @@ def _levels(n_cells: int) -> NDArray[np.float64]:
     return np.concatenate([tail, (np.arange(n_knots) + 0.5) / n_knots, 1 - tail[::-1]])
 
 
-def _quantiles(cells: Cells, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+def _quantiles(cells: CellsOfClasses, levels: NDArray[np.float64]) -> NDArray[np.float64]:
     """Weighted quantiles of each feature, (d, levels)."""
     weights = patient_weights(cells.classes, cells.patients)
     result = np.empty((cells.rows.shape[1], len(levels)))

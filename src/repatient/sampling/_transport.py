@@ -23,7 +23,7 @@ _TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
-class Plan:
+class TransportPlan:
     """Entropic plan from the source to ``points``, as far as its map needs it: log scalings (m,), points (m, d)."""
 
     points: NDArray[np.float64]
@@ -53,8 +53,8 @@ class TransportMap:
 
     affine: AffineMap
     scale: NDArray[np.float64]
-    forth: Plan
-    within: Plan
+    forth: TransportPlan
+    within: TransportPlan
 
     def __call__(self, X: NDArray[Any]) -> NDArray[np.float64]:
         """Move rows (n, d)."""
@@ -106,7 +106,9 @@ def transport_map(
         return TransportMap(affine, scale, _plan(ot, moved, points, unit), _plan(ot, moved, moved, unit))
 
 
-def _plan(ot: ModuleType, rows: NDArray[np.float64], points: NDArray[np.float64], regularisation: float) -> Plan:
+def _plan(
+    ot: ModuleType, rows: NDArray[np.float64], points: NDArray[np.float64], regularisation: float
+) -> TransportPlan:
     """Entropic plan between rows and points of equal weights, by Sinkhorn's iterations."""
     costs = cdist(rows, points, "sqeuclidean")
     # Constants of a row or column move the scalings alone; without them no outlier's exponentials are all zero.
@@ -122,7 +124,7 @@ def _plan(ot: ModuleType, rows: NDArray[np.float64], points: NDArray[np.float64]
         warn=False,
         log=True,
     )
-    return Plan(points, np.log(log["v"]) + constants / regularisation, regularisation)
+    return TransportPlan(points, np.log(log["v"]) + constants / regularisation, regularisation)
 
 
 def _import_pot() -> ModuleType:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repatient._checks import listed
-from repatient.sampling import Cells, fit_alignment
+from repatient.sampling import CellsOfClasses, fit_alignment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ _BLOCK_ROWS = 1 << 16
 
 
 def shared_names(
-    ours: _store.Cohort, theirs: Counterpart, shared_classes: Sequence[str] | None, align: str
+    ours: _store.LabelledCells, theirs: Counterpart, shared_classes: Sequence[str] | None, align: str
 ) -> list[str]:
     """Classes that both cohorts have, or those of them that were asked for."""
     common = [name for name in ours.classes if name in theirs.classes]
@@ -44,7 +44,7 @@ def shared_names(
     return common
 
 
-def check_alignment(align: str, ours: _store.Cohort | None, theirs: Counterpart) -> None:
+def check_alignment(align: str, ours: _store.LabelledCells | None, theirs: Counterpart) -> None:
     """Refuse an alignment for which something is missing, and say what."""
     if align == "raw":
         return
@@ -66,7 +66,7 @@ def check_alignment(align: str, ours: _store.Cohort | None, theirs: Counterpart)
 
 
 def fit_map(
-    align: str, ours: _store.Cohort, theirs: Counterpart, names: Sequence[str], random_state: int
+    align: str, ours: _store.LabelledCells, theirs: Counterpart, names: Sequence[str], random_state: int
 ) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
     """Fit the map that brings our cells of the shared classes to where the reference's lie."""
     return fit_alignment(align, _Side(ours, ours.moments), _Side(theirs.cohort, theirs.moments_of), names, random_state)
@@ -76,10 +76,10 @@ def fit_map(
 class _Side:
     """Statistics of a cohort and, where it is here, its cells."""
 
-    cohort: _store.Cohort | None
+    cohort: _store.LabelledCells | None
     moments: Callable[[Sequence[str]], Moments]
 
-    def cells(self, names: Sequence[str], most: int, rng: np.random.Generator) -> Cells:
+    def cells(self, names: Sequence[str], most: int, rng: np.random.Generator) -> CellsOfClasses:
         """Cells of the classes, at most so many of each, as evenly from their patients as can be."""
         if self.cohort is None:
             msg = "the cells of a reference that is known by statistics alone were asked for"
@@ -88,7 +88,7 @@ class _Side:
         classes = np.repeat(np.arange(len(names)), [len(which) for which in chosen])
         which = np.concatenate(chosen)
         rows = np.concatenate([self.cohort.rows(part) for part in chosen])
-        return Cells(rows, classes, self.cohort.patients[which])
+        return CellsOfClasses(rows, classes, self.cohort.patients[which])
 
 
 def move_all(move: Callable[[NDArray[Any]], NDArray[np.float64]], embedding: Any) -> NDArray[Any]:

@@ -267,7 +267,7 @@ def _coverage(log_density: NDArray[Any], theirs: Counterpart) -> dict[str, Any]:
 
 
 def _shift(
-    ours: _store.Cohort,
+    ours: _store.LabelledCells,
     theirs: Counterpart,
     names: list[str],
     move: Callable[[NDArray[Any]], NDArray[np.float64]] | None,

@@ -38,7 +38,7 @@ class Counterpart:
         Whether the threshold is that of cells of patients that the mixture does not know.
     """
 
-    cohort: _store.Cohort | None
+    cohort: _store.LabelledCells | None
     moments: Moments | None
     spread: Spread | None
     threshold: float
@@ -135,7 +135,7 @@ def _cells(
     label_key: str | None,
     donor_key: str | None,
     mask: NDArray[np.bool_] | None,
-) -> tuple[Any, NDArray[np.int64], _store.Cohort | None]:
+) -> tuple[Any, NDArray[np.int64], _store.LabelledCells | None]:
     """Embedding and patients of the reference's cells and, where their classes are known, both with these."""
     use_rep = _store.embedding_of_mixture(entry)
     if label_key is not None:

@@ -51,7 +51,7 @@ class Samples:
 
 
 def draw_samples(
-    ours: _store.Cohort, theirs: _store.Cohort, names: Sequence[str], random_state: int
+    ours: _store.LabelledCells, theirs: _store.LabelledCells, names: Sequence[str], random_state: int
 ) -> dict[str, Samples]:
     """Draw cells of each shared class that has two donors or more in both cohorts."""
     rng = np.random.default_rng(random_state)
@@ -90,7 +90,7 @@ def measure_shift(
 
 
 def measure_mean_shift(
-    ours: _store.Cohort, theirs: Counterpart, names: Sequence[str], move: AffineMap | None
+    ours: _store.LabelledCells, theirs: Counterpart, names: Sequence[str], move: AffineMap | None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The same from statistics of the reference, raw and after our cells were moved: distances of the class means."""
     if theirs.spread is None:

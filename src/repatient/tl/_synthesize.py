@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from repatient.tl._synthesize_inputs import Side, Split
+    from repatient.tl._synthesize_inputs import Modality, Split
     from repatient.views import Translator
 
 _SEED_STEP = 1000
@@ -215,7 +215,7 @@ def _merged(others: dict[str, Any], settings: Mapping[str, Any] | None) -> dict[
 
 
 def _fit(
-    sides: tuple[Side, Side], parts: Split, links: np.ndarray | None, settings: dict[str, Any], seed: int
+    sides: tuple[Modality, Modality], parts: Split, links: np.ndarray | None, settings: dict[str, Any], seed: int
 ) -> Translator:
     from repatient.views import Translator
 
@@ -229,7 +229,7 @@ def _fit(
 
 def _finish(
     data: AnnData | MuData,
-    sides: tuple[Side, Side],
+    sides: tuple[Modality, Modality],
     parts: Split,
     links: np.ndarray | None,
     fitted: list[Translator],

@@ -11,7 +11,7 @@ import pandas as pd
 from repatient import views
 
 if TYPE_CHECKING:
-    from repatient.tl._synthesize_inputs import Side, Split
+    from repatient.tl._synthesize_inputs import Modality, Split
 
 _MOST_ROWS = 3000
 
@@ -48,7 +48,7 @@ class Fidelity:
 
 def measure(
     translators: list[views.Translator],
-    sides: tuple[Side, Side],
+    sides: tuple[Modality, Modality],
     parts: Split,
     links: np.ndarray | None,
     random_state: int,
@@ -94,7 +94,7 @@ def measure(
 
 
 def _composition(
-    sides: tuple[Side, Side],
+    sides: tuple[Modality, Modality],
     parts: Split,
     links: np.ndarray | None,
     translator: views.Translator,
@@ -117,7 +117,7 @@ def _by_group(
     groups: np.ndarray,
     translated: np.ndarray,
     measured: np.ndarray,
-    target: Side,
+    target: Modality,
     known: np.ndarray,
     of_pairs: pd.DataFrame | None,
     composition: pd.DataFrame,

@@ -24,7 +24,7 @@ FEWEST_PAIRS_TO_SPLIT = 50
 
 
 @dataclass(frozen=True)
-class Side:
+class Modality:
     """One modality: its rows, the names of their features, which of them are trained on, and their groups.
 
     Parameters
@@ -61,7 +61,7 @@ def read_sides(
     reps: tuple[str | None, str | None],
     masks: tuple[Any, Any],
     groupby: str | None,
-) -> tuple[Side, Side]:
+) -> tuple[Modality, Modality]:
     """Source and target of a MuData, or of two AnnData."""
     modalities = find_modalities(data, target_data, names)
     of_object = None
@@ -75,7 +75,7 @@ def read_sides(
         features = range(rows.shape[1] if rows.ndim > 1 else 0) if named is None else named
         trained = _trained(adata, of_object, masks, i)
         groups = None if groupby is None else _groups(data, adata, groupby)
-        sides.append(Side(str(names[i]), adata, rows, features, named is not None, trained, groups))
+        sides.append(Modality(str(names[i]), adata, rows, features, named is not None, trained, groups))
     if groupby is not None and all(side.groups is None for side in sides):
         msg = f"`groupby`: no column {groupby!r} in `obs` of {names[0]!r} or {names[1]!r}."
         raise KeyError(msg)
@@ -112,7 +112,7 @@ def find_modalities(
     return data, target_data
 
 
-def read_pairs(pairs: Any, source: Side, target: Side, argument: str) -> np.ndarray:
+def read_pairs(pairs: Any, source: Modality, target: Modality, argument: str) -> np.ndarray:
     """Table (n_pairs, 2) of rows that belong together; empty for none."""
     if pairs is None:
         return np.empty((0, 2), dtype=np.int64)
@@ -153,7 +153,9 @@ class Split:
         return np.column_stack(list(columns))
 
 
-def split(source: Side, target: Side, pairs: np.ndarray, evaluation_pairs: np.ndarray, random_state: int) -> Split:
+def split(
+    source: Modality, target: Modality, pairs: np.ndarray, evaluation_pairs: np.ndarray, random_state: int
+) -> Split:
     """Pairs outside the training rows judge; where every row may be trained on, a fifth of the pairs are kept back."""
     trained = [source.trained.copy(), target.trained.copy()]
     inside = source.trained[pairs[:, 0]], target.trained[pairs[:, 1]]

@@ -39,7 +39,7 @@ _HEADER = {
 }
 
 
-class Checkpoint:
+class TrainingCheckpoint:
     """A file of arrays, without pickle, that is replaced as a whole.
 
     Parameters
@@ -59,7 +59,7 @@ class Checkpoint:
     @classmethod
     def of(
         cls, path: str | os.PathLike[str], params: dict[str, Any], arrays: dict[str, NDArray[Any] | None]
-    ) -> Checkpoint:
+    ) -> TrainingCheckpoint:
         """That of a training with these parameters and data."""
         # Where and how visibly it runs does not change what comes out of it.
         params = {name: value for name, value in params.items() if name not in ("device", "progress")}

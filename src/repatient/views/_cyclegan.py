@@ -63,7 +63,7 @@ class CycleNetworks(nn.Module):
 
 
 @dataclass(frozen=True)
-class Rows:
+class CycleRows:
     """What is trained on, on the device.
 
     Parameters
@@ -86,7 +86,7 @@ class Rows:
 
 
 def fit_cyclegan(
-    networks: CycleNetworks, rows: Rows, weights: Weights, budget: Budget, generator: torch.Generator
+    networks: CycleNetworks, rows: CycleRows, weights: Weights, budget: Budget, generator: torch.Generator
 ) -> History:
     """Train in turns, and leave the exponential averages of the generators' weights in the networks.
 
@@ -124,7 +124,7 @@ def fit_cyclegan(
 
 def _step(
     networks: CycleNetworks,
-    rows: Rows,
+    rows: CycleRows,
     weights: Weights,
     batch_size: int,
     optimisers: list[torch.optim.Adam],
@@ -166,7 +166,7 @@ def _step(
     return torch.stack([loss, judge_loss, source_cycle + target_cycle]).detach().cpu()
 
 
-def _pair_loss(forth: nn.Module, rows: Rows, batch_size: int, generator: torch.Generator) -> Tensor:
+def _pair_loss(forth: nn.Module, rows: CycleRows, batch_size: int, generator: torch.Generator) -> Tensor:
     pairs = rows.pairs[_draw(len(rows.pairs), batch_size, generator)].to(rows.source.device)
     return F.l1_loss(forth(rows.source[pairs[:, 0]]), rows.target[pairs[:, 1]])
 

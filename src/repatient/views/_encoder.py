@@ -19,12 +19,12 @@ from repatient._files._networks import network_of
 from repatient._files._read import boolean, check_values, history, optional
 from repatient._files._sealed_json import plain
 from repatient.views._arrays import read_view
-from repatient.views._checkpoint import Checkpoint
+from repatient.views._checkpoint import TrainingCheckpoint
 from repatient.views._encoder_inputs import check_parameters, hold_out, prepare, read_views
 from repatient.views._encoder_networks import encoder
 from repatient.views._preparation import AUGMENTATIONS, ROWS_AT_A_TIME, Preparation
 from repatient.views._torch import build, single_thread, torch_generator
-from repatient.views._training import Plan, Training
+from repatient.views._training import EncoderSchedule, Training
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -341,9 +341,9 @@ class Encoder(BaseEstimator):
         """Build and train the network; only the encoder of the primary view is kept."""
         device = find_device(self.device)
         network = prepared.network(generator, width=self.width, dim=self.dim, projection=self.projection).to(device)
-        plan = Plan(**{setting.name: getattr(self, setting.name) for setting in fields(Plan)})
+        plan = EncoderSchedule(**{setting.name: getattr(self, setting.name) for setting in fields(EncoderSchedule)})
         arrays = {"X": views.rows, "partner": views.partners, "teacher": views.features, "held_out": held_out}
-        kept = None if checkpoint is None else Checkpoint.of(checkpoint, self.get_params(), arrays)
+        kept = None if checkpoint is None else TrainingCheckpoint.of(checkpoint, self.get_params(), arrays)
         validation = prepared.material(views, held_out, device) if len(held_out) else None
         with single_thread():
             run = Training(network, prepared.material(views, training, device), validation, plan, generator)

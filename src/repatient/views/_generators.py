@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from repatient.views._cyclegan import CycleNetworks, Rows, Weights, fit_cyclegan
+from repatient.views._cyclegan import CycleNetworks, CycleRows, Weights, fit_cyclegan
 from repatient.views._image_networks import ImageMap, NoisyImageMap, patch_discriminator
 from repatient.views._regression import Budget, fit_images, fit_vectors
 from repatient.views._spaces import VectorSpace
@@ -43,7 +43,7 @@ class Shapes:
     target: tuple[int, ...]
 
     @classmethod
-    def of(cls, views: Views, spaces: tuple[Space, Space]) -> Self:
+    def of(cls, views: PairedViews, spaces: tuple[Space, Space]) -> Self:
         """Shapes of rows as networks see them."""
         return cls(spaces[0].inputs(views.source[:1]).shape[1:], spaces[1].features(views.target[:1]).shape[1:])
 
@@ -54,7 +54,7 @@ class Shapes:
 
 
 @dataclass(frozen=True)
-class Views:
+class PairedViews:
     """Both views in their units, with what is known of their partners."""
 
     source: NDArray[np.float32]
@@ -113,7 +113,7 @@ def forth_of(networks: nn.Module) -> nn.Module:
 def train_members(
     generator: str,
     shapes: Shapes,
-    views: Views,
+    views: PairedViews,
     spaces: tuple[Space, Space],
     settings: dict[str, Any],
     randoms: list[torch.Generator],
@@ -134,7 +134,7 @@ def train_members(
 def train_networks(
     generator: str,
     networks: nn.Module,
-    views: Views,
+    views: PairedViews,
     spaces: tuple[Space, Space],
     settings: dict[str, Any],
     random: torch.Generator,
@@ -163,7 +163,7 @@ def train_networks(
 
 
 def _transported(
-    views: Views, spaces: tuple[VectorSpace, VectorSpace], settings: dict[str, Any], random: torch.Generator
+    views: PairedViews, spaces: tuple[VectorSpace, VectorSpace], settings: dict[str, Any], random: torch.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Rows of the source, as many as a plan can hold, and their targets."""
     source, target = (
@@ -175,12 +175,12 @@ def _transported(
     return spaces[0].inputs(source), y
 
 
-def _rows_of_cycle(views: Views, spaces: tuple[Space, Space], device: torch.device) -> Rows:
+def _rows_of_cycle(views: PairedViews, spaces: tuple[Space, Space], device: torch.device) -> CycleRows:
     linked = np.empty((len(views.source), 0))
     if len(views.links) and isinstance(spaces[0], VectorSpace):
         linked = source_of_links(views.source, views.links, spaces[0])
         linked = (linked - linked.mean(axis=0)) / np.maximum(linked.std(axis=0), 1e-6)
-    return Rows(
+    return CycleRows(
         source=torch.from_numpy(spaces[0].inputs(views.source)).to(device),
         target=torch.from_numpy(spaces[1].features(views.target)).to(device),
         pairs=torch.from_numpy(views.pairs),

@@ -24,7 +24,7 @@ WARM_UP = 0.05
 
 
 @dataclass(frozen=True)
-class Plan:
+class EncoderSchedule:
     """What to train for, how long and how fast."""
 
     objective: str
@@ -103,7 +103,7 @@ class Training:
         network: ViewNetwork,
         material: Material,
         held_out: Material | None,
-        plan: Plan,
+        plan: EncoderSchedule,
         generator: torch.Generator,
     ) -> None:
         self.network, self.material, self.held_out = network, material, held_out
@@ -183,7 +183,7 @@ class Training:
 
 
 def batch_loss(
-    network: ViewNetwork, material: Material, batch: Tensor, plan: Plan, generator: torch.Generator
+    network: ViewNetwork, material: Material, batch: Tensor, plan: EncoderSchedule, generator: torch.Generator
 ) -> Tensor:
     """Mean disagreement of all pairs of branches, and the errors of the heads; partners count as far as they are trusted."""
     batch = batch.to(material.rows.device)
@@ -241,7 +241,7 @@ def _distillation(
 
 
 @torch.no_grad()
-def held_out_loss(network: ViewNetwork, held_out: Material, plan: Plan) -> float:
+def held_out_loss(network: ViewNetwork, held_out: Material, plan: EncoderSchedule) -> float:
     """Loss of held-out rows in batches of about equal size, under the same augmentations every time."""
     network.eval()
     generator = torch.Generator().manual_seed(0)

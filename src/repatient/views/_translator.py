@@ -19,7 +19,7 @@ from repatient._files._read import boolean, check_values, history, optional, seq
 from repatient.views._arrays import check_together, read_like, read_links, read_pairs, read_view
 from repatient.views._auto import choose
 from repatient.views._cyclegan import CycleNetworks
-from repatient.views._generators import Shapes, Views, forth_of, make_members, members_of, train_members
+from repatient.views._generators import PairedViews, Shapes, forth_of, make_members, members_of, train_members
 from repatient.views._spaces import ImageSpace, VectorSpace, fit_space
 from repatient.views._torch import build, single_thread, torch_generator
 from repatient.views._translator_parameters import check_parameters
@@ -194,7 +194,9 @@ class Translator(BaseEstimator):
         check_parameters(self.get_params())
         source, target = read_view(A, "A", fitting=True), read_view(B, "B", fitting=True)
         check_together(source, target)
-        views = Views(source, target, read_pairs(pairs, len(source), len(target)), read_links(links, source, target))
+        views = PairedViews(
+            source, target, read_pairs(pairs, len(source), len(target)), read_links(links, source, target)
+        )
         choice = choose(
             self.generator,
             images=source.ndim == 4,

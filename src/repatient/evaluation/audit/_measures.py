@@ -58,7 +58,7 @@ class Donors:
 
 
 @dataclass(frozen=True, eq=False)
-class Generated:
+class GeneratedPoints:
     """Generated patients as points, with their classes and names (G,), counts (n_obs, G) and donors.
 
     Points of Gaussians have no donors.
@@ -75,16 +75,16 @@ class Generated:
         """Donor of most cells of each patient, (G,); each patient itself where cells have none."""
         return self.names if self.donors is None else self.donors.main
 
-    def take(self, patients: np.ndarray) -> Generated:
+    def take(self, patients: np.ndarray) -> GeneratedPoints:
         """Return some of the patients."""
         donors = None if self.donors is None else self.donors.take(patients)
-        return Generated(
+        return GeneratedPoints(
             self.points.take(patients), self.labels[patients], self.names[patients], self.counts[:, patients], donors
         )
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
+class NearbyCells:
     """Generated cells (n, d), real ones that they could be near to (m, d), and the donors of these (m,)."""
 
     generated: np.ndarray
@@ -127,7 +127,7 @@ class Row:
         return self.values | {"notes": "; ".join(self._notes)}
 
 
-def add_realism(row: Row, real: Real, generated: Generated, effort: Effort) -> None:
+def add_realism(row: Row, real: Real, generated: GeneratedPoints, effort: Effort) -> None:
     """Compare the real patients of a class with its generated ones."""
     rng = np.random.default_rng(effort.random_state)
     some_real, some = (at_random(len(part.labels), MOST_PATIENTS, rng) for part in (real, generated))
@@ -188,7 +188,9 @@ def add_assumption(row: Row, real: Real, label: str, table: ComponentMeans, effo
     row.add(["size_auroc_class"], lambda: _realism.size_auroc(real.points.sizes, is_class))
 
 
-def add_privacy(row: Row, real: Real, generated: Generated, everything: Generated, label: str, effort: Effort) -> None:
+def add_privacy(
+    row: Row, real: Real, generated: GeneratedPoints, everything: GeneratedPoints, label: str, effort: Effort
+) -> None:
     """Measure what the generated patients of a class give away, and what all of them do of its real patients."""
     row.values["repeated_cells"] = _privacy.repeated_share(generated.counts)
     rng = np.random.default_rng(effort.random_state)
@@ -207,7 +209,7 @@ def add_privacy(row: Row, real: Real, generated: Generated, everything: Generate
     )
 
 
-def add_nearest(row: Row, real: Real, generated: Generated, cells: Cells | None, effort: Effort) -> None:
+def add_nearest(row: Row, real: Real, generated: GeneratedPoints, cells: NearbyCells | None, effort: Effort) -> None:
     """Measure how near generated patients and cells are to real ones; ``cells`` is ``None`` where they are real."""
     in_pool = real.take(real.roles == POOL)
     row.add(
@@ -225,7 +227,7 @@ def add_nearest(row: Row, real: Real, generated: Generated, cells: Cells | None,
         )
 
 
-def _add_donors(row: Row, in_pool: Real, generated: Generated, donors: Donors, rng: np.random.Generator) -> None:
+def _add_donors(row: Row, in_pool: Real, generated: GeneratedPoints, donors: Donors, rng: np.random.Generator) -> None:
     """Measure what the cells of generated patients give away of their donors."""
     row.values["donor_share_max"] = float(donors.share.max())
     row.values["donor_share_median"] = float(np.median(donors.share))

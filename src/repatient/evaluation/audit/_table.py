@@ -10,10 +10,10 @@ import pandas as pd
 from repatient.evaluation._privacy import donor_shares, effective_donors
 from repatient.evaluation._realism import component_means
 from repatient.evaluation.audit._measures import (
-    Cells,
     Donors,
     Effort,
-    Generated,
+    GeneratedPoints,
+    NearbyCells,
     Real,
     Row,
     add_assumption,
@@ -109,10 +109,10 @@ def _real(patients: RealPatients, points: Points) -> Real:
     return Real(points, patients.labels.astype(str), patients.donors.astype(str), patients.roles)
 
 
-def _generated(drawn: GeneratedPatients, real: RealPatients, embedder: Embedder) -> Generated:
+def _generated(drawn: GeneratedPatients, real: RealPatients, embedder: Embedder) -> GeneratedPoints:
     points = embedder.embed(drawn.counts, drawn.points, drawn.components)
     donors = None if drawn.points is not None else _donors(drawn, real)
-    return Generated(points, drawn.labels, drawn.names, drawn.counts, donors)
+    return GeneratedPoints(points, drawn.labels, drawn.names, drawn.counts, donors)
 
 
 def _donors(drawn: GeneratedPatients, real: RealPatients) -> Donors:
@@ -127,13 +127,13 @@ def _donors(drawn: GeneratedPatients, real: RealPatients) -> Donors:
     return Donors(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
-def _cells(X: NDArray[np.floating], real: RealPatients, drawn: GeneratedPatients, label: str) -> Cells | None:
+def _cells(X: NDArray[np.floating], real: RealPatients, drawn: GeneratedPatients, label: str) -> NearbyCells | None:
     """Points of a class, and the real cells that could be drawn; ``None`` where generated cells are real ones."""
     if drawn.points is None:
         return None
     of_class = np.flatnonzero(drawn.labels == label)
     pool = np.flatnonzero((real.codes >= 0) & np.append(real.roles == POOL, False)[real.codes])
-    return Cells(drawn.points[drawn.counts[:, of_class].indices], X[pool], real.donors[real.codes[pool]])
+    return NearbyCells(drawn.points[drawn.counts[:, of_class].indices], X[pool], real.donors[real.codes[pool]])
 
 
 def _reference(real: Real, given: Real | None, label: str) -> tuple[Real, str]:
@@ -145,7 +145,7 @@ def _reference(real: Real, given: Real | None, label: str) -> tuple[Real, str]:
     return (of_class.take(held_out), "held out") if len(held_out) else (of_class, "seen")
 
 
-def _patients_frame(patients: RealPatients, real: Real, generated: Generated) -> tuple[pd.DataFrame, np.ndarray]:
+def _patients_frame(patients: RealPatients, real: Real, generated: GeneratedPoints) -> tuple[pd.DataFrame, np.ndarray]:
     """Real and generated patients on the two principal axes of the real ones' means, and the explained shares."""
     means = np.concatenate([real.points.means, generated.points.means])
     fitted = means if len(real.labels) < _LEAST_FOR_AXES else real.points.means
