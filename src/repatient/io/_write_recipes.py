@@ -153,7 +153,7 @@ def write_recipes(
         content[COHORT] = _cohort_part(cohort, gmm)
     check_content(content)
     with replace_when_whole(path) as new:
-        with h5py.File(new, "w", userblock_size=BLOCK_SIZE) as file:
+        with h5py.File(new, "w", userblock_size=BLOCK_SIZE, libver="earliest") as file:
             file.attrs["format"] = FORMAT
             file.attrs["version"] = VERSION
             for name, part in content.items():
