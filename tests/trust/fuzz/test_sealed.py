@@ -9,7 +9,6 @@ import hashlib
 import json
 import warnings
 from functools import partial
-from pathlib import Path
 
 import anndata as ad
 import numpy as np
@@ -261,10 +260,10 @@ def test_results_of_evaluations(fuzz, read_or_refuse, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::anndata.OldFormatWarning", "ignore::RuntimeWarning")
-def test_bytes_of_recipes_files(_generated, fuzz, damaged, read_or_refuse, tmp_path):
+def test_bytes_of_recipes_files(generated, fuzz, damaged, read_or_refuse, tmp_path):
     """HDF5 sees damaged bytes where the checksum was made of them."""
     path = tmp_path / "mutant.h5"
-    rp.io.write_recipes(_generated, path)
+    rp.io.write_recipes(generated, path)
     content = path.read_bytes()
 
     def use(found):
