@@ -340,7 +340,7 @@ def test_one_long_text_many_times_is_not_read(generated, tmp_path):
     content[start : start + 16 * n] = bytes(content[start : start + 16]) * n
     path.write_bytes(content)
     seal(path)
-    with pytest.raises(ValueError, match="larger than the file, such as 'origin'"):
+    with pytest.raises(ValueError, match="texts longer than the file"):
         rp.io.read_recipes(path)
 
 
@@ -366,7 +366,7 @@ def test_nothing_outside_the_file_is_read_and_nothing_larger_than_it(generated, 
             params.create_dataset("extra", (10**15,), "f8", chunks=(1024,))
         else:
             params["extra"] = file["recipes"]
-    with pytest.raises(ValueError, match=r"a\.h5' is no recipes file.*: it holds .*'extra'|deeper than"):
+    with pytest.raises(ValueError, match=r"a\.h5' is no recipes file.*: it holds "):
         rp.io.read_recipes(path)
 
 

@@ -215,7 +215,10 @@ class Familiarity:
             reference = _fit_reference(X, codes, random_state)
         reference["pooled_deviation"] = deviation
         reference["n_donors"] = np.array(n_donors)
-        return cls({**reference, "held_out": held_out, "held_out_inside": inside})
+        # Of each measure only its distribution is needed: what is kept says nothing of one patient's row.
+        usual = np.full(len(names), 1 / np.mean(1 / reference["n_cells"]))
+        held_out, inside = np.sort(held_out, axis=0), np.sort(inside)
+        return cls({**reference, "n_cells": usual, "held_out": held_out, "held_out_inside": inside})
 
     def score(self, X: NDArray[Any], patients: ArrayLike, *, n_patients: int | None = None) -> FamiliarityScores:
         """How familiar patients are.

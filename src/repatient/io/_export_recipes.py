@@ -12,6 +12,8 @@ from repatient._docs import shared_docs
 from repatient._files._atomic import replace_when_whole
 from repatient._files._tables import write_table
 from repatient._files._target import check_target
+from repatient.io._format import GMM, RECIPES
+from repatient.io._shared import shareable
 from repatient.recipe import proportions
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ def export_recipes(
     folder: str | PathLike[str],
     *,
     with_patients: bool = True,
+    min_cells: int = 5,
+    min_donors: int = 5,
     recipes_key: str = _store.keys.RECIPES,
     comparison_key: str | None = None,
     overwrite: bool = True,
@@ -53,7 +57,11 @@ def export_recipes(
         holds anything else, even one more file, is left alone.
     with_patients
         Write the tables of the patients, too: ``counts``, ``proportions`` and ``patients``. Without them the folder holds
-        what :func:`repatient.io.write_recipes` shares, statistics of each class.
+        no more than :func:`repatient.io.write_recipes` shares: components and covariates of few donors are merged, made
+        coarser or left out.
+    min_cells, min_donors
+        Without the patients: cells, and donors with a cell, that a component has to have, and donors that what is said of
+        covariates has to be of.
     %(recipes_key)s
     comparison_key
         Where :func:`repatient.tl.compare_recipes` stored a comparison to write, too. ``None``: none.
@@ -67,7 +75,8 @@ def export_recipes(
     TypeError
         If an argument, or what it names, is of a wrong type.
     ValueError
-        If the recipes belong to a mixture that was refitted since, or were edited into what is none.
+        If the recipes belong to a mixture that was refitted since, or were edited into what is none; without patients, if
+        less than two components of enough donors are left, or the comparison is of components that were merged.
     FileExistsError
         If the folder holds anything but an earlier export, or one that is not to be overwritten, or is a link.
     FileNotFoundError, PermissionError
@@ -135,23 +144,32 @@ def export_recipes(
         data, params["mixture"], params["gmm_key"], "The recipes", "Learn them again with `rp.tl.recipes`."
     )
     _store.read_recipes_entry(entry, recipes_key)
-    tables = _tables(entry, _store.uns_entry(data, params["gmm_key"], "gmm_key", "gmm"))
+    gmm = _store.uns_entry(data, params["gmm_key"], "gmm_key", "gmm")
     if with_patients:
-        tables |= _of_patients(entry)
+        tables = _tables(entry, gmm, entry["patients"]["label"]) | _of_patients(entry)
+    else:
+        content = shareable(data, recipes_key, offsets=False, min_cells=min_cells, min_donors=min_donors)
+        tables = _tables(content[RECIPES], content[GMM], entry["patients"]["label"])
+        params = content[RECIPES]["params"]
+        if comparison_key is not None and len(content[GMM]["weights"]) < len(gmm["weights"]):
+            msg = (
+                "`comparison_key`: the comparison is of components that were merged, as few donors have cells in them; "
+                "fit fewer, or lower `min_cells` and `min_donors`."
+            )
+            raise ValueError(msg)
     if comparison_key is not None:
         comparison = _store.uns_entry(data, comparison_key, "comparison_key", "compare_recipes")
         tables["comparison"] = comparison["results"]
-    tables["params"] = _params(entry["params"], list(tables))
+    tables["params"] = _params(params, list(tables))
     with replace_when_whole(folder) as new:
         new.mkdir()
         for name, table in tables.items():
             write_table(new / f"{name}.csv", table)
 
 
-def _tables(entry: dict[str, Any], mixture: dict[str, Any]) -> dict[str, pd.DataFrame]:
+def _tables(entry: dict[str, Any], mixture: dict[str, Any], labels: pd.Series) -> dict[str, pd.DataFrame]:
     """Tables of the classes and of the mixture, by name."""
     names = [str(name) for name in entry["classes"]]
-    labels = entry["patients"]["label"]
     classes = pd.DataFrame({"class": names, "origin": [str(where) for where in entry["origin"]]})
     if _store.is_continuous(entry["params"]):
         classes["n_patients"] = int(labels.notna().sum())

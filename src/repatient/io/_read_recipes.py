@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,8 @@ from anndata.io import read_elem
 
 from repatient.io._content import as_read, check_content
 from repatient.io._format import COHORT, FIRST_SEALED_VERSION, FORMAT, GMM, RECIPES, VERSION, Refused
-from repatient.io._seal import open_sealed
+from repatient.io._layout import Odd, check_layout
+from repatient.io._seal import BLOCK_SIZE, open_sealed
 from repatient.io._structure import check_structure
 
 if TYPE_CHECKING:
@@ -40,24 +42,29 @@ def read_recipes(path: str | PathLike[str]) -> dict[str, Any]:
 
     Notes
     -----
-    The file begins with the checksum of the rest, which is compared before anything else is read. Files of formats 1 and
-    2 have none: on damaged ones, HDF5 before version 2 may crash. Nothing in a file is ever run, nothing outside it is
-    read, and what it declares is compared with its size before memory is taken for it.
+    The file begins with the checksum of the rest, which is compared before anything else is read; files of formats 1 and
+    2 have none. Then its structures are walked through, since HDF5 itself may hang or crash on some that no program wrote.
+    Nothing in a file is ever run, nothing outside it is read, and what it declares is compared with its size before memory
+    is taken for it.
     """
     path = Path(path)
     if not path.is_file():
         msg = f"There is no recipes file {str(path)!r}."
         raise FileNotFoundError(msg)
-    source, version = open_sealed(path)
+    found, version = open_sealed(path)
     try:
-        with h5py.File(source, "r") as file:
-            check_structure(file, path, source)
+        check_layout(memoryview(found), 0 if version is None else BLOCK_SIZE)
+        with h5py.File(io.BytesIO(found), "r") as file:
+            check_structure(file, path, memoryview(found))
             _check_format(file, path, version)
             content = {name: read_elem(file[name]) for name in (GMM, RECIPES, COHORT) if name in file or name != COHORT}
         content[RECIPES] = as_read(content[RECIPES])
         check_content(content)
     except Refused:
         raise
+    except Odd as error:
+        msg = f"{str(path)!r} is no recipes file of this package, or damaged: it holds {error}."
+        raise Refused(msg) from error
     # What HDF5 and anndata raise at a file that is not as it should be has no common type.
     except Exception as error:
         msg = (

@@ -7,17 +7,16 @@ compared before HDF5 sees a byte: its library is not made for files in which byt
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 from typing import TYPE_CHECKING
 
 from repatient.io._format import FIRST_SEALED_VERSION, FORMAT, VERSION, Refused
+from repatient.io._layout import SIGNATURE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 BLOCK_SIZE = 512
-_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _HEADER = re.compile(rb"version (\d{1,9})\nsha256 ([0-9a-f]{64})\n\0*")
 _BEGINNING = f"{FORMAT}\n".encode()
 
@@ -39,8 +38,8 @@ def is_recipes_file(path: Path) -> bool:
         return file.read(len(_BEGINNING)) == _BEGINNING
 
 
-def open_sealed(path: Path) -> tuple[io.BytesIO | Path, int | None]:
-    """What HDF5 is to read, and the version that the block states: ``None`` for an earlier one, without a block.
+def open_sealed(path: Path) -> tuple[bytes, int | None]:
+    """Content of a file, and the version that the block states: ``None`` for an earlier one, without a block.
 
     Raises
     ------
@@ -49,8 +48,8 @@ def open_sealed(path: Path) -> tuple[io.BytesIO | Path, int | None]:
     """
     with path.open("rb") as file:
         block = file.read(BLOCK_SIZE)
-        if block.startswith(_HDF5_SIGNATURE):
-            return path, None
+        if block.startswith(SIGNATURE):
+            return block + file.read(), None
         version, digest = _parse(block, path)
         content = block + file.read()
     if hashlib.sha256(memoryview(content)[BLOCK_SIZE:]).hexdigest() != digest:
@@ -59,7 +58,7 @@ def open_sealed(path: Path) -> tuple[io.BytesIO | Path, int | None]:
             "or write it anew with `rp.io.write_recipes`."
         )
         raise Refused(msg)
-    return io.BytesIO(content), version
+    return content, version
 
 
 def _parse(block: bytes, path: Path) -> tuple[int, str]:

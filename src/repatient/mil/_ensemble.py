@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -11,7 +10,7 @@ from scipy.optimize import minimize
 from sklearn.base import clone
 from sklearn.utils.metaestimators import available_if
 
-from repatient._checks import check_integer, check_number, check_option
+from repatient._checks import check_integer, check_option
 from repatient._files._read import check_values, sequence_of, text
 from repatient.mil._attention import Attention
 from repatient.mil._cells import Cells
@@ -19,7 +18,7 @@ from repatient.mil._linear import Linear
 from repatient.mil._outcomes import ClassOutcome
 from repatient.mil._persistence import above, array_of, packed, under, unpacked
 from repatient.mil._predictor import BasePredictor
-from repatient.mil._train import fit_temperature
+from repatient.mil._train import check_temperature, fit_temperature
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,7 +39,7 @@ N_FOLDS = 3
 RARE = 2
 N_PLACES, STEP = 16, 1e-5
 # What the values of a stored ensemble have to be.
-_STORED = {"temperature": partial(check_number, above=0.0), "reasons": sequence_of(text)}
+_STORED = {"temperature": check_temperature, "reasons": sequence_of(text)}
 
 
 def _some_attention(ensemble: Ensemble) -> bool:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import fields
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from repatient._checks import check_integer, check_number
+from repatient._checks import check_integer
 from repatient._device import find_device
 from repatient._files._model_folder import with_nan, without_nan
 from repatient._files._networks import network_of
@@ -27,7 +26,7 @@ from repatient.mil._outcomes import ClassOutcome
 from repatient.mil._persistence import array_of, under
 from repatient.mil._pooling import embed_bags, encode_entries, predict_logits, predict_logits_of_passes
 from repatient.mil._preparation import hold_out, prepare
-from repatient.mil._train import UNLEARNT, Schedule, fit_temperature, single_thread, train
+from repatient.mil._train import UNLEARNT, Schedule, check_temperature, fit_temperature, single_thread, train
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,7 +46,7 @@ FITTED = {
     "n_epochs_": check_integer,
     "best_epoch_": check_integer,
     "early_stopped_": boolean,
-    "temperature_": partial(check_number, above=0.0),
+    "temperature_": check_temperature,
     "n_features_in_": check_integer,
 }
 

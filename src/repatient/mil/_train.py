@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
 
+from repatient._checks import check_number
 from repatient._progress import progress_bar
 from repatient.mil._adamw import FlatAdamW
 from repatient.mil._embedding import embedding_of
@@ -180,6 +181,12 @@ def evaluate(network: GatedAttentionNetwork, embed: Embedding, labelled: Labelle
     outputs = network.classify(torch.cat(embeddings))
     loss = (everything.weights * network.outcome.losses(outputs, everything.targets)).mean()
     return float(loss), network.outcome.score(outputs.cpu().numpy().astype(np.float64), labelled.y)
+
+
+def check_temperature(value: Any, name: str) -> float:
+    """Accept a temperature that :func:`fit_temperature` may have found."""
+    low, high = TEMPERATURE_BOUNDS
+    return check_number(value, name, minimum=low, maximum=high)
 
 
 def fit_temperature(outcome: Outcome, outputs: NDArray[np.float64], y: NDArray[np.int64]) -> float:

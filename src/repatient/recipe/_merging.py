@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from repatient.recipe._covariates import Design
 from repatient.recipe._recipes import Recipes
 
 if TYPE_CHECKING:
@@ -99,11 +100,11 @@ def merged_gaussians(
     return member @ weights, centres, (share @ spread).reshape(len(centres), *covariances.shape[1:])
 
 
-def coarsened(recipes: Recipes, x: Floats, labels: NDArray[Any], n_patients: int) -> Recipes:
-    """Recipes whose covariates tell of no fewer than so many patients.
+def coarsened(recipes: Recipes, x: Floats, labels: NDArray[Any], donors: NDArray[Any], n_donors: int) -> Recipes:
+    """Recipes whose covariates tell of no fewer than so many donors.
 
-    The ends of a range become means of the patients nearest to them, all of them where there are no more; a class of fewer
-    patients stands at the mean covariates of all, to which its recipe is moved.
+    The ends of a range become means of the donors nearest to them, all of them where there are no more; a class of fewer
+    donors stands at the mean covariates of all, to which its recipe is moved; levels of fewer donors are left out.
 
     Parameters
     ----------
@@ -113,27 +114,40 @@ def coarsened(recipes: Recipes, x: Floats, labels: NDArray[Any], n_patients: int
         Covariates of the patients that they were learnt from, (patients, columns).
     labels
         Their classes. Recipes of other classes stay.
-    n_patients
-        How many patients a number has to be of.
+    donors
+        Their donors: several samples of one are no more than one.
+    n_donors
+        How many donors a number has to be of.
 
     Returns
     -------
     The recipes with coarser covariates.
     """
-    ordered = np.sort(x, axis=0)
-    least = min(n_patients, len(x))
+    design = recipes.design if recipes.design is not None else Design((), ())
+    codes = np.unique(donors, return_inverse=True)[1]
+    of_donors = np.stack([np.bincount(codes, column) for column in x.T], axis=1) / np.bincount(codes)[:, None]
+    ordered = np.sort(of_donors, axis=0)
+    least = min(n_donors, len(ordered))
     ends = {"covariate_low": ordered[:least].mean(axis=0), "covariate_high": ordered[-least:].mean(axis=0)}
-    numeric = np.array([level is None for level in (recipes.design.levels if recipes.design is not None else ())])
+    numeric = np.array([level is None for level in design.levels])
+    kept = numeric | ((of_donors > 0).sum(axis=0) >= n_donors)
     parameters = []
     for name, part in zip(recipes.classes, recipes.parameters, strict=True):
-        number = int((labels == name).sum())
-        if not number:
-            parameters.append(part)
-            continue
-        coarse = {**part, **{end: np.where(numeric, value, part[end]) for end, value in ends.items()}}
-        if number < n_patients:
+        inside = labels == name
+        coarse = dict(part)
+        if inside.any():
+            coarse |= {end: np.where(numeric, value, part[end]) for end, value in ends.items()}
+        if inside.any() and len(np.unique(codes[inside])) < n_donors:
             move = (x.mean(axis=0) - part["covariate_mean"]) @ part["effects"]
             coarse = recipes.family.shift(coarse, np.exp(move - move.max()))
             coarse["covariate_mean"] = x.mean(axis=0)
+        for of_columns in ("effects", "covariate_mean", *ends):
+            coarse[of_columns] = coarse[of_columns][kept]
+            if not kept.any():
+                del coarse[of_columns]
         parameters.append(coarse)
-    return Recipes(recipes.kind, recipes.classes, tuple(parameters), recipes.design)
+    columns = [
+        (covariate, level) for covariate, level, keep in zip(design.names, design.levels, kept, strict=True) if keep
+    ]
+    left = Design(*map(tuple, zip(*columns, strict=True))) if columns else None
+    return Recipes(recipes.kind, recipes.classes, tuple(parameters), left)

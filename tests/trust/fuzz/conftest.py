@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 
 N_EXAMPLES = int(os.environ.get("REPATIENT_TRUST", "0"))
-CPU_SECONDS, BYTES = max(60, N_EXAMPLES), 4 * 2**30
-# What reading a file of at most 10 MB may take, whatever stands in it; in kilobytes, as the system counts.
-MOST_KILOBYTES = 500_000
+# What reading a file of at most 10 MB may take, whatever stands in it.
+MOST_CPU_SECONDS, MOST_BYTES = 30, 500 * 10**6
 MEMORY = Path("/proc/self/statm")
 
 
@@ -71,8 +70,11 @@ def damage_of(content, rng):
     return rng.choice(DAMAGE)(np.frombuffer(content, dtype=np.uint8).copy(), rng).tobytes()
 
 
-def attempt_in_a_child(few, attempt, tmp_path):
-    """Attempt a few cases (``REPATIENT_TRUST=3000``: that many) in a child, so that a crash, a hang or a flood of memory is seen, too."""
+def attempt_in_a_child(few, attempt, tmp_path, most=None):
+    """Attempt a few cases in a child, so that a crash, a hang or a flood of memory is seen, too.
+
+    With ``REPATIENT_TRUST=3000`` it is that many, but no more than ``most``.
+    """
     if not hasattr(os, "fork"):
         pytest.skip("this system has no fork")
     resource = pytest.importorskip("resource")
@@ -81,17 +83,17 @@ def attempt_in_a_child(few, attempt, tmp_path):
     if child == 0:
         try:
             used = resource.getrusage(resource.RUSAGE_SELF)
-            limit = int(used.ru_utime + used.ru_stime) + CPU_SECONDS
-            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
             if MEMORY.exists():
-                most = int(MEMORY.read_text().split()[0]) * resource.getpagesize() + BYTES
+                most = int(MEMORY.read_text().split()[0]) * resource.getpagesize() + MOST_BYTES
                 resource.setrlimit(resource.RLIMIT_AS, (most, most))
-            for case in range(N_EXAMPLES or few):
+            for case in range(min(N_EXAMPLES, most or N_EXAMPLES) or few):
                 log.write_text(f"killed at {case}")
+                # The signal ends the process even if a library does not return to Python.
+                signal.setitimer(signal.ITIMER_PROF, MOST_CPU_SECONDS)
                 attempt(case)
             taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used.ru_maxrss
-            unit = 1024 if sys.platform == "darwin" else 1
-            log.write_text("done" if taken < MOST_KILOBYTES * unit else f"{taken // unit} kB were taken")
+            taken *= 1 if sys.platform == "darwin" else 1024
+            log.write_text("done" if taken < MOST_BYTES else f"{taken:,} bytes were taken")
         except BaseException:
             log.write_text(f"{case}: {traceback.format_exc()}")
             raise

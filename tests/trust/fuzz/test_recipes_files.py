@@ -59,7 +59,7 @@ def test_bytes_of_files_without_a_checksum(old_file, damaged, fuzz, read_or_refu
         path.write_bytes(damaged(content, np.random.default_rng(seed)))
         read_or_refuse(lambda: rp.io.read_recipes(path), path.name, check)
 
-    fuzz(15, attempt, tmp_path)
+    fuzz(80, attempt, tmp_path)
 
 
 ODD_VALUES = (
