@@ -27,6 +27,9 @@ EVIDENCE = (
     "ablation",
     "views_digits",
     "views_cite",
+    "views_map",
+    "views_omics",
+    "views_tissue",
 )
 SCALE = ("atlas",)
 NEEDS_GPU = ("gpu_speed",)

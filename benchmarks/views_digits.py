@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 N_A, N_B = 600, 600
-BACKGROUND = 0.5
 # Digits have an up and a down.
 AUGMENTATION = ImageAugmentation(flip=False, intensity=0.6, noise=0.3)
 STRONG = ImageAugmentation(flip=False, intensity=1.0, noise=1.0)
@@ -80,6 +79,8 @@ class Weakness(NamedTuple):
 
     Parameters
     ----------
+    background
+        Strength of the smooth random colours behind it.
     clutter
         Strength of the pieces of other digits.
     noise
@@ -90,6 +91,7 @@ class Weakness(NamedTuple):
         Sides of the blocks of pixels that are one, before noise.
     """
 
+    background: float = 0.5
     clutter: float = 0.7
     noise: float = 0.3
     occlusion: float = 0.0
@@ -181,7 +183,7 @@ def make_tiles(seed: int, weakness: Weakness = AS_ON_THE_PAGE) -> Tiles:
     columns = (np.arange(16) + rng.integers(-8, 9, (n, 1))) % 16
     pieces = pieces[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
     ink, other = rng.uniform(0.6, 1.0, (n, 3, 1, 1)), rng.uniform(-1.0, 1.0, (n, 3, 1, 1))
-    a = BACKGROUND * smooth(rng, n, 3) + ink * clean[:, None] + weakness.clutter * other * pieces[:, None]
+    a = weakness.background * smooth(rng, n, 3) + ink * clean[:, None] + weakness.clutter * other * pieces[:, None]
     hide(a, weakness.occlusion, np.random.default_rng([seed, 1]))
     a = coarse(a, weakness.resolution)
     a += weakness.noise * rng.standard_normal(a.shape)

@@ -1,9 +1,10 @@
 """Where a synthetic second view pays: errors of every arm over weakness, labels, pairs and unpaired numbers.
 
-python benchmarks/views_map.py [--axes clutter noise occlusion resolution pairs unpaired] [--levels 5] [--seeds 6] [--first-seed 12] [--file FILE] [--jobs 1]
+python benchmarks/views_map.py [--axes background clutter noise occlusion resolution pairs unpaired] [--levels 5] [--seeds 6] [--first-seed 12] [--file FILE] [--jobs 1]
 
 The tiles of digits of views_digits (600 of view A, 600 others that views B come from, 597 tested on), with view A made weaker
-in four ways, one at a time: clutter, noise, a grey square that hides a part, and blocks of pixels that are one. Of one seed,
+in five ways, one at a time: colours of the background, clutter, noise, a grey square that hides a part, and blocks of pixels
+that are one. Of one seed,
 digits, colours and pieces are the same at every weakness. "single" is an encoder of view A alone, "spi" what is handed on of
 one that is taught by synthetic partners: its embedding and, where that loses some of them, the synthetic view beside it.
 "authentic" is an encoder taught by so many measured pairs alone, at the best of two budgets chosen on the test tiles, which
@@ -47,6 +48,7 @@ PAGE_IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 LABELS = (20, 100, 600)
 PAIRS, UNPAIRED = 100, 600
 WEAKNESS = {
+    "background": (0.0, 0.25, 0.5, 1.0, 2.0),
     "clutter": (0.0, 0.35, 0.7, 1.4, 2.8),
     "noise": (0.0, 0.3, 0.8, 1.5, 2.5),
     "occlusion": (0.0, 0.2, 0.35, 0.5, 0.65),
