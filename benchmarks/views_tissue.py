@@ -1,6 +1,6 @@
 """Where a synthetic stain pays: two stains of real tissue, a region held out.
 
-python benchmarks/views_tissue.py [--seeds 6] [--first-seed 0] [--steps 400] [--translator-steps 600]
+pip install --group bench; python benchmarks/views_tissue.py [--seeds 6] [--first-seed 0] [--steps 400] [--translator-steps 600]
 
 The immunohistochemistry image that comes with scikit-image (colon glands, FHL2 in DAB, haematoxylin as counterstain; 512 × 512
 pixels) is separated into its stains by colour deconvolution (Ruifrok and Johnston). View A of a tile is haematoxylin, view B is
@@ -22,8 +22,6 @@ import time
 
 import numpy as np
 import pandas as pd
-from skimage.color import rgb2hed
-from skimage.data import immunohistochemistry
 from views_digits import ENCODER
 from views_report import METRICS
 
@@ -70,6 +68,10 @@ def seeds_of(arguments: argparse.Namespace) -> range:
 
 def stains() -> tuple[np.ndarray, np.ndarray]:
     """Haematoxylin and DAB, each in its standard deviations over the image."""
+    # Here, so that --help works without what only this benchmark needs.
+    from skimage.color import rgb2hed
+    from skimage.data import immunohistochemistry
+
     separated = rgb2hed(immunohistochemistry())
     a, b = (separated[..., channel] / separated[..., channel].std() for channel in (0, 2))
     return a, b
