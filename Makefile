@@ -36,10 +36,10 @@ endif
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help venv demo test coverage lint docs notebooks bench bench-mil evidence trust wheel floors clean
+.PHONY: help venv demo test coverage lint docs notebooks bench bench-mil evidence trust wheel floors release-check clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s  %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s  %s\n", $$1, $$2 }' Makefile
 
 venv: $(READY) ## set up .venv, once: PYTHON=/path/to/python names the interpreter
 
@@ -95,6 +95,18 @@ wheel: ## build the package, install it alone elsewhere and run its tests there:
 
 floors: ## run the tests with the oldest versions that pyproject.toml allows
 	@PYTHON="$(or $(PYTHON),python3.11)" .github/scripts/test_floors.sh $(ARGS)
+
+# The notebooks are executed as copies, so that a release leaves the working tree as it is: NOTEBOOKS= leaves them out.
+NOTEBOOKS := notebooks/*.ipynb
+
+release-check: $(READY_DOC) ## all that is done before a release: build, wheel alone, licences, SBOM, docs, notebooks
+	@$(MAKE) --no-print-directory lint
+	@.github/scripts/release_check.sh
+	@$(MAKE) --no-print-directory docs
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && for notebook in $(NOTEBOOKS); do \
+	    echo "## $$notebook" && cp "$$notebook" "$$folder/" && \
+	    env -u MPLBACKEND $(PY) -c 'from nbclient.cli import main; main()' --inplace "$$folder/$${notebook##*/}" || exit 1; \
+	done
 
 clean: ## remove demo/, caches and build products; .venv stays
 	@rm -rf demo build dist docs/_build docs/_generated htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

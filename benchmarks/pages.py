@@ -27,9 +27,14 @@ EVIDENCE = (
     "ablation",
     "views_digits",
     "views_cite",
+    "views_map",
+    "views_omics",
+    "views_tissue",
 )
 SCALE = ("atlas",)
 NEEDS_GPU = ("gpu_speed",)
+# What the group "bench" of pyproject.toml brings.
+NEEDS_IMAGES = ("views_tissue",)
 
 
 def main() -> None:
@@ -40,7 +45,10 @@ def main() -> None:
         "names", nargs="+", metavar="NAME", help=f"some of {known}; or speed, or evidence, for all of one kind"
     )
     given, arguments = split(sys.argv[1:])
-    kinds = {"speed": [name for name in SPEED if name not in NEEDS_GPU], "evidence": EVIDENCE}
+    kinds = {
+        "speed": [name for name in SPEED if name not in NEEDS_GPU],
+        "evidence": [name for name in EVIDENCE if name not in NEEDS_IMAGES],
+    }
     names = [name for word in parser.parse_args(given).names for name in kinds.get(word, (word,))]
     unknown = [name for name in names if name not in available]
     if unknown:
@@ -77,7 +85,9 @@ def measure(name: str, arguments: list[str]) -> None:
 def heading(script: Path, name: str, arguments: list[str]) -> str:
     """Title, command and explanation of a page, from the benchmark's own documentation."""
     title, *paragraphs = (ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or name).split("\n\n")
-    explanation = "\n\n".join(part for part in paragraphs if not part.startswith(("python ", "OMP_NUM_THREADS")))
+    explanation = "\n\n".join(
+        part for part in paragraphs if not part.startswith(("python ", "pip ", "OMP_NUM_THREADS"))
+    )
     wanted = f' ARGS="{" ".join(arguments)}"' if arguments else ""
     target = "bench" if name in SPEED else "evidence"
     return f"# {title.rstrip('.')}\n\n```\nmake {target} NAME={name}{wanted}\n```\n\n{explanation}\n\n"

@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 N_A, N_B = 600, 600
-BACKGROUND, CLUTTER, NOISE = 0.5, 0.7, 0.3
 # Digits have an up and a down.
 AUGMENTATION = ImageAugmentation(flip=False, intensity=0.6, noise=0.3)
 STRONG = ImageAugmentation(flip=False, intensity=1.0, noise=1.0)
@@ -73,6 +72,33 @@ class Tiles(NamedTuple):
     a: NDArray[np.float32]
     b: NDArray[np.float32]
     y: NDArray[np.int64]
+
+
+class Weakness(NamedTuple):
+    """What stands between view A and the digit.
+
+    Parameters
+    ----------
+    background
+        Strength of the smooth random colours behind it.
+    clutter
+        Strength of the pieces of other digits.
+    noise
+        Standard deviation of the noise of every pixel.
+    occlusion
+        Share of the side of a tile that a square hides, somewhere in the tile.
+    resolution
+        Sides of the blocks of pixels that are one, before noise.
+    """
+
+    background: float = 0.5
+    clutter: float = 0.7
+    noise: float = 0.3
+    occlusion: float = 0.0
+    resolution: int = 1
+
+
+AS_ON_THE_PAGE = Weakness()
 
 
 def main() -> None:
@@ -144,8 +170,8 @@ def controls(results: pd.DataFrame) -> list[Line]:
     ]
 
 
-def make_tiles(seed: int) -> Tiles:
-    """Both views of all digits, in random order."""
+def make_tiles(seed: int, weakness: Weakness = AS_ON_THE_PAGE) -> Tiles:
+    """Both views of all digits, in random order; of one seed, the same digits, colours and pieces at every weakness."""
     rng = np.random.default_rng(seed)
     digits = load_digits()
     n = len(digits.target)
@@ -157,9 +183,27 @@ def make_tiles(seed: int) -> Tiles:
     columns = (np.arange(16) + rng.integers(-8, 9, (n, 1))) % 16
     pieces = pieces[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
     ink, other = rng.uniform(0.6, 1.0, (n, 3, 1, 1)), rng.uniform(-1.0, 1.0, (n, 3, 1, 1))
-    a = BACKGROUND * smooth(rng, n, 3) + ink * clean[:, None] + CLUTTER * other * pieces[:, None]
-    a += NOISE * rng.standard_normal(a.shape)
+    a = weakness.background * smooth(rng, n, 3) + ink * clean[:, None] + weakness.clutter * other * pieces[:, None]
+    hide(a, weakness.occlusion, np.random.default_rng([seed, 1]))
+    a = coarse(a, weakness.resolution)
+    a += weakness.noise * rng.standard_normal(a.shape)
     return Tiles(a.astype(np.float32), clean[:, None].astype(np.float32), y)
+
+
+def hide(tiles: NDArray[np.float64], share: float, rng: np.random.Generator) -> None:
+    """Put a grey square into each tile."""
+    n, _, side, _ = tiles.shape
+    size = round(share * side)
+    for tile, (row, column) in zip(tiles, rng.integers(0, side - size + 1, (n, 2)), strict=True):
+        tile[:, row : row + size, column : column + size] = 0.0
+
+
+def coarse(tiles: NDArray[np.float64], block: int) -> NDArray[np.float64]:
+    """Means of blocks of pixels, at the size of before; the last blocks may be narrower."""
+    side = tiles.shape[-1]
+    of_pixels = np.arange(side) // block
+    averaging = (of_pixels[:, None] == of_pixels) / np.bincount(of_pixels)[of_pixels]
+    return averaging @ tiles @ averaging.T if block > 1 else tiles
 
 
 def smooth(rng: np.random.Generator, n: int, n_channels: int) -> NDArray[np.float64]:

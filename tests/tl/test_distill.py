@@ -57,7 +57,7 @@ def fits(monkeypatch):
 
 
 def test_the_embedding_is_written_and_standardised_by_the_training_rows(mdata):
-    encoder = rp.tl.distill(mdata, "rna", "protein", mask_obs="half", **QUICK)
+    encoder = rp.tl.distill(mdata, "rna", "protein", mask_obs="half", carry=False, **QUICK)
     embedding = mdata["rna"].obsm["X_spi"]
     assert embedding.shape == (120, 4)
     trained = np.setdiff1d(np.arange(60), encoder.encoder.held_out_)
@@ -145,8 +145,58 @@ def test_unknown_fidelity_is_said_aloud(mdata):
         rp.tl.distill(mdata, "rna", "protein", partner="none", **QUICK | {"branches": None})
 
 
+def test_the_synthetic_view_follows_an_embedding_that_loses_it(mdata, tmp_path):
+    encoder = rp.tl.distill(mdata, "rna", "protein", mask_obs="half", **QUICK)
+    rna = mdata["rna"]
+    entry = rna.uns["X_spi"]
+    assert entry["params"]["kept"] < 0.95
+    assert entry["params"]["carried"]
+    trained = np.setdiff1d(np.arange(60), encoder.encoder.held_out_)
+    made = rna.obsm["X_protein_synthetic"]
+    expected = (made - made[trained].mean(axis=0)) / made[trained].std(axis=0)
+    np.testing.assert_allclose(rna.obsm["X_spi"][:, 4:], expected, atol=1e-5)
+    np.testing.assert_array_equal(rna.obsm["X_spi"][:, :4], encoder.encoder.embed(rna.X))
+    encoder.save(tmp_path / "encoder")
+    loaded = rp.tl.ViewEncoder.load(tmp_path / "encoder", device="cpu")
+    np.testing.assert_array_equal(loaded.embed(mdata), rna.obsm["X_spi"])
+    bare = rna.copy()
+    bare.obsm.clear()
+    with pytest.raises(KeyError, match="no 'X_protein_synthetic' in `obsm`.*Pass `translator`"):
+        loaded.embed(bare)
+
+
+def test_an_embedding_that_keeps_its_partner_goes_alone(mdata, monkeypatch):
+    monkeypatch.setattr("repatient.views._encoder.kept_share", lambda *_: 0.99)
+    rp.tl.distill(mdata, "rna", "protein", **QUICK)
+    assert mdata["rna"].obsm["X_spi"].shape == (120, 4)
+    rp.tl.distill(mdata, "rna", "protein", carry=True, **QUICK)
+    assert mdata["rna"].obsm["X_spi"].shape == (120, 6)
+
+
+def test_a_translator_is_kept_with_the_encoder_that_carries_its_view(mdata, tmp_path):
+    rna = mdata["rna"]
+    translator = rp.views.Translator("regression", n_steps=5, device="cpu", progress=False)
+    translator.fit(rna.X, mdata["protein"].X, pairs=np.column_stack([np.arange(40, 100), np.arange(60)]))
+    rna.obsm.clear()
+    encoder = rp.tl.distill(rna, "rna", "protein", translator=translator, **QUICK)
+    assert rna.obsm["X_spi"].shape == (120, 6)
+    encoder.save(tmp_path / "encoder")
+    new = rna[:, ::-1].copy()
+    new.obsm.clear()
+    loaded = rp.tl.ViewEncoder.load(tmp_path / "encoder", device="cpu")
+    np.testing.assert_array_equal(loaded.embed(new), rna.obsm["X_spi"])
+
+
+def test_something_simpler_that_does_as_well_is_named(mdata):
+    with pytest.warns(UserWarning, match="held-out rows, a linear reader errs with .*synthetic view as features"):
+        rp.tl.distill(mdata, "rna", "protein", label_key="kind", carry=False, **QUICK)
+    errors = mdata["rna"].uns["X_spi"]["held_out_errors"]
+    assert set(errors) == {"raw", "translation", "spi"}
+    assert errors["translation"] <= errors["spi"]
+
+
 def test_new_data_needs_the_primary_view_alone(mdata, tmp_path):
-    encoder = rp.tl.distill(mdata, "rna", "protein", **QUICK)
+    encoder = rp.tl.distill(mdata, "rna", "protein", carry=False, **QUICK)
     expected = mdata["rna"].obsm["X_spi"]
     new = mdata["rna"][:, ::-1].copy()
     new.obsm.clear()
@@ -171,7 +221,7 @@ def test_images_in_obsm(mdata):
     rng = np.random.default_rng(0)
     mdata["rna"].obsm["tiles"] = rng.random((120, 3, 8, 8), dtype=np.float32)
     mdata["rna"].obsm["X_protein_synthetic"] = rng.random((120, 1, 8, 8), dtype=np.float32)
-    encoder = rp.tl.distill(mdata, "rna", "protein", primary_rep="tiles", **QUICK)
+    encoder = rp.tl.distill(mdata, "rna", "protein", primary_rep="tiles", carry=False, **QUICK)
     new = ad.AnnData(np.zeros((5, 0)), obsm={"tiles": mdata["rna"].obsm["tiles"][:5]})
     np.testing.assert_allclose(encoder.embed(new), mdata["rna"].obsm["X_spi"][:5], atol=1e-5)
     with pytest.raises(ValueError, match=r"rows of shape \(3, 8, 7\)|divisible"):
@@ -218,6 +268,9 @@ def test_copy_touches_nothing(mdata, untouched):
         (KeyError, "`patient_key`: no column 'donor'", {"patient_key": "donor"}),
         (ValueError, "`key_added` is a name without '/'", {"key_added": "a/b"}),
         (ValueError, "branches must be 2 or 3", {"branches": 1}),
+        (TypeError, "`carry` is True, False or None", {"carry": "yes"}),
+        (ValueError, "`carry=True` is for synthetic partners", {"carry": True, "partner": "none"}),
+        (KeyError, "`label_key`: no column 'gate'", {"label_key": "gate"}),
         (ValueError, r"`encoder` names \['dim'\], which are arguments of their own", {"encoder": {"dim": 3}}),
     ],
 )

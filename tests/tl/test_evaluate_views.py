@@ -68,6 +68,35 @@ def test_all_arms_are_measured_and_stored(mdata, tmp_path, same_content):
     same_content(md.read_h5mu(tmp_path / "data.h5mu"), mdata)
 
 
+def test_a_map_says_what_to_take_and_how_certainly(mdata, tmp_path, same_content):
+    frame = rp.tl.evaluate_views(
+        mdata,
+        "rna",
+        "protein",
+        scenario="map",
+        pairs="obs_names",
+        n_pairs=[10, 40],
+        n_labels=[9, 30],
+        mask_obs="train",
+        **QUICK | {"n_seeds": 3, "budgets": (1.0,)},
+    )
+    assert list(frame.columns) == ["arm", "seed", "metric", "value"]
+    assert {"raw", "single", "spi", "translation", "shuffled", "authentic_10", "authentic_40", "authentic_all"} == set(
+        frame["arm"]
+    )
+    assert set(frame["metric"]) == {"linear", "linear_9", "linear_30"}
+    entry = mdata.uns["views"]
+    assert frame.attrs["sentence"] == entry["sentence"]
+    assert entry["sentence"].startswith("With 9 labels: Take 'translation'")
+    advice = entry["advice"]
+    assert (advice["take"] == "translation").all()
+    of_raw = advice[(advice["arm"] == "raw") & (advice["metric"] == "linear_9")].iloc[0]
+    errors = frame[frame["metric"] == "linear_9"].pivot_table(index="seed", columns="arm", values="value")
+    assert of_raw["error"] == pytest.approx(errors["raw"].mean())
+    mdata.write_h5mu(tmp_path / "data.h5mu")
+    same_content(md.read_h5mu(tmp_path / "data.h5mu"), mdata)
+
+
 def test_masks_split_once_and_random_splits_differ_by_seed(mdata, comparisons):
     arms = {"arms": ["raw"], **QUICK}
     rp.tl.evaluate_views(mdata, "rna", "protein", mask_obs="train", **arms)
@@ -137,6 +166,10 @@ def test_copy_touches_nothing(mdata, untouched):
         (ValueError, "a label of the latter", {"mask_obs": np.ones(120, dtype=bool)}),
         (ValueError, "`n_pairs` is an integer of 2 or more", {"n_pairs": 1}),
         (ValueError, "`n_seeds`", {"n_seeds": 0}),
+        (ValueError, "`scenario` is one of", {"scenario": "atlas"}),
+        (ValueError, "a map has its own arms", {"scenario": "map"}),
+        (ValueError, "several numbers are for `scenario='map'`", {"n_labels": [10, 20]}),
+        (ValueError, "`n_pairs` is empty", {"n_pairs": []}),
         (ValueError, "`test_fraction`", {"test_fraction": 0}),
         (ValueError, "NaN or infinity", {"primary_rep": "missing"}),
         (ValueError, "'rna' is the primary modality itself", {"privileged": "rna"}),

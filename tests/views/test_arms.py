@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from repatient.views import ARMS, Comparison, Encoder, Side, compare_arms
+from repatient.views import ARMS, Comparison, Encoder, Side, compare_arms, represent_arms
 
 QUICK = {"dim": 4, "width": 16, "projection": 8, "n_steps": 10, "evaluate_every": 5, "device": "cpu", "progress": False}
 
@@ -41,6 +41,7 @@ def test_every_arm_gets_what_it_is_called_after(comparison, fits):
     assert errors["translation"]["linear"] == 0
     a, b = comparison.training.rows, comparison.training.synthetic
     random, single, plain_half, plain_few, half, few, shuffled, synthetic, everything = fits
+    # What is handed on is of the same encoder.
     assert [call[0] for call in fits] == [0, 10, 5, 10, 5, 10, 10, 10, 10]
     assert random[2] is None
     assert single[2] is None
@@ -80,3 +81,15 @@ def test_views_are_read_in_whatever_precision_they_are_stored():
         without = Comparison(*sides, paired=np.arange(0), authentic=wide[:0, :3])
         errors = dict(compare_arms(without, arms=["raw", "translation"]))
         assert errors["translation"]["linear"] < 0.2
+
+
+def test_what_is_handed_on_holds_the_translation_where_the_embedding_loses_it(comparison):
+    with pytest.warns(UserWarning, match="No rows are held out"):
+        found = dict(represent_arms(comparison, arms=["synthetic", "spi", "authentic_few"], n_pairs=12, encoder=QUICK))
+    (synthetic,), (spi,) = found["synthetic"], found["spi"]
+    for side, embedded, handed_on in zip((comparison.training, comparison.test), synthetic, spi, strict=True):
+        np.testing.assert_array_equal(handed_on[:, :4], embedded)
+        for made, carried in zip(side.synthetic.T, handed_on[:, 4:].T, strict=True):
+            assert np.corrcoef(made, carried)[0, 1] == pytest.approx(1, abs=1e-5)
+    assert len(found["authentic_few"]) == 3
+    assert comparison.errors(spi)["linear"] <= 0.05

@@ -11,7 +11,7 @@ from repatient import _store
 from repatient._checks import check_integer, check_key, check_option, listed
 from repatient._docs import shared_docs
 from repatient._messages import warn
-from repatient.tl._view_encoder import ViewEncoder
+from repatient.tl._view_encoder import Carrier, ViewEncoder
 from repatient.tl._view_pair import ViewPair, feature_names, read_rows
 from repatient.tl._view_partners import read_synthetic, to_comparable
 
@@ -51,6 +51,8 @@ def distill(
     batch_size: int = 128,
     learning_rate: float = 2e-3,
     encoder: Mapping[str, Any] | None = None,
+    carry: bool | None = None,
+    label_key: str | None = None,
     checkpoint: str | PathLike[str] | None = None,
     device: str = "auto",
     key_added: str = _store.keys.SPI,
@@ -106,6 +108,15 @@ def distill(
         Of the training.
     encoder
         Other parameters of :class:`repatient.views.Encoder`, such as ``augmentation``.
+    carry
+        Whether the synthetic view itself, as features, follows the embedding in what is written. ``None``: where a linear
+        reader of the embedding finds less than 95 %% of the variance of synthetic partners on rows that were held out, or
+        there are none; then what is handed on is not worse than the synthetic view. New observations then need that view,
+        too, which is made by ``translator`` where it was passed.
+    label_key
+        Column of ``obs`` with a label that the embedding is meant for. It trains nothing; a warning says where the primary
+        view or the synthetic one, as features, tells held-out rows as well. ``None``: the ``groupby`` of
+        :func:`repatient.tl.synthesize`, where there was one.
     checkpoint
         File in which training is kept, from which the same call goes on after an interruption.
     device
@@ -123,15 +134,17 @@ def distill(
     modality,
 
     ``obsm[key_added]``
-        Embedding (n_obs, dim), float32. Every dimension has mean 0 and variance 1 over the training rows, so that
+        Embedding (n_obs, dim), float32, followed by the synthetic view where it is carried. Every dimension has mean 0 and variance 1 over the training rows, so that
         ``rp.tl.gmm(use_rep=...)`` takes it as it is.
     ``uns[key_added]``
-        ``params``, and ``history``, a table with the losses.
+        ``params``, with ``kept``, the share of the variance of partners that the embedding keeps, and ``carried``, whether
+        the synthetic view follows it; ``history``, a table with the losses; ``held_out_errors`` of a linear reader of the
+        primary view, the synthetic one and what was written, where there are labels.
 
     Raises
     ------
     KeyError
-        If a modality, a view or the synthetic partner does not exist.
+        If a modality, a view, a column or the synthetic partner does not exist.
     TypeError, ValueError
         If a view is neither vectors nor images with channels first, has NaN, infinity, values beyond ±1e15 or fewer than
         two rows, measured and synthetic partners are of different views, or an argument is none of those above.
@@ -141,7 +154,8 @@ def distill(
     Warns
     -----
     UserWarning
-        If nothing is known of how good synthetic partners are, or too few rows are left to stop the training by.
+        If nothing is known of how good synthetic partners are, too few rows are left to stop the training by, or something
+        simpler tells the labels of held-out rows as well.
 
     See Also
     --------
@@ -158,7 +172,17 @@ def distill(
     mask = views.mask(mask_obs)
     patients = views.patients(patient_key)
     rows = read_rows(views.primary, primary_rep, "primary_rep", finite=True)
-    of, partners = _partners(views, rows, partner, translator, synthetic_key, pairs, privileged_rep, mask)
+    if carry is not None and not isinstance(carry, bool):
+        msg = f"`carry` is True, False or None, not {carry!r}."
+        raise TypeError(msg)
+    labels = _labels(views, label_key, synthetic_key, partner)
+    synthetic = None
+    if partner in ("synthetic", "both"):
+        synthetic = read_synthetic(views, rows, translator, synthetic_key, privileged_rep)
+    of, partners = _partners(views, synthetic, len(rows), partner, translator, pairs, privileged_rep, mask)
+    if carry and synthetic is None:
+        msg = f"`carry=True` is for synthetic partners; with `partner={partner!r}` there is no synthetic view to carry."
+        raise ValueError(msg)
     features = None if teacher is None else read_rows(views.primary, teacher, "teacher")
     chosen = _branches(views, partner, synthetic_key) if branches is None else branches
     settings: dict[str, Any] = {
@@ -181,6 +205,7 @@ def distill(
         groups=None if patients is None else patients[of],
         checkpoint=checkpoint,
     )
+    carried = synthetic is not None and (model.carries_ if carry is None else carry)
     params = _store.record(
         primary=primary,
         privileged=privileged,
@@ -198,43 +223,57 @@ def distill(
         n_trained=len(of),
         n_held_out=len(model.held_out_),
         best_step=model.best_step_,
+        kept=model.kept_,
+        carried=carried,
+        label_key=label_key,
         **settings,
     )
-    embedding = model.embed(rows)
+    embedding = model.embed(rows, synthetic if carried else None)
+    entry: dict[str, Any] = {"params": params, "history": pd.DataFrame(model.history_).rename(index=str)}
+    warning = None
+    if labels is not None and synthetic is not None:
+        errors, warning = _judged(
+            {"raw": rows, "translation": synthetic, "spi": embedding}, labels, of, model.held_out_
+        )
+        if errors:
+            entry["held_out_errors"] = errors
     data = data.copy() if copy else data
     target = ViewPair.of(data, primary, privileged).primary
     target.obsm[key_added] = embedding
-    target.uns[key_added] = {"params": params, "history": pd.DataFrame(model.history_).rename(index=str)}
+    target.uns[key_added] = entry
     names = feature_names(views.primary, primary_rep)
-    result = ViewEncoder(model, primary=primary, use_rep=primary_rep, features=names)
+    carrier = Carrier.of(views, synthetic_key, privileged_rep, translator) if carried else None
+    result = ViewEncoder(model, primary=primary, use_rep=primary_rep, features=names, carrier=carrier)
+    if warning is not None:
+        warn(warning)
     return (result, data) if copy else result
 
 
 def _partners(
     views: ViewPair,
-    rows: np.ndarray,
+    synthetic: np.ndarray | None,
+    n_rows: int,
     partner: str,
     translator: Translator | None,
-    synthetic_key: str | None,
     pairs: Any,
     privileged_rep: str | None,
     mask: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Rows to train on, rising, and their partners."""
-    inside = np.ones(len(rows), dtype=bool) if mask is None else mask
+    inside = np.ones(n_rows, dtype=bool) if mask is None else mask
     everything = np.flatnonzero(inside)
     if partner == "none":
         return everything, None
-    if partner == "synthetic":
-        return everything, read_synthetic(views, rows, translator, synthetic_key, privileged_rep)[everything]
+    if partner == "synthetic" and synthetic is not None:
+        return everything, synthetic[everything]
     purpose = f"`partner={partner!r}`"
     table = views.pairs(pairs, purpose)
     table = table[inside[table[:, 0]]]
     measured = to_comparable(views, privileged_rep, translator, views.measured(privileged_rep, purpose))[table[:, 1]]
-    if partner == "authentic":
+    if synthetic is None:
         order = np.argsort(table[:, 0])
         return table[order, 0], measured[order]
-    partners = read_synthetic(views, rows, translator, synthetic_key, privileged_rep).copy()
+    partners = synthetic.copy()
     if measured.shape[1:] != partners.shape[1:]:
         msg = (
             f"`partner='both'`: measured rows have shape {measured.shape[1:]} and synthetic ones {partners.shape[1:]}; "
@@ -243,6 +282,37 @@ def _partners(
         raise ValueError(msg)
     partners[table[:, 0]] = measured
     return everything, partners[everything]
+
+
+def _labels(views: ViewPair, label_key: str | None, synthetic_key: str | None, partner: str) -> pd.Series | None:
+    """Labels that the embedding is meant for, as far as anything is known of them."""
+    if label_key is not None:
+        return views.column(label_key, "label_key")
+    if partner not in ("synthetic", "both"):
+        return None
+    entry = views.primary.uns.get(synthetic_key or _store.keys.synthetic(views.names[1]))
+    params = entry.get("params") if isinstance(entry, Mapping) else None
+    key = params.get("groupby") if isinstance(params, Mapping) else None
+    known = isinstance(key, str) and (key in views.primary.obs or key in views.data.obs)
+    return views.column(key, "label_key") if known else None
+
+
+def _judged(
+    views: dict[str, np.ndarray], labels: pd.Series, of: np.ndarray, held_out: np.ndarray
+) -> tuple[dict[str, float], str | None]:
+    """Errors on the rows that the encoder was not trained on, and what they warn of."""
+    from repatient.views import as_read, simpler_warning
+
+    tested = np.zeros(len(of), dtype=bool)
+    tested[held_out] = True
+    labelled = labels.notna().to_numpy()[of]
+    return simpler_warning(
+        {name: as_read(view[of][~tested], view[of]) for name, view in views.items()},
+        labels.astype(str).to_numpy()[of],
+        training=labelled & ~tested,
+        test=labelled & tested,
+        reference="spi",
+    )
 
 
 def _branches(views: ViewPair, partner: str, synthetic_key: str | None) -> int:

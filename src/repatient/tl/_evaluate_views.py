@@ -11,6 +11,7 @@ from repatient import _store
 from repatient._checks import check_integer, check_key, check_number, check_option, listed
 from repatient._docs import shared_docs
 from repatient._progress import progress_bar
+from repatient.tl._evaluate_views_map import MAP_ARMS, Grid, advised, map_errors
 from repatient.tl._view_pair import ViewPair, read_rows
 from repatient.tl._view_partners import read_synthetic, to_comparable
 
@@ -28,6 +29,7 @@ def evaluate_views(
     privileged: str,
     *,
     label_key: str,
+    scenario: str = "arms",
     translator: Translator | Sequence[Translator] | None = None,
     synthetic_key: str | None = None,
     pairs: Any = None,
@@ -37,9 +39,9 @@ def evaluate_views(
     patient_key: str | None = None,
     test_fraction: float = 0.3,
     arms: Sequence[str] | None = None,
-    n_pairs: int = 100,
+    n_pairs: int | Sequence[int] = 100,
     budgets: Sequence[float] = (0.1, 0.3, 1.0),
-    n_labels: int = 50,
+    n_labels: int | Sequence[int] = 50,
     n_seeds: int = 3,
     encoder: Mapping[str, Any] | None = None,
     key_added: str = _store.keys.VIEWS,
@@ -62,6 +64,10 @@ def evaluate_views(
     label_key
         Column of ``obs`` with what is to be read; observations without a label train encoders,
         but no reader, and are not tested on.
+    scenario
+        ``"arms"``: the arms below, with one number of labels and of pairs. ``"map"``: over several numbers of labels and of
+        measured pairs, which representation to take, with what certainty, in a sentence. Every encoder is trained once, so
+        that a map takes about as long as the arms; with 6 seeds or more, its bounds begin to say something.
     translator
         Makes the synthetic view: one, or one for every seed, so that intervals hold the chance in translators, too. It
         must not have seen the test observations' partners. ``None``: the view is read from ``obsm``.
@@ -82,13 +88,15 @@ def evaluate_views(
         ``"contrastive_few"`` (``n_pairs`` measured pairs by the objective alone), ``"authentic_few"`` (the same pairs, and
         heads that predict the measured partner, as ``"synthetic"`` has them), both at the best of ``budgets``, chosen on
         the test rows, which flatters them, ``"shuffled"`` (partners of other observations), ``"translation"`` (the
-        synthetic view as features), ``"synthetic"`` and ``"authentic_all"``. ``None``: all of them.
+        synthetic view as features), ``"synthetic"``, ``"spi"`` (the same with the synthetic view beside it, where the
+        embedding loses some of it: what :func:`repatient.tl.distill` hands on) and ``"authentic_all"``. ``None``: all of
+        them. Not for a map, which has its own.
     n_pairs
-        Number of the few pairs.
+        Number of the few pairs; for a map several, or one for .4, 1 and 4 times as many.
     budgets
         Shares of the steps that the two arms of few pairs are trained for.
     n_labels
-        Labelled observations of the reader with few labels.
+        Labelled observations of the reader with few labels; for a map several, or one for .4, 1 and 4 times as many.
     n_seeds
         Repetitions with other seeds.
     encoder
@@ -105,7 +113,11 @@ def evaluate_views(
     One row an arm, seed and metric, with the columns ``arm``, ``seed``, ``metric`` (``"linear"``: error of a linear reader
     with all labels, ``"linear_few"``: with few, ``"knn"``: of 15 nearest neighbours) and ``value``; with ``copy=True``, this
     table and the copy. Written are, in ``uns[key_added]`` of ``data``, ``results``, this table, ``ratios``, how many times
-    the error of ``"synthetic"`` every other arm has, geometric means over seeds with 95 %% intervals, and ``params``.
+    the error of ``"synthetic"`` every other arm has, geometric means over seeds with 95 %% intervals, and ``params``. Of a
+    map, metrics are ``"linear"`` and ``f"linear_{n}"`` for each number of labels, arms of pairs are ``f"authentic_{n}"``,
+    ``ratios`` are to ``"spi"``, and ``advice`` (a table: for each metric what to take, whether that is certain, and the
+    corrected one-sided bound of each ratio) and ``sentence`` are written, too; the table that is returned has the sentence
+    in ``attrs["sentence"]``.
 
     Raises
     ------
@@ -126,10 +138,18 @@ def evaluate_views(
 
     views = ViewPair.of(data, primary, privileged)
     check_key(key_added, "key_added")
-    for value, argument in ((n_pairs, "n_pairs"), (n_labels, "n_labels"), (n_seeds, "n_seeds")):
-        check_integer(value, argument, minimum=2 if argument == "n_pairs" else 1)
+    check_option(scenario, "scenario", ("arms", "map"))
+    is_map = scenario == "map"
+    grid = Grid.of(n_labels, n_pairs)
+    check_integer(n_seeds, "n_seeds", minimum=1)
     check_integer(random_state, "random_state", minimum=0)
-    chosen = list(ARMS if arms is None else arms)
+    if is_map and arms is not None:
+        msg = "`arms`: a map has its own arms; leave them out, or take `scenario='arms'`."
+        raise ValueError(msg)
+    if not is_map and (isinstance(n_pairs, Sequence) or isinstance(n_labels, Sequence)):
+        msg = "`n_pairs`, `n_labels`: several numbers are for `scenario='map'`; pass one number of each."
+        raise ValueError(msg)
+    chosen = list(MAP_ARMS if is_map else ARMS if arms is None else arms)
     for arm in chosen:
         check_option(arm, "arms", ARMS)
     if len(set(chosen)) < len(chosen):
@@ -143,13 +163,18 @@ def evaluate_views(
         for seed in range(random_state, random_state + n_seeds):
             training = source.split(test_fraction, seed) if mask is None else mask
             comparison = source.comparison(training, seed, seed - random_state)
+            settings = {"progress": False, **(encoder or {})}
+            if is_map:
+                records += map_errors(comparison, grid, budgets, settings, seed)
+                bar.update(len(chosen))
+                continue
             for arm, errors in compare_arms(
                 comparison,
                 arms=chosen,
                 n_pairs=n_pairs,
                 budgets=budgets,
                 n_labels=n_labels,
-                encoder={"progress": False, **(encoder or {})},
+                encoder=settings,
                 random_state=seed,
             ):
                 records += [{"arm": arm, "seed": seed, "metric": m, "value": v} for m, v in errors.items()]
@@ -162,6 +187,7 @@ def evaluate_views(
         primary=primary,
         privileged=privileged,
         label_key=label_key,
+        scenario=scenario,
         patient_key=patient_key,
         synthetic_key=synthetic_key,
         translator=translator is not None,
@@ -171,15 +197,20 @@ def evaluate_views(
         mask_obs=_store.storable_mask(mask_obs),
         test_fraction=test_fraction,
         arms=chosen,
-        n_pairs=n_pairs,
+        n_pairs=grid.pairs if is_map else n_pairs,
         budgets=list(budgets),
-        n_labels=n_labels,
+        n_labels=grid.labels if is_map else n_labels,
         n_seeds=n_seeds,
         encoder=json.dumps(dict(encoder or {}), default=repr),
         random_state=random_state,
     )
     entry: dict[str, Any] = {"results": frame.rename(index=str), "params": params}
-    if "synthetic" in chosen:
+    if is_map:
+        advice, sentence = advised(frame)
+        entry |= {"ratios": error_ratios(frame, reference="spi").rename(index=str)}
+        entry |= {"advice": advice.rename(index=str), "sentence": sentence}
+        frame.attrs["sentence"] = sentence
+    elif "synthetic" in chosen:
         entry["ratios"] = error_ratios(frame).rename(index=str)
     data = data.copy() if copy else data
     data.uns[key_added] = entry

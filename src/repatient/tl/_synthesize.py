@@ -126,7 +126,8 @@ def synthesize(
         ``params``; ``trained``, which observations of the source were learnt from; ``links``; ``history``; ``fidelity``:
         on held-out pairs ``foscttm`` (0 is perfect, .5 is chance), ``feature_correlation`` and ``neighbour_overlap``;
         without pairs ``link_correlation``, ``distribution_match`` (0 is best, 1 worst), ``cycle_error_weak`` and
-        ``seed_agreement``; ``by_feature``; ``by_group``; ``composition``, shares of groups, or clusters, in both. With
+        ``seed_agreement``; with ``groupby`` and a mask, on held-out rows the errors of a linear reader of groups,
+        ``group_error_raw`` and ``group_error_translation``; ``by_feature``; ``by_group``; ``composition``, shares of groups, or clusters, in both. With
         ``translator``, ``params`` alone.
 
     Raises
@@ -146,7 +147,8 @@ def synthesize(
     Warns
     -----
     UserWarning
-        If the source holds kinds of observations that the target lacks: their translations are made up.
+        If the source holds kinds of observations that the target lacks: their translations are made up. If the source
+        itself, as features, tells the groups of held-out rows as well as its translation does.
 
     See Also
     --------
@@ -273,6 +275,6 @@ def _finish(
     if view is not None:
         written.obsm[key] = view
     written.uns[key] = entry
-    if fidelity.warning is not None:
-        warn(fidelity.warning)
+    for warning in fidelity.warnings:
+        warn(warning)
     return (translator, data) if copy else translator

@@ -30,15 +30,15 @@ class Fidelity:
         Figures of each group; None without groups.
     composition
         Shares of groups, or of clusters, in both modalities.
-    warning
-        What the composition warns of.
+    warnings
+        What the composition, and the reading of groups, warn of.
     """
 
     figures: dict[str, float]
     by_feature: pd.DataFrame | None
     by_group: pd.DataFrame | None
     composition: pd.DataFrame
-    warning: str | None
+    warnings: list[str]
 
     def entry(self) -> dict[str, Any]:
         """What ``uns`` holds."""
@@ -89,8 +89,36 @@ def measure(
     groups = None
     if source.groups is not None:
         groups = _by_group(source.groups[rows], maps[0], measured, target, known, of_pairs, composition)
-    warning = views.hallucination_warning(composition, what=what)
-    return Fidelity(figures, by_feature, groups, composition, warning)
+    warnings = [views.hallucination_warning(composition, what=what)]
+    if source.groups is not None and len(unseen) > 1:
+        errors, warning = _read_groups(source, parts, rows, maps[0], translator, rng)
+        figures |= {f"group_error_{name}": value for name, value in errors.items()}
+        warnings.append(warning)
+    return Fidelity(figures, by_feature, groups, composition, [one for one in warnings if one is not None])
+
+
+def _read_groups(
+    source: Side,
+    parts: Split,
+    unseen: np.ndarray,
+    translated: np.ndarray,
+    translator: views.Translator,
+    rng: np.random.Generator,
+) -> tuple[dict[str, float], str | None]:
+    """Errors of a linear reader of groups, by the source and by its translation, on rows that nothing was learnt from."""
+    known = _drawn(parts.source, rng)
+    rows = np.concatenate([known, unseen])
+    made = np.concatenate([translator.predict_features(source.rows[known]), translated])
+    labels = np.asarray(source.groups)[rows]
+    labelled = pd.notna(labels)
+    is_test = np.arange(len(rows)) >= len(known)
+    return views.simpler_warning(
+        {"raw": views.as_read(source.rows[known], source.rows[rows]), "translation": made},
+        labels.astype(str),
+        training=labelled & ~is_test,
+        test=labelled & is_test,
+        reference="translation",
+    )
 
 
 def _composition(

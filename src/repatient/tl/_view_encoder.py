@@ -3,30 +3,72 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+import numpy as np
 from mudata import MuData
 
 from repatient import _store
 from repatient._checks import listed
 from repatient._files._model_folder import ENCODER
-from repatient._files._read import check_values, optional, parse_json, sequence_of, text
+from repatient._files._read import boolean, check_values, optional, parse_json, sequence_of, text
 from repatient._files._sealed_json import checked, write_sealed
 from repatient.tl._view_pair import feature_names, in_order_of, read_rows
+from repatient.tl._view_partners import is_counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
 
-    import numpy as np
     from anndata import AnnData
 
-    from repatient.views import Encoder
+    from repatient.tl._view_pair import ViewPair
+    from repatient.views import Encoder, Translator
 
 _FILE = "modality.json"
+_TRANSLATOR = "translator"
 _FORMAT = "repatient view encoder"
 # 2 added the checksum.
 _VERSION = 2
+
+
+class Carrier(NamedTuple):
+    """Where the synthetic view comes from that follows the embedding.
+
+    Parameters
+    ----------
+    key
+        Key of ``obsm`` of the primary modality.
+    logged
+        Whether logarithms of what stands there were learnt from.
+    translator
+        What made it, if the encoder was trained on its features.
+    """
+
+    key: str
+    logged: bool
+    translator: Translator | None
+
+    @classmethod
+    def of(
+        cls, views: ViewPair, synthetic_key: str | None, privileged_rep: str | None, translator: Translator | None
+    ) -> Self:
+        """As :func:`repatient.tl.distill` read the synthetic view."""
+        key = _store.keys.synthetic(views.names[1]) if synthetic_key is None else synthetic_key
+        return cls(key, translator is None and is_counted(views, privileged_rep), translator)
+
+    def synthetic(self, adata: AnnData, rows: np.ndarray, translator: Translator | None) -> np.ndarray:
+        """The synthetic view of rows, in the unit that was learnt from."""
+        if self.translator is not None:
+            return self.translator.predict_features(rows)
+        if translator is None and self.key not in adata.obsm:
+            msg = (
+                f"`data`: no {self.key!r} in `obsm`, and the embedding carries the synthetic view. Pass `translator`, what "
+                "`rp.tl.synthesize` returned, or let it write that view: `rp.tl.synthesize(data, …, translator=…)`."
+            )
+            raise KeyError(msg)
+        made = read_rows(adata, self.key, "data", finite=True) if translator is None else translator.translate(rows)
+        return np.log1p(np.maximum(made, 0)) if self.logged else made
 
 
 class ViewEncoder:
@@ -42,25 +84,36 @@ class ViewEncoder:
         Where its view is: a key of ``obsm``; ``None`` for ``X``.
     features
         Names of the columns of ``X``, which new data may have in another order; ``None`` for a key of ``obsm``.
+    carrier
+        Where the synthetic view that follows the embedding comes from; ``None`` for the embedding alone.
 
     Attributes
     ----------
-    encoder, primary, use_rep, features
+    encoder, primary, use_rep, features, carrier
         As passed.
     """
 
     def __init__(
-        self, encoder: Encoder, *, primary: str, use_rep: str | None, features: Sequence[str] | None = None
+        self,
+        encoder: Encoder,
+        *,
+        primary: str,
+        use_rep: str | None,
+        features: Sequence[str] | None = None,
+        carrier: Carrier | None = None,
     ) -> None:
         self.encoder = encoder
         self.primary = primary
         self.use_rep = use_rep
         self.features = None if features is None else list(features)
+        self.carrier = carrier
 
     def __repr__(self) -> str:
         return f"ViewEncoder({self.primary!r}, use_rep={self.use_rep!r}, dim={self.encoder.dim})"
 
-    def embed(self, data: AnnData | MuData, *, use_rep: str | None = None) -> np.ndarray:
+    def embed(
+        self, data: AnnData | MuData, *, use_rep: str | None = None, translator: Translator | None = None
+    ) -> np.ndarray:
         """Embed new observations from their primary modality alone.
 
         Parameters
@@ -69,15 +122,19 @@ class ViewEncoder:
             AnnData of that modality, or a MuData that has it. Nothing is written.
         use_rep
             Where the view is. ``None``: under the name that it had in training.
+        translator
+            Makes the synthetic view, where the embedding carries it, the encoder has no translator of its own (it was
+            trained on a stored view), and ``data`` does not hold it.
 
         Returns
         -------
-        (n_obs, dim), float32, standardised by the training rows.
+        (n_obs, dim), or, where the synthetic view is carried, (n_obs, dim + its features), float32, standardised by the
+        training rows.
 
         Raises
         ------
         KeyError
-            If modality, view or features are missing.
+            If modality, view or features are missing, or the synthetic view is carried and there is nothing to have it from.
         ValueError
             If rows are of another shape than in training, or hold NaN, infinity or values beyond ±1e15, or features of
             the same name are not in the order of training.
@@ -88,10 +145,13 @@ class ViewEncoder:
                 msg = f"`data`: no modality {self.primary!r}; there are {listed(data.mod)}."
                 raise KeyError(msg)
             data = data.mod[self.primary]
-        return self.encoder.embed(self._rows(data, use_rep or self.use_rep))
+        rows = self._rows(data, use_rep or self.use_rep)
+        return self.encoder.embed(
+            rows, None if self.carrier is None else self.carrier.synthetic(data, rows, translator)
+        )
 
     def save(self, folder: str | PathLike[str]) -> None:
-        """Write the encoder to a folder: JSON and arrays without pickle.
+        """Write the encoder, and the translator that it carries, to a folder: JSON and arrays without pickle.
 
         Parameters
         ----------
@@ -109,9 +169,13 @@ class ViewEncoder:
             "primary": self.primary,
             "use_rep": self.use_rep,
             "features": self.features,
+            "carrier": None if self.carrier is None else {"key": self.carrier.key, "logged": self.carrier.logged},
+            "translator": self.carrier is not None and self.carrier.translator is not None,
         }
         with ENCODER.replacing(folder) as new:
             self.encoder.save(new)
+            if self.carrier is not None and self.carrier.translator is not None:
+                self.carrier.translator.save(new / _TRANSLATOR)
             write_sealed(new / _FILE, entry)
 
     @classmethod
@@ -125,12 +189,18 @@ class ViewEncoder:
         ValueError
             If what is there is no encoder of a modality, or damaged, or torch does not have the device.
         """
-        from repatient.views import Encoder
+        from repatient.views import Encoder, Translator
 
         stored = ENCODER.read(folder, _FILE)
         entry = _parsed(stored.others[_FILE], Path(folder) / _FILE)
         encoder = Encoder.load(stored, device=device)
-        return cls(encoder, primary=entry["primary"], use_rep=entry["use_rep"], features=entry["features"])
+        carrier = None
+        if entry["carrier"] is not None:
+            translator = Translator.load(Path(folder) / _TRANSLATOR, device=device) if entry["translator"] else None
+            carrier = Carrier(**entry["carrier"], translator=translator)
+        return cls(
+            encoder, primary=entry["primary"], use_rep=entry["use_rep"], features=entry["features"], carrier=carrier
+        )
 
     def _rows(self, adata: AnnData, use_rep: str | None) -> np.ndarray:
         """Rows of the view, columns of ``X`` in the order of training."""
@@ -146,5 +216,23 @@ def _parsed(content: bytes, path: Path) -> dict[str, Any]:
         msg = f"{path} does not describe a {_FORMAT}."
         raise ValueError(msg)
     entry = checked(entry, path, "format_version", _VERSION)
-    check_values(entry, {"primary": text, "use_rep": optional(text), "features": optional(sequence_of(text))}, path)
+    # Encoders of before the synthetic view could be carried say nothing of it.
+    entry = {"carrier": None, "translator": False, **entry}
+    known = {
+        "primary": text,
+        "use_rep": optional(text),
+        "features": optional(sequence_of(text)),
+        "carrier": optional(_carrier),
+        "translator": boolean,
+    }
+    check_values(entry, known, path)
     return entry
+
+
+def _carrier(value: Any, argument: str) -> None:
+    """Accept what a file says of a carried view."""
+    if not isinstance(value, dict) or set(value) != {"key", "logged"}:
+        msg = f"{argument} names the key of a carried view and whether it is logged, not {value!r}."
+        raise ValueError(msg)
+    text(value["key"], argument)
+    boolean(value["logged"], argument)

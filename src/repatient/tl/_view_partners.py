@@ -42,8 +42,15 @@ def to_comparable(
         return translator.target_features(values)
     if values.ndim != 2 or views.privileged is None:
         return values
-    counted = _are_counts(read_rows(views.privileged, privileged_rep, "privileged_rep"))
-    return np.log1p(np.maximum(values, 0)) if counted else values
+    return np.log1p(np.maximum(values, 0)) if is_counted(views, privileged_rep) else values
+
+
+def is_counted(views: ViewPair, privileged_rep: str | None) -> bool:
+    """Whether the measured view is there and holds counts in vectors, which are compared as logarithms."""
+    if views.privileged is None:
+        return False
+    values = read_rows(views.privileged, privileged_rep, "privileged_rep")
+    return values.ndim == 2 and _are_counts(values)
 
 
 def _are_counts(values: np.ndarray) -> bool:

@@ -3,11 +3,16 @@
 .. data:: ARMS
 
     Names of the arms of a comparison, described at :func:`repatient.tl.evaluate_views`.
+
+.. data:: CANDIDATES
+
+    Those of them that one would take, the simplest first.
 """
 
 from __future__ import annotations
 
-from repatient.views._arms import ARMS, Comparison, Side, compare_arms
+from repatient.views._advice import CANDIDATES, Advice, advise, simpler_warning
+from repatient.views._arms import ARMS, Comparison, Side, as_read, compare_arms, represent_arms
 from repatient.views._augmentations import CountAugmentation, ImageAugmentation, VectorAugmentation
 from repatient.views._composition_check import compare_clusters, compare_groups, hallucination_warning
 from repatient.views._encoder import Encoder
@@ -26,6 +31,8 @@ from repatient.views._translator import Translator
 
 __all__ = [
     "ARMS",
+    "CANDIDATES",
+    "Advice",
     "Comparison",
     "CountAugmentation",
     "Encoder",
@@ -33,7 +40,9 @@ __all__ = [
     "Side",
     "Translator",
     "VectorAugmentation",
+    "advise",
     "agreement",
+    "as_read",
     "by_group",
     "compare_arms",
     "compare_clusters",
@@ -46,4 +55,6 @@ __all__ = [
     "neighbour_overlap",
     "probe_errors",
     "read_as",
+    "represent_arms",
+    "simpler_warning",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,7 @@ ARMS = (
     "shuffled",
     "translation",
     "synthetic",
+    "spi",
     "authentic_all",
 )
 MEASURED = ("contrastive_few", "authentic_few", "authentic_all")
@@ -76,6 +78,18 @@ class Comparison:
     authentic: NDArray[np.float32]
     groups: NDArray[Any] | None = None
 
+    def errors(self, representation: Representation, *, n_labels: int = 50, random_state: int = 0) -> dict[str, float]:
+        """Errors of probes that learn the labels of training rows from their representation, on the test rows."""
+        (train, test), (training, tested) = representation, (self.training, self.test)
+        return probe_errors(
+            train[training.labelled],
+            training.labels[training.labelled],
+            test[tested.labelled],
+            tested.labels[tested.labelled],
+            n_labels=n_labels,
+            random_state=random_state,
+        )
+
 
 def compare_arms(
     comparison: Comparison,
@@ -93,19 +107,54 @@ def compare_arms(
     ----------
     comparison
         Rows, partners and labels.
+    arms, n_pairs, budgets, encoder, random_state
+        As for :func:`represent_arms`. Of arms with several budgets, the least error *on the test rows* counts, which
+        flatters them.
+    n_labels
+        Labelled rows of the probe with few labels.
+
+    Yields
+    ------
+    Name of an arm and its errors by metric, see :func:`probe_errors`.
+    """
+    of_arms = represent_arms(
+        comparison, arms=arms, n_pairs=n_pairs, budgets=budgets, encoder=encoder, random_state=random_state
+    )
+    for arm, representations in of_arms:
+        errors = [
+            comparison.errors(representation, n_labels=n_labels, random_state=random_state)
+            for representation in representations
+        ]
+        yield arm, {metric: min(error[metric] for error in errors) for metric in METRICS}
+
+
+def represent_arms(
+    comparison: Comparison,
+    *,
+    arms: Sequence[str] = ARMS,
+    n_pairs: int = 100,
+    budgets: Sequence[float] = (0.1, 0.3, 1.0),
+    encoder: Mapping[str, Any] | None = None,
+    random_state: int = 0,
+) -> Iterator[tuple[str, list[Representation]]]:
+    """What every arm makes of the rows with one seed, arm by arm.
+
+    Parameters
+    ----------
+    comparison
+        Rows, partners and labels.
     arms
         Some of ``ARMS``. ``"raw"``: the primary view itself, as encoders read it. ``"random"``: an untrained encoder.
         ``"single"``: no partner, the same budget. ``"contrastive_few"``: the first ``n_pairs`` measured pairs alone, by
         the objective alone. ``"authentic_few"``: the same pairs with heads that predict the measured partner, too, as the
-        arm ``"synthetic"`` has them. Both are at the best of ``budgets`` *on the test rows*, which flatters them. ``"shuffled"``: synthetic partners of other rows. ``"translation"``: the
-        synthetic view as features. ``"synthetic"``: what is put to the test. ``"authentic_all"``: all measured pairs.
-        The arms of measured pairs are left out where there are fewer than two.
+        arm ``"synthetic"`` has them. Both at each of ``budgets``. ``"shuffled"``: synthetic partners of other rows.
+        ``"translation"``: the synthetic view as features. ``"synthetic"``: an encoder taught by synthetic partners.
+        ``"spi"``: the same, with the translation's own features beside it where the embedding loses some of it (``Encoder.carries_``).
+        ``"authentic_all"``: all measured pairs. The arms of measured pairs are left out where there are fewer than two.
     n_pairs
         Pairs of ``"contrastive_few"`` and ``"authentic_few"``.
     budgets
         Shares of the steps of the other arms.
-    n_labels
-        Labelled rows of the probe with few labels.
     encoder
         Parameters of :class:`Encoder`.
     random_state
@@ -113,7 +162,7 @@ def compare_arms(
 
     Yields
     ------
-    Name of an arm and its errors by metric, see :func:`probe_errors`.
+    Name of an arm and its representations of training and test rows, one a budget.
     """
     settings: dict[str, Any] = {"random_state": random_state, **(encoder or {})}
     bench = _Bench(comparison, settings)
@@ -126,28 +175,16 @@ def compare_arms(
         "authentic_few": lambda: bench.measured(few, budgets),
         "shuffled": bench.shuffled,
         "translation": bench.translation,
-        "synthetic": lambda: bench.encoded(comparison.training.synthetic),
+        "synthetic": bench.synthetic,
+        "spi": bench.spi,
         "authentic_all": lambda: bench.measured(len(comparison.paired), (1.0,)),
     }
     for arm in arms:
-        if arm in MEASURED and len(comparison.paired) < 2:
-            continue
-        training, tested = comparison.training, comparison.test
-        errors = [
-            probe_errors(
-                train[training.labelled],
-                training.labels[training.labelled],
-                test[tested.labelled],
-                tested.labels[tested.labelled],
-                n_labels=n_labels,
-                random_state=random_state,
-            )
-            for train, test in makers[arm]()
-        ]
-        yield arm, {metric: min(error[metric] for error in errors) for metric in METRICS}
+        if arm not in MEASURED or len(comparison.paired) >= 2:
+            yield arm, list(makers[arm]())
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Bench:
     """Makes the representations of the arms; one that has several budgets gives several."""
 
@@ -166,6 +203,21 @@ class _Bench:
         """An encoder trained on all training rows."""
         encoder = Encoder(**{**self.settings, **changes})
         yield self._embed(encoder.fit(self.comparison.training.rows, partners, groups=self.comparison.groups))
+
+    def synthetic(self) -> Iterator[Representation]:
+        """An encoder taught by synthetic partners."""
+        yield self._embed(self._taught)
+
+    def spi(self) -> Iterator[Representation]:
+        """The same, with the synthetic view beside it where that says more."""
+        encoder, sides = self._taught, (self.comparison.training, self.comparison.test)
+        train, test = (encoder.embed(side.rows, side.synthetic if encoder.carries_ else None) for side in sides)
+        yield train, test
+
+    @cached_property
+    def _taught(self) -> Encoder:
+        training = self.comparison.training
+        return Encoder(**self.settings).fit(training.rows, training.synthetic, groups=self.comparison.groups)
 
     def shuffled(self) -> Iterator[Representation]:
         """Partners that say nothing of their rows."""
@@ -188,8 +240,27 @@ class _Bench:
 
 def _read(train: NDArray[Any], test: NDArray[Any], settings: dict[str, Any], kind_parameter: str) -> Representation:
     """A view as an encoder reads it: wide vectors through principal components."""
-    rows, others = read_view(train, "training rows", fitting=True), read_view(test, "test rows", fitting=False)
-    kind = find_kind(rows, settings.get(kind_parameter, "auto"), kind_parameter)
+    kind = settings.get(kind_parameter, "auto")
+    return as_read(train, train, kind=kind), as_read(train, test, kind=kind)
+
+
+def as_read(train: NDArray[Any], rows: NDArray[Any], *, kind: str = "auto") -> NDArray[np.float32]:
+    """Rows of a view as an encoder reads them, by training rows: wide vectors through principal components.
+
+    Parameters
+    ----------
+    train
+        Training rows, (n, ...).
+    rows
+        Rows to read, of the same form.
+    kind
+        As of :class:`Encoder`.
+
+    Returns
+    -------
+    Shape (n, values).
+    """
+    known, others = read_view(train, "training rows", fitting=True), read_view(rows, "rows", fitting=False)
+    found = find_kind(known, kind, "kind")
     with single_thread():
-        preparation = Preparation.fit(rows, kind, None)
-        return preparation.flat(rows), preparation.flat(others)
+        return Preparation.fit(known, found, None).flat(others)

@@ -19,12 +19,14 @@ from repatient._files._networks import network_of
 from repatient._files._read import boolean, check_values, history, optional
 from repatient._files._sealed_json import plain
 from repatient.views._arrays import read_view
+from repatient.views._beside import Beside
 from repatient.views._checkpoint import TrainingCheckpoint
 from repatient.views._encoder_inputs import check_parameters, hold_out, prepare, read_views
 from repatient.views._encoder_networks import encoder
 from repatient.views._preparation import AUGMENTATIONS, ROWS_AT_A_TIME, Preparation
 from repatient.views._torch import build, single_thread, torch_generator
 from repatient.views._training import EncoderSchedule, Training
+from repatient.views._trust import kept_share
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -45,6 +47,8 @@ _FITTED = {
     "kind_": _KIND,
     "partner_kind_": optional(_KIND),
 }
+# Of what a partner says, an embedding that keeps less leaves something to be carried beside it.
+_KEPT = 0.95
 _AUGMENTATION_CLASSES = {cls.__name__: cls for cls in AUGMENTATIONS.values()}
 
 
@@ -118,6 +122,12 @@ class Encoder(BaseEstimator):
         Steps taken, and the step whose weights were kept.
     early_stopped_
         Whether the patience ran out.
+    kept_
+        Share of the variance of partners that a linear reader of the embedding predicts on the rows that were held out, at
+        most 1; NaN without a partner or held-out rows.
+    carries_
+        Whether partners say more than the embedding: ``kept_`` is below .95, or nobody knows. Then ``embed`` with the
+        partners is the representation to hand on, which holds what they say beside what the encoder learnt.
 
     References
     ----------
@@ -231,24 +241,29 @@ class Encoder(BaseEstimator):
         embedded = self._embed(views.rows[training]).astype(np.float64)
         scale = embedded.std(axis=0)
         self._mean, self._scale = embedded.mean(axis=0), np.where(scale > 0, scale, 1.0)
+        self._judge_partners(views, training, prepared.privileged)
         return self
 
-    def embed(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Embedding of rows of the primary view alone.
+    def embed(self, X: ArrayLike, partner: ArrayLike | None = None) -> NDArray[np.float32]:
+        """Embedding of rows of the primary view alone, or with their partners beside it.
 
         Parameters
         ----------
         X
             Rows of the form that the encoder was trained on.
+        partner
+            Partners of these rows, of the form of those in training, such as the translation of ``X``: what an encoder
+            reads of them follows the embedding, images pixel by pixel and wide vectors through their principal components.
 
         Returns
         -------
-        Shape (n, dim); every dimension has mean 0 and variance 1 over the training rows.
+        Shape (n, dim), or (n, dim + values of a partner); every dimension has mean 0 and variance 1 over the training rows.
 
         Raises
         ------
         TypeError, ValueError
-            If rows are of another shape or hold values that are not finite or beyond ±1e15.
+            If rows are of another shape or hold values that are not finite or beyond ±1e15, or partners are given to an
+            encoder that was trained without.
         """
         check_is_fitted(self)
         # Products of arrays in another memory order differ in the last bits.
@@ -256,7 +271,13 @@ class Encoder(BaseEstimator):
         if rows.shape[1:] != self.shape_in_:
             msg = f"`X` has rows of shape {rows.shape[1:]}; the encoder was trained on rows of shape {self.shape_in_}."
             raise ValueError(msg)
-        return ((self._embed(rows) - self._mean) / self._scale).astype(np.float32)
+        embedded = ((self._embed(rows) - self._mean) / self._scale).astype(np.float32)
+        return embedded if partner is None else np.hstack([embedded, self._features_of(partner, len(rows))])
+
+    @property
+    def carries_(self) -> bool:
+        """Whether partners say more than the embedding, so that they are worth carrying beside it."""
+        return self._partner is not None and not self.kept_ >= _KEPT
 
     def save(self, folder: str | PathLike[str]) -> None:
         """Write ``encoder.json`` and ``weights.npz``, no pickle, to a new folder or over a saved encoder.
@@ -272,10 +293,14 @@ class Encoder(BaseEstimator):
         arrays = {f"network.{name}": tensor.cpu().numpy() for name, tensor in self._network.state_dict().items()}
         arrays |= {f"primary.{name}": array for name, array in self._primary.arrays.items()}
         arrays |= {"mean": self._mean, "scale": self._scale, "held_out": self.held_out_}
+        if self._partner is not None:
+            arrays |= {f"partner.{name}": array for name, array in self._partner.arrays().items()}
         content = {
             "params": self.get_params(deep=False),
-            "fitted": {name: getattr(self, name) for name in _FITTED} | {"history": without_nan(self.history_)},
+            "fitted": {name: getattr(self, name) for name in _FITTED}
+            | {"history": without_nan(self.history_), "kept": None if np.isnan(self.kept_) else self.kept_},
             "primary": {"shape": list(self.shape_in_), "augmentation": self._primary.augmentation},
+            "partner": None if self._partner is None else self._partner.description(),
         }
         FOLDER.write(folder, content, arrays, default=_plain)
 
@@ -294,6 +319,9 @@ class Encoder(BaseEstimator):
         stored = FOLDER.read(folder)
         try:
             model = cls._of(stored.description, stored.arrays, stored.part("primary."), device)
+            # Encoders of before partners were kept have none.
+            partner = stored.description.get("partner")
+            model._partner = None if partner is None else Beside.stored(partner, stored.part("partner."))
             input_shape = model._primary.input_shape
             network = network_of(
                 lambda: build(lambda: encoder(input_shape, model.width, model.dim), torch.Generator()),
@@ -317,12 +345,16 @@ class Encoder(BaseEstimator):
         model = cls(**{**params, "device": device})
         check_parameters(model.get_params())
         fitted, shape = description["fitted"], tuple(description["primary"]["shape"])
-        check_values(fitted, _FITTED | {"history": history}, "fitted")
+        fitted = {"kept": None, **fitted}
+        check_values(
+            fitted, _FITTED | {"history": history, "kept": optional(partial(check_number, maximum=1))}, "fitted"
+        )
         for size in shape:
             check_integer(size, "shape", minimum=1)
         for name in _FITTED:
             setattr(model, name, fitted[name])
         model.history_ = with_nan(fitted["history"])
+        model.kept_ = float("nan") if fitted["kept"] is None else float(fitted["kept"])
         model.shape_in_, model.held_out_ = shape, arrays["held_out"]
         model._mean, model._scale = arrays["mean"], arrays["scale"]
         augmentation = _augmentation(description["primary"]["augmentation"])
@@ -351,6 +383,22 @@ class Encoder(BaseEstimator):
         self._network, self._primary = network.encoder, prepared.primary
         self.history_, self.n_steps_, self.best_step_ = state.history, state.step, state.best_step
         self.early_stopped_ = run.early_stopped
+
+    def _judge_partners(self, views: Views, training: NDArray[np.int64], privileged: Preparation | None) -> None:
+        """How partners are read, and how much of them the embedding keeps."""
+        self._partner, self.kept_ = None, float("nan")
+        if privileged is None or views.partners is None:
+            return
+        self._partner = Beside.fit(privileged, views.partners[training])
+        features = self._partner.features(views.partners, len(views.rows))
+        with single_thread():
+            self.kept_ = kept_share(self._embed(views.rows), features, self.held_out_)
+
+    def _features_of(self, partner: ArrayLike, n_rows: int) -> NDArray[np.float32]:
+        if self._partner is None:
+            msg = "`partner`: the encoder was trained without one; embed rows alone."
+            raise ValueError(msg)
+        return self._partner.features(partner, n_rows)
 
     @torch.no_grad()
     def _embed(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -50,9 +50,7 @@ def probe_errors(
     Shares of the test rows read wrongly: ``"linear"``, ``"linear_few"`` and ``"knn"`` (15 neighbours).
     """
     y, y_test = np.asarray(train_labels), np.asarray(test_labels)
-    scaler = StandardScaler().fit(_flat(train))
-    # A constant feature leaves rounding errors behind, which scaling must not blow up.
-    X, X_test = (np.clip(scaler.transform(_flat(rows)), -10.0, 10.0) for rows in (train, test))
+    X, X_test = _standardised(train, test)
     rng = np.random.default_rng(random_state)
     with threadpool_limits(limits=1):
         few = [_linear_error(X[of], y[of], X_test, y_test) for of in _draws(y, n_labels, rng)]
@@ -62,6 +60,23 @@ def probe_errors(
             "linear_few": float(np.mean(few)),
             "knn": float(np.mean(neighbours.predict(X_test) != y_test)),
         }
+
+
+def linear_mistakes(
+    train: ArrayLike, train_labels: ArrayLike, test: ArrayLike, test_labels: ArrayLike
+) -> NDArray[np.bool_]:
+    """Which test rows the linear probe of :func:`probe_errors` reads wrongly, from all labels."""
+    X, X_test = _standardised(train, test)
+    with threadpool_limits(limits=1):
+        probe = RidgeClassifierCV(alphas=PENALTIES).fit(X, np.asarray(train_labels))
+    return np.asarray(probe.predict(X_test) != np.asarray(test_labels))
+
+
+def _standardised(train: ArrayLike, test: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    scaler = StandardScaler().fit(_flat(train))
+    # A constant feature leaves rounding errors behind, which scaling must not blow up.
+    X, X_test = (np.clip(scaler.transform(_flat(rows)), -10.0, 10.0) for rows in (train, test))
+    return X, X_test
 
 
 def _flat(rows: ArrayLike) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""How far partners follow their rows, which partners of other rows do not."""
+"""How far partners follow their rows, which partners of other rows do not, and how much of them an embedding keeps."""
 
 from __future__ import annotations
 
@@ -57,6 +57,33 @@ def partner_trust(
         return 0.0
     correlations = (predicted * centred).sum(axis=0)[varying] / products[varying]
     return float(np.clip(correlations.mean(), 0.0, 1.0))
+
+
+def kept_share(embedding: NDArray[np.floating], features: NDArray[np.floating], held_out: NDArray[np.int64]) -> float:
+    """Share of the variance of features that an embedding predicts linearly on rows that were held out.
+
+    Parameters
+    ----------
+    embedding, features
+        Of the same rows, (n, dim) and (n, f).
+    held_out
+        Rows that neither the embedding nor the prediction is learnt from.
+
+    Returns
+    -------
+    At most 1, which says that the features hold nothing that the embedding lacks; NaN where there is too little to learn
+    or to judge by.
+    """
+    others = np.setdiff1d(np.arange(len(embedding)), held_out)
+    if len(held_out) < 2 or len(others) < _FEWEST_ROWS:
+        return float("nan")
+    of, judged = (
+        rows[np.linspace(0, len(rows) - 1, min(len(rows), _MOST_ROWS)).astype(np.int64)] for rows in (others, held_out)
+    )
+    x, y = embedding.astype(np.float64), features.astype(np.float64)
+    predicted = RidgeCV(alphas=_PENALTIES).fit(x[of], y[of]).predict(x[judged]).reshape(-1, y.shape[1])
+    spread = float(((y[judged] - y[judged].mean(axis=0)) ** 2).sum())
+    return 1.0 - float(((y[judged] - predicted) ** 2).sum()) / spread if spread > 0 else float("nan")
 
 
 def _features(rows: NDArray[np.float32], preparation: Preparation) -> NDArray[np.float64]:
