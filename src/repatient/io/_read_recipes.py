@@ -43,6 +43,17 @@ def read_recipes(path: str | PathLike[str]) -> dict[str, Any]:
     The file begins with the checksum of the rest, which is compared before anything else is read. Files of formats 1 and
     2 have none: on damaged ones, HDF5 before version 2 may crash. Nothing in a file is ever run, nothing outside it is
     read, and what it declares is compared with its size before memory is taken for it.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
+    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
+    >>> rp.io.write_recipes(adata, "cohort.recipes.h5")
+    >>> content = rp.io.read_recipes("cohort.recipes.h5")
+    >>> content["recipes"]["mean"].shape
+    (2, 5)
     """
     path = Path(path)
     if not path.is_file():
