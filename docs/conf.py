@@ -61,6 +61,8 @@ myst_heading_anchors = 3
 nb_execution_mode = "off"
 
 html_theme = "sphinx_book_theme"
+html_static_path = ["_static"]
+html_css_files = ["cards.css"]
 html_title = "repatient"
 html_theme_options = {
     "repository_url": "https://github.com/repatient/repatient",

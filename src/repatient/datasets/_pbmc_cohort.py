@@ -35,6 +35,13 @@ class Truth:
         Mean composition of a patient, classes × states.
     concentration
         Concentration of the Dirichlet distribution of a patient's composition, the same for all classes.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, truth = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> truth.recipes.shape
+    (2, 7)
     """
 
     recipes: pd.DataFrame

@@ -139,6 +139,17 @@ def augmented(
     FileExistsError
         If something else is at ``to``: a file that this function did not write, a link, a pipe, or, with
         ``overwrite=False``, anything.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
+    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
+    >>> rp.tl.generate(adata, 3)
+    >>> both = rp.get.augmented(adata, progress=False)
+    >>> both.obs["patient"].nunique()
+    18
     """
     _store.check_data(data)
     cells = draws(data, generated_key, selected)

@@ -44,6 +44,15 @@ def compositions(
         If an argument, or what it names, is of a wrong type.
     ValueError
         If the recipes or the generated patients belong to a mixture that was refitted since.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
+    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
+    >>> rp.get.compositions(adata).shape
+    (12, 5)
     """
     _store.check_data(data)
     entry = _store.uns_entry(data, recipes_key, "recipes_key", "recipes")

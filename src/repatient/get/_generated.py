@@ -76,6 +76,16 @@ def generated(
     -----
     Counts are drawn from the likelihood of the model at the latent point of a cell, its own or that of the Gaussian
     (Lopez et al. 2018). That the model could also have placed a real cell somewhat elsewhere is left out.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
+    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
+    >>> rp.tl.generate(adata, 3)
+    >>> rp.get.generated(adata, progress=False).obs["patient"].nunique()
+    6
     """
     _store.check_data(data)
     cells = draws(data, generated_key, selected)

@@ -40,6 +40,15 @@ def out_of_fold(
         If an argument is of a wrong type.
     ValueError
         If the method was not run.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> keys = {"patient_key": "patient", "label_key": "label"}
+    >>> results = rp.tl.evaluate(adata, **keys, methods=["mean", "size_only"], n_splits=3)
+    >>> rp.get.out_of_fold(adata, method="mean")["split"].nunique()
+    3
     """
     _store.check_data(data)
     entry = _store.uns_entry(data, evaluation_key, "evaluation_key", "evaluate")

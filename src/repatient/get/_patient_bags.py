@@ -41,6 +41,14 @@ class PatientBags(Dataset[dict[str, torch.Tensor]]):
     ----------
     table, y, classes
         As passed.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> bags = rp.get.bags(adata, patient_key="patient", label_key="label")
+    >>> len(bags), bags.classes
+    (12, ['healthy', 'disease'])
     """
 
     def __init__(

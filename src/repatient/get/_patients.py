@@ -114,6 +114,15 @@ def patients(
     References
     ----------
     Centred log-ratios and their distance: Aitchison (1983), Biometrika 70, 57.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
+    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
+    >>> rp.get.patients(adata).shape
+    (12, 5)
     """
     _store.check_data(data)
     mask = _store.read_mask(data, mask_obs)

@@ -47,6 +47,15 @@ def recipes(
         If an argument, or what it names, is of a wrong type.
     ValueError
         If ``interval`` is no share, or the recipes were edited into what is none.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
+    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
+    >>> len(rp.get.recipes(adata))
+    10
     """
     _store.check_data(data)
     check_number(interval, "interval", above=0, maximum=1)

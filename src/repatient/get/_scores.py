@@ -57,6 +57,15 @@ def scores(
         If an argument is of a wrong type.
     ValueError
         If the method was not run, or ``interval`` is no share above 0 and up to 1.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> keys = {"patient_key": "patient", "label_key": "label"}
+    >>> results = rp.tl.evaluate(adata, **keys, methods=["mean", "size_only"], n_splits=3)
+    >>> rp.get.scores(adata, "mean")["share_correct"].between(0, 1).all()
+    np.True_
     """
     check_number(interval, "interval", above=0, maximum=1)
     table = out_of_fold(data, method=method, evaluation_key=evaluation_key)

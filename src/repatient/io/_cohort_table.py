@@ -66,6 +66,13 @@ def cohort_table(
     See Also
     --------
     repatient.io.read_features : The cohort, from files.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> rp.io.cohort_table(adata)["patients"].tolist()
+    [6, 6, 12]
     """
     _store.check_data(data)
     patients = _store.read_patients(data, patient_key, label_key, donor_key)

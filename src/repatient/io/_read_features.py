@@ -134,6 +134,21 @@ def read_features(
     --------
     repatient.io.cohort_table : What is in the cohort, at a glance.
     repatient.pp.embed : From features to an embedding.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> import repatient as rp
+    >>> folder = Path("slides")
+    >>> folder.mkdir()
+    >>> for name in ("a", "b"):
+    ...     np.save(folder / f"{name}.npy", np.random.default_rng(0).normal(size=(5, 8)))
+    >>> table = pd.DataFrame({"file": ["a", "b"], "patient": ["p1", "p2"], "label": ["low", "high"]})
+    >>> adata = rp.io.read_features(folder, table)
+    >>> adata.shape, adata.obs["patient"].unique().tolist()
+    ((10, 8), ['p1', 'p2'])
     """
     folder = Path(folder)
     check_option(on_missing, "on_missing", ["error", "skip"])

@@ -46,6 +46,17 @@ def read_recipes(path: str | PathLike[str]) -> dict[str, Any]:
     2 have none. Then its structures are walked through, since HDF5 itself may hang or crash on some that no program wrote.
     Nothing in a file is ever run, nothing outside it is read, and what it declares is compared with its size before memory
     is taken for it.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
+    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
+    >>> rp.io.write_recipes(adata, "cohort.recipes.h5")
+    >>> content = rp.io.read_recipes("cohort.recipes.h5")
+    >>> content["recipes"]["mean"].shape
+    (2, 5)
     """
     path = Path(path)
     if not path.is_file():

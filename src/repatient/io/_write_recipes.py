@@ -90,6 +90,16 @@ def write_recipes(
     See Also
     --------
     repatient.io.read_recipes, repatient.tl.assign
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
+    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
+    >>> rp.io.write_recipes(adata, "cohort.recipes.h5")
+    >>> sorted(rp.io.read_recipes("cohort.recipes.h5"))
+    ['cohort', 'gmm', 'recipes']
     """
     _store.check_data(data)
     check_target(path, "path", what="recipes file", ours=is_recipes_file, overwrite=overwrite)

@@ -69,8 +69,13 @@ def write_report(
 
     Examples
     --------
-    >>> rp.tl.evaluate(adata, patient_key="patient", label_key="label")
-    >>> rp.io.write_report(adata, "report.html", batch_key="run")
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> keys = {"patient_key": "patient", "label_key": "label"}
+    >>> results = rp.tl.evaluate(adata, **keys, methods=["mean", "size_only"], n_splits=3)
+    >>> rp.io.write_report(adata, "report.html")
+    >>> open("report.html", encoding="utf-8").readline().strip()
+    '<!DOCTYPE html>'
     """
     from repatient.report import Request, render
 

@@ -8,7 +8,7 @@ generated, and predicts the class of patients; a :class:`MILOrdinalClassifier` p
 
 .. data:: PREDICTORS
 
-    Predictors by name, described at :func:`repatient.tl.mil`; :func:`register_predictor` adds one.
+    Predictors by name, described in the guide, :doc:`/guide/names`; :func:`register_predictor` adds one.
 """
 
 from __future__ import annotations

@@ -93,6 +93,14 @@ def attention(
         If an argument is of a wrong type.
     ValueError
         If names of observations are not unique, the map has NaN or infinity, or the palette is unknown or too short.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
+    >>> model = rp.tl.mil(adata, patient_key="patient", label_key="label", model=rp.mil.Attention(n_steps=5))
+    >>> ax = rp.pl.attention(adata, "patient_000")
     """
     _store.check_data(data)
     check_axes(ax, show, save)

@@ -71,6 +71,16 @@ def audit(
         If the kind is unknown, axes are given for all of them, or the palette is unknown or too short.
     TypeError
         If an argument is of a wrong type.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
+    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
+    >>> rp.tl.generate(adata, 3)
+    >>> table = rp.tl.audit(adata, n_permutations=19, n_repeats=1)
+    >>> ax = rp.pl.audit(adata)
     """
     _store.check_data(data)
     check_option(kind, "kind", _KINDS)

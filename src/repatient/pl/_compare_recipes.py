@@ -82,6 +82,15 @@ def compare_recipes(
     TypeError, ValueError
         If an option or a class is unknown, axes are given for several classes, no component is left, or the palette is
         too short.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
+    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
+    >>> table = rp.tl.compare_recipes(adata, n_draws=200)
+    >>> ax = rp.pl.compare_recipes(adata)
     """
     _store.check_data(data)
     check_option(effect, "effect", list(_EFFECTS))

@@ -67,6 +67,15 @@ def compositions(
         that was refitted since, or the palette is unknown or too short.
     TypeError
         If an argument is of a wrong type.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
+    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
+    >>> rp.tl.generate(adata, 3)
+    >>> ax = rp.pl.compositions(adata)
     """
     check_axes(ax, show, save)
     counts = get.compositions(data, recipes_key=recipes_key, generated_key=generated_key)

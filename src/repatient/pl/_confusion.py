@@ -51,6 +51,14 @@ def confusion(
         If an argument is of a wrong type.
     ValueError
         If the method was not run.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> keys = {"patient_key": "patient", "label_key": "label"}
+    >>> results = rp.tl.evaluate(adata, **keys, methods=["mean", "size_only"], n_splits=3)
+    >>> ax = rp.pl.confusion(adata, "mean")
     """
     check_axes(ax, show, save)
     table = get.out_of_fold(data, method=method, evaluation_key=evaluation_key)

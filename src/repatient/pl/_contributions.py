@@ -75,6 +75,15 @@ def contributions(
         If an argument is of a wrong type.
     ValueError
         If ``kind`` is unknown, or the map has NaN or infinity.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
+    >>> model = rp.tl.mil(adata, patient_key="patient", label_key="label", model="mean")
+    >>> rp.tl.explain(adata, model)
+    >>> ax = rp.pl.contributions(adata, "patient_000")
     """
     _store.check_data(data)
     check_option(kind, "kind", _KINDS)

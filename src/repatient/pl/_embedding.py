@@ -90,6 +90,14 @@ def embedding(
         palette is unknown or too short.
     TypeError
         If ``color`` is a column of numbers, or an argument is of a wrong type.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
+    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
+    >>> ax = rp.pl.embedding(adata)
     """
     _store.check_data(data)
     check_axes(ax, show, save)

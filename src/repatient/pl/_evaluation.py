@@ -73,6 +73,14 @@ def evaluation(
         If the metric or the baseline is not among its results, or ``confidence`` is no share below 1.
     TypeError
         If an argument is of a wrong type.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> keys = {"patient_key": "patient", "label_key": "label"}
+    >>> results = rp.tl.evaluate(adata, **keys, methods=["mean", "size_only"], n_splits=3)
+    >>> ax = rp.pl.evaluation(adata)
     """
     _store.check_data(data)
     check_axes(ax, show, save)

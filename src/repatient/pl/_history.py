@@ -48,6 +48,13 @@ def history(
         If an argument is of a wrong type.
     ValueError
         If names of observations are not unique.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> model = rp.tl.mil(adata, patient_key="patient", label_key="label", model=rp.mil.Attention(n_steps=20))
+    >>> ax = rp.pl.history(adata)
     """
     _store.check_data(data)
     check_axes(ax, show, save)

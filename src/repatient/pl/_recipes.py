@@ -93,6 +93,14 @@ def recipes(
         if ``"difference"`` has not two classes whose offsets were learnt in one cohort.
     TypeError
         If an argument is of a wrong type.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
+    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
+    >>> ax = rp.pl.recipes(adata)
     """
     check_option(kind, "kind", _KINDS)
     check_axes(ax, show, save)

@@ -74,6 +74,14 @@ def roc(
     ValueError
         If a method was not run, several are given for more than two classes, ``interval`` is no share, or the palette is
         unknown or too short.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> keys = {"patient_key": "patient", "label_key": "label"}
+    >>> results = rp.tl.evaluate(adata, **keys, methods=["mean", "size_only"], n_splits=3)
+    >>> ax = rp.pl.roc(adata, "mean")
     """
     check_axes(ax, show, save)
     check_number(interval, "interval", above=0, maximum=1)

@@ -70,6 +70,14 @@ def scores(
         If an argument is of a wrong type.
     ValueError
         If the method was not run, there is no such class, or the palette is unknown or too short.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> keys = {"patient_key": "patient", "label_key": "label"}
+    >>> results = rp.tl.evaluate(adata, **keys, methods=["mean", "size_only"], n_splits=3)
+    >>> ax = rp.pl.scores(adata, "mean")
     """
     check_axes(ax, show, save)
     table = get.scores(data, method, interval=interval, evaluation_key=evaluation_key)

@@ -63,6 +63,17 @@ def uncertainty(
         If they belong to a mixture that was refitted since, or the palette is unknown or too short.
     TypeError
         If an argument is of a wrong type.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
+    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
+    >>> rp.tl.generate(adata, 3)
+    >>> model = rp.tl.mil(adata, patient_key="patient", label_key="label", model="mean", generated_key="generated")
+    >>> rp.tl.select(adata, model)
+    >>> ax = rp.pl.uncertainty(adata)
     """
     _store.check_data(data)
     check_axes(ax, show, save)

@@ -89,6 +89,17 @@ def views(
         If the synthetic view was not stored and no translator is given, the target is missing, or an option is unknown.
     TypeError
         If an argument is of a wrong type.
+
+    Examples
+    --------
+    >>> import mudata
+    >>> import repatient as rp
+    >>> full, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=40)
+    >>> panel = full[:, :30].copy()
+    >>> panel.X = panel.X.toarray()
+    >>> mdata = mudata.MuData({"panel": panel, "rna": full})
+    >>> translator = rp.tl.synthesize(mdata, "panel", "rna", pairs="obs_names", n_steps=5)
+    >>> ax = rp.pl.views(mdata, "panel", "rna")
     """
     check_axes(None, show, save)
     check_option(metric, "metric", METRICS)

@@ -123,6 +123,14 @@ def embed(
     See Also
     --------
     repatient.pp.project : Bring new patients into the embedding.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> rp.pp.embed(adata, "features", n_components=10)
+    >>> adata.obsm["X_embedded"].shape
+    (782, 10)
     """
     _store.check_data(data, copy=copy)
     check_key(key_added, "key_added")

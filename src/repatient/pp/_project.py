@@ -64,6 +64,16 @@ def project(
     See Also
     --------
     repatient.pp.embed : Learn an embedding.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> rp.pp.embed(adata, "features", n_components=10)
+    >>> new, _ = rp.datasets.pbmc_cohort(n_patients=2, n_cells=60, random_state=1)
+    >>> rp.pp.project(new, adata)
+    >>> new.obsm["X_embedded"].shape
+    (264, 10)
     """
     _store.check_data(data, copy=copy)
     check_key(key_added, "key_added")

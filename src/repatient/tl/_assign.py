@@ -162,6 +162,16 @@ def assign(
     repatient.tl.recipes : Take over the recipe of a class from another cohort.
     repatient.evaluation.mmd_test : The test of cells, for arrays.
     repatient.sampling.mean_shift : That of a recipes file.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> other, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60, random_state=1)
+    >>> rp.tl.gmm(other, 5, covariance_type="diag")
+    >>> rp.tl.assign(adata, other)
+    >>> adata.obs["gmm"].cat.categories.tolist()
+    ['0', '1', '2', '3', '4']
     """
     _store.check_data(data, copy=copy)
     check_key(key_added, "key_added")

@@ -122,6 +122,17 @@ def audit(
     ``repeated_cells`` is 0. Their cells are assigned to components as real cells are, so that the composition that is
     compared is the one that a reader of the embedding sees, which overlapping components blur. The pool are the patients
     that the recipes were learnt on, and in cross-validation each generated patient is one by itself.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
+    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
+    >>> rp.tl.generate(adata, 3)
+    >>> table = rp.tl.audit(adata, n_permutations=19, n_repeats=1)
+    >>> table["n_generated"].tolist()
+    [3, 3]
     """
     # What only an audit needs is not loaded with the other tools.
     from repatient.evaluation.audit import audit_patients

@@ -127,6 +127,16 @@ def compare_recipes(
     See Also
     --------
     repatient.pl.compare_recipes : The same as a figure.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
+    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
+    >>> table = rp.tl.compare_recipes(adata, n_draws=200)
+    >>> len(table)
+    5
     """
     from scipy.stats import false_discovery_control
 

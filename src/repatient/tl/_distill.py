@@ -162,6 +162,18 @@ def distill(
     repatient.tl.synthesize : Make the synthetic view.
     repatient.tl.evaluate_views : Whether it helps, beside baselines and controls.
     repatient.views.Encoder : The estimator, for arrays.
+
+    Examples
+    --------
+    >>> import mudata
+    >>> import repatient as rp
+    >>> full, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=40)
+    >>> panel = full[:, :30].copy()
+    >>> panel.X = panel.X.toarray()
+    >>> mdata = mudata.MuData({"panel": panel, "rna": full})
+    >>> encoder = rp.tl.distill(mdata, "panel", "rna", partner="authentic", pairs="obs_names", n_steps=5)
+    >>> mdata["panel"].obsm["X_spi"].shape[0] == panel.n_obs
+    True
     """
     from repatient.views import Encoder
 

@@ -170,6 +170,15 @@ def evaluate(
     --------
     repatient.evaluation.compare : Paired differences with corrected intervals.
     repatient.pl.evaluation : The same as a figure.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> keys = {"patient_key": "patient", "label_key": "label"}
+    >>> results = rp.tl.evaluate(adata, **keys, methods=["mean", "size_only"], n_splits=3)
+    >>> results.groupby("method")["split"].nunique()["mean"]
+    np.int64(3)
     """
     from repatient.evaluation import BASELINES, SCENARIOS, Plan, check_methods, run
 

@@ -133,6 +133,21 @@ def evaluate_views(
     --------
     repatient.views.compare_arms : The comparison of one seed, for arrays.
     repatient.views.error_ratios : The ratios.
+
+    Examples
+    --------
+    >>> import mudata
+    >>> import repatient as rp
+    >>> full, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=40)
+    >>> panel = full[:, :30].copy()
+    >>> panel.X = panel.X.toarray()
+    >>> mdata = mudata.MuData({"panel": panel, "rna": full})
+    >>> translator = rp.tl.synthesize(mdata, "panel", "rna", pairs="obs_names", n_steps=5)
+    >>> results = rp.tl.evaluate_views(
+    ...     mdata, "panel", "rna", label_key="panel:state", pairs="obs_names", arms=["raw"], n_labels=10, n_seeds=1
+    ... )
+    >>> results["arm"].unique().tolist()
+    ['raw']
     """
     from repatient.views import ARMS, compare_arms, error_ratios
 

@@ -168,6 +168,16 @@ def generate(
     References
     ----------
     How offsets are measured and shrunk is described in :mod:`repatient.sampling`.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
+    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
+    >>> rp.tl.generate(adata, 3)
+    >>> adata.obsm["generated"].shape
+    (782, 6)
     """
     _store.check_data(data, copy=copy)
     check_key(key_added, "key_added")

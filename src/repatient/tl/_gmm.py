@@ -125,6 +125,14 @@ def gmm(
     --------
     repatient.tl.assign : Use the mixture of another cohort.
     repatient.mixture.GaussianMixture : The estimator, for arrays.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
+    >>> adata.uns["gmm"]["means"].shape[0]
+    5
     """
     _store.check_data(data, copy=copy)
     check_key(key_added, "key_added")

@@ -28,5 +28,14 @@ def load_model(folder: str | PathLike[str], *, device: str = "auto") -> PatientC
         If the folder or a file of it is missing.
     ValueError
         If what is there is not such a model, or of a newer format.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> model = rp.tl.mil(adata, patient_key="patient", label_key="label", model="mean")
+    >>> model.save("model")
+    >>> rp.tl.load_model("model").predict(adata).equals(model.predict(adata))
+    True
     """
     return PatientClassifier.load(folder, device=device)

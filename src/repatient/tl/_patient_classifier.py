@@ -59,6 +59,14 @@ class PatientClassifier:
     ----------
     classifier, use_rep, patient_key, familiarity
         As passed.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> model = rp.tl.mil(adata, patient_key="patient", label_key="label", model="mean")
+    >>> model.predict(adata)["predicted"].nunique()
+    2
     """
 
     def __init__(

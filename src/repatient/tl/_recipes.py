@@ -163,6 +163,15 @@ def recipes(
     References
     ----------
     The Dirichlet-multinomial is that of Mosimann (1962); its fit is described in :mod:`repatient.recipe`.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
+    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
+    >>> adata.uns["recipes"]["mean"].shape
+    (2, 5)
     """
     _store.check_data(data, copy=copy)
     check_key(key_added, "key_added")

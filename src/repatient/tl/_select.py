@@ -88,6 +88,18 @@ def select(
     ValueError
         If their mixture was refitted since, the embedding is not that of the model, the patients have another outcome
         than the model, or ``by`` or ``keep`` needs classes and values are predicted.
+
+    Examples
+    --------
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
+    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
+    >>> rp.tl.generate(adata, 3)
+    >>> model = rp.tl.mil(adata, patient_key="patient", label_key="label", model="mean", generated_key="generated")
+    >>> rp.tl.select(adata, model, keep="low", fraction=0.5)
+    >>> adata.uns["generated"]["patients"]["selected"].sum()
+    np.int64(4)
     """
     _store.check_data(data, copy=copy)
     check_option(by, "by", _MEASURES)

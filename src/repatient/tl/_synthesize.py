@@ -155,6 +155,18 @@ def synthesize(
     repatient.tl.distill : Learn an embedding of the source from the synthetic view.
     repatient.pl.views : Look at translations and their fidelity.
     repatient.views.Translator : The estimator, for arrays.
+
+    Examples
+    --------
+    >>> import mudata
+    >>> import repatient as rp
+    >>> full, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=40)
+    >>> panel = full[:, :30].copy()
+    >>> panel.X = panel.X.toarray()
+    >>> mdata = mudata.MuData({"panel": panel, "rna": full})
+    >>> translator = rp.tl.synthesize(mdata, "panel", "rna", pairs="obs_names", n_steps=5)
+    >>> mdata["panel"].obsm["X_rna_synthetic"].shape[0] == panel.n_obs
+    True
     """
     check_integer(random_state, "random_state", minimum=0)
     check_integer(n_seeds, "n_seeds", minimum=1)

@@ -98,7 +98,7 @@ def measure(
 
 
 def _read_groups(
-    source: Side,
+    source: Modality,
     parts: Split,
     unseen: np.ndarray,
     translated: np.ndarray,
