@@ -34,7 +34,7 @@ class Odd(ValueError):
     """Bytes that no file of this package has; the message says which."""
 
 
-class Stored(NamedTuple):
+class StoredArray(NamedTuple):
     """What a header says of an array or of an attribute: its shape (``None``: there is nothing) and its type."""
 
     shape: tuple[int, ...] | None
@@ -220,7 +220,7 @@ class _Walk:
             self._odd("an array of another size than it states")
         self._check_data(stored, self._take(address, size) if size else self._raw[:0])
 
-    def _stored(self, space: memoryview, kind: memoryview) -> Stored:
+    def _stored(self, space: memoryview, kind: memoryview) -> StoredArray:
         version, rank, flags = struct.unpack_from("<BBB", space)
         if version not in (1, 2) or rank > 32 or flags > 1:
             self._odd("a shape of another version")
@@ -236,11 +236,11 @@ class _Walk:
         given = bytes((kind[0] & 15,)) + bytes(kind[1:])
         for encoded, (size, is_text) in known.items():
             if given.startswith(encoded) and not any(given[len(encoded) :]):
-                return Stored(shape, size, is_text)
+                return StoredArray(shape, size, is_text)
         msg = "numbers of another type"
         raise Odd(msg)
 
-    def _check_data(self, stored: Stored, content: memoryview) -> None:
+    def _check_data(self, stored: StoredArray, content: memoryview) -> None:
         """Texts stand in heaps: each has to be there, as long as it is said to be."""
         if len(content) != stored.n_items * stored.size:
             self._odd("an array that is cut off")
