@@ -24,6 +24,7 @@ PRIVATE_TESTS = {
     "trust/fuzz/test_declared.py",
     "trust/fuzz/test_models.py",
     "trust/fuzz/test_recipes_files.py",
+    "trust/fuzz/test_sealed.py",
     "trust/test_formats.py",
     "trust/test_killed.py",
 }

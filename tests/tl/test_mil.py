@@ -8,7 +8,6 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import repatient as rp
-from repatient.mil import MILClassifier
 
 
 def test_writes_predictions_history_and_attention(trained):
@@ -62,14 +61,14 @@ def test_generated_cells_from_outside_the_mask_are_refused(generated, keys, unto
 
 def test_validation_patients_give_no_cell_to_the_training(generated, keys, monkeypatch):
     seen = {}
-    original = MILClassifier.fit
+    original = rp.mil.Attention.fit
 
     def spy(self, bags, y, **kwargs):
         fitted = original(self, bags, y, **kwargs)
         seen.update(kwargs, y=np.asarray(y), validation=fitted.validation_bags_)
         return fitted
 
-    monkeypatch.setattr(MILClassifier, "fit", spy)
+    monkeypatch.setattr(rp.mil.Attention, "fit", spy)
     rp.tl.mil(generated, **keys, generated_key="generated", model=rp.mil.Attention(n_steps=4, validation_fraction=0.2))
     assert len(seen["validation"]) == 4
     split = generated.uns["mil"]["predictions"]["split"]
