@@ -45,7 +45,10 @@ def main() -> None:
         "names", nargs="+", metavar="NAME", help=f"some of {known}; or speed, or evidence, for all of one kind"
     )
     given, arguments = split(sys.argv[1:])
-    kinds = {"speed": [name for name in SPEED if name not in NEEDS_GPU], "evidence": [name for name in EVIDENCE if name not in NEEDS_IMAGES]}
+    kinds = {
+        "speed": [name for name in SPEED if name not in NEEDS_GPU],
+        "evidence": [name for name in EVIDENCE if name not in NEEDS_IMAGES],
+    }
     names = [name for word in parser.parse_args(given).names for name in kinds.get(word, (word,))]
     unknown = [name for name in names if name not in available]
     if unknown:
@@ -82,7 +85,9 @@ def measure(name: str, arguments: list[str]) -> None:
 def heading(script: Path, name: str, arguments: list[str]) -> str:
     """Title, command and explanation of a page, from the benchmark's own documentation."""
     title, *paragraphs = (ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or name).split("\n\n")
-    explanation = "\n\n".join(part for part in paragraphs if not part.startswith(("python ", "pip ", "OMP_NUM_THREADS")))
+    explanation = "\n\n".join(
+        part for part in paragraphs if not part.startswith(("python ", "pip ", "OMP_NUM_THREADS"))
+    )
     wanted = f' ARGS="{" ".join(arguments)}"' if arguments else ""
     target = "bench" if name in SPEED else "evidence"
     return f"# {title.rstrip('.')}\n\n```\nmake {target} NAME={name}{wanted}\n```\n\n{explanation}\n\n"
