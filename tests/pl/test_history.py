@@ -34,6 +34,14 @@ def test_on_the_axes_that_are_given(trained):
     assert rp.pl.history(trained[0], ax=ax) is ax
 
 
+def test_a_predictor_without_epochs_has_no_course(trained):
+    adata = trained[0]
+    adata.uns["mil"]["history"] = adata.uns["mil"]["history"].drop(columns="epoch")
+    with pytest.raises(ValueError, match="not trained epoch by epoch.*model='attention'"):
+        rp.pl.history(adata)
+    assert plt.get_fignums() == []
+
+
 def test_without_a_classifier(generated):
     with pytest.raises(KeyError, match="rp.tl.mil"):
         rp.pl.history(generated)

@@ -66,7 +66,8 @@ def views(
     n_examples
         Observations to show, drawn at random.
     metric
-        Error to draw where :func:`repatient.tl.evaluate_views` has run: ``"linear"``, ``"linear_few"`` or ``"knn"``.
+        Error to draw where :func:`repatient.tl.evaluate_views` has run: ``"linear"``, ``"linear_few"`` or ``"knn"``; of a
+        map ``"linear"``, which stands for ``"linear_few"`` there, or ``f"linear_{n}"``.
     synthetic_key
         Where :func:`repatient.tl.synthesize` stored its results. ``None``: ``f"X_{target}_synthetic"``.
     views_key
@@ -102,14 +103,17 @@ def views(
     >>> ax = rp.pl.views(mdata, "panel", "rna")
     """
     check_axes(None, show, save)
-    check_option(metric, "metric", METRICS)
+    evaluated: Any = data.uns.get(views_key, {}) if hasattr(data, "uns") else {}
+    results = evaluated.get("results") if hasattr(evaluated, "get") else None
+    there = METRICS if results is None else tuple(dict.fromkeys(results["metric"].astype(str)))
+    if metric == "linear_few" and metric not in there:
+        metric = "linear"
+    check_option(metric, "metric", there)
     check_integer(n_examples, "n_examples", minimum=1)
     pair = read_views(data, (source, target), target_data, (source_rep, target_rep), synthetic_key, translator)
     rng = np.random.default_rng(random_state)
     rows = np.sort(rng.permutation(len(pair.source))[:n_examples])
     entry = pair.entry
-    evaluated: Any = data.uns.get(views_key, {})
-    results = evaluated.get("results") if hasattr(evaluated, "get") else None
     by_group = entry.get("by_group")
     below = [n_maps(pair, basis or "X_umap"), int(by_group is not None), int(results is not None)]
     n_below = sum(below)

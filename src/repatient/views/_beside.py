@@ -43,7 +43,8 @@ class Beside:
     @classmethod
     def stored(cls, entry: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
         """What :meth:`description` and :meth:`arrays` gave, if the parts fit."""
-        kind = check_option(entry["kind"], "kind", AUGMENTATIONS)
+        kind = entry["kind"]
+        check_option(kind, "kind", AUGMENTATIONS)
         shape = tuple(check_integer(size, "shape", minimum=1) for size in entry["shape"])
         others = {name: array for name, array in arrays.items() if not name.startswith("unit_")}
         preparation = Preparation.stored(kind, shape, AUGMENTATIONS[kind](), others)
