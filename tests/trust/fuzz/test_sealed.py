@@ -178,7 +178,11 @@ def test_models_of_cohorts(fuzz, damaged, read_or_refuse, tmp_path):
     load = partial(rp.tl.load_model, device="cpu")
 
     def use(read):
-        p = read.predict(adata, check="none", n_passes=2).filter(like="probability_").to_numpy()
+        p = (
+            read.predict(adata, check="none", n_passes=2, patient_key="patient", use_rep="X_embedded")
+            .filter(like="probability_")
+            .to_numpy()
+        )
         assert ((p >= -1e-9) & (p <= 1 + 1e-9)).all()
 
     fuzzed(folder, load, use, fuzz, damaged, read_or_refuse, tmp_path, 10, most=400)
