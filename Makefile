@@ -87,7 +87,7 @@ bench: $(READY_BENCH) ## measure speed against peers and write docs/benchmarks: 
 evidence: $(READY) ## measure on real cohorts what the methods gain and write docs/benchmarks: hours, or NAME=realism for one
 	@$(PY) benchmarks/pages.py $(or $(NAME),evidence) -- $(ARGS)
 
-trust: $(READY) ## test on 1,000 random cohorts a function and with 50 kills of each kind of write
+trust: $(READY) ## test on 1,000 random cohorts a function, 3,000 files with fitting checksums, 50 kills of each kind of write
 	@MPLBACKEND=Agg OMP_NUM_THREADS=1 REPATIENT_TRUST=1000 $(PY) -m pytest tests/trust --numprocesses=logical --maxprocesses=4 $(ARGS)
 
 wheel: ## build the package, install it alone elsewhere and run its tests there: ARGS="tests/recipe" for some

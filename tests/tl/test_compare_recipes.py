@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 import repatient as rp
-from repatient.recipe import mean_posteriors, moderated_p_values
+from repatient.recipe import mean_posteriors, moderated_p_values, p_values_of_both
 
 EFFECTS = ("difference", "log2_fold_change", "clr_difference")
 
@@ -86,7 +86,7 @@ def test_few_patients_hold_the_level(n_patients):
         groups = counts[:n_patients], counts[n_patients:]
         these, those = mean_posteriors(groups)
         above = these.above(those)
-        p_values = np.maximum(2 * np.minimum(above, 1 - above), moderated_p_values(*groups))
+        p_values = p_values_of_both(2 * np.minimum(above, 1 - above), moderated_p_values(*groups))
         found += (stats.false_discovery_control(p_values) <= 0.05).any()
     # With a level of .05, more than 12 of 120 have a probability of .01.
     assert found <= 12

@@ -138,6 +138,12 @@ def is_marked(path: Path) -> bool:
         return False
 
 
+def is_report(path: Path) -> bool:
+    """Whether a file begins as a page that this package wrote."""
+    with path.open("rb") as file:
+        return b'name="generator" content="repatient"' in file.read(1024)
+
+
 def _overlap(target: Path, source: Path) -> bool:
     """Whether writing the one would touch the other: they are the same, hard links of one file, or one in the other."""
     if target == source or target in source.parents or source in target.parents:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from repatient._files._atomic import replace_when_whole
 from repatient._files._tables import write_table
-from repatient._files._target import MARK, check_target, is_marked
+from repatient._files._target import MARK, check_target, is_marked, is_report
 from repatient._messages import warn
 
 if TYPE_CHECKING:
@@ -132,12 +132,7 @@ def check_page(path: Path, *, overwrite: bool, source: Path) -> None:
         msg = f"`output` ends with .html, not {str(path)!r}."
         raise ValueError(msg)
     path.parent.mkdir(parents=True, exist_ok=True)
-
-    def ours(found: Path) -> bool:
-        with found.open("rb") as file:
-            return b'name="generator" content="repatient"' in file.read(1024)
-
-    check_target(path, "output", what="report", ours=ours, overwrite=overwrite, sources=[source])
+    check_target(path, "output", what="report", ours=is_report, overwrite=overwrite, sources=[source])
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:

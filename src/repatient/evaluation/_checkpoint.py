@@ -23,6 +23,8 @@ FORMAT = "repatient evaluation"
 VERSION = 2
 # Stands beside the metrics: rows of class probabilities of the test patients.
 PROBABILITIES = "probabilities"
+# The highest value of metrics that have one; the lowest of all of these is 0.
+_MOST = {"auroc": 1.0, "balanced_accuracy": 1.0, "macro_f1": 1.0, "brier": 2.0, "log_loss": math.inf}
 
 
 class Checkpoint:
@@ -108,6 +110,9 @@ def _parts(path: Path, metrics: set[str]) -> tuple[dict[str, Any], dict[str, Any
         if {"format", "version", SEAL} & set(content):
             content = checked(content, path, "version", VERSION)
         params, methods, results = (dict(content[name]) for name in ("params", "methods", "results"))
+        if not all(split.isdecimal() for split in results):
+            msg = "splits are numbered from 0"
+            raise ValueError(msg)
         read = {int(split): {name: dict(values) for name, values in of.items()} for split, of in results.items()}
         for split, of in read.items():
             for name, values in of.items():
@@ -131,6 +136,9 @@ def _check_values(values: dict[str, Any], metrics: set[str], where: str) -> None
         # NaN is the value of a metric that a split does not define.
         if isinstance(value, bool) or not isinstance(value, int | float) or math.isinf(value):
             msg = f"{name} of {where} is {value!r}, no number."
+            raise ValueError(msg)
+        if not math.isnan(value) and not 0 <= value <= _MOST.get(name, math.inf) and name in _MOST:
+            msg = f"{name} of {where} is {value!r}, which it cannot be."
             raise ValueError(msg)
 
 

@@ -15,6 +15,7 @@ import scipy.sparse as sp
 from repatient._checks import check_option, listed
 from repatient._docs import shared_docs
 from repatient._files._atomic import replace_when_whole
+from repatient._files._target import MARK, check_target, is_marked
 from repatient._progress import progress_bar
 from repatient.io._file_table import READERS, UNREADABLE, find_files, match, read_rows
 from repatient.io._read_arrays import Options
@@ -47,6 +48,7 @@ def read_features(
     compensate: bool = True,
     on_missing: str = "error",
     to: str | PathLike[str] | None = None,
+    overwrite: bool = True,
     progress: bool | None = None,
 ) -> AnnData:
     """Read a folder with one file a slide, image, tube or sample, and a table of them, into one AnnData.
@@ -98,8 +100,11 @@ def read_features(
         What to do about rows without file, files without row, duplicates, files that are empty, cannot be read or have
         another width: ``"error"`` lists them all at once; ``"skip"`` leaves them out, warns and records them.
     to
-        Path of a new ``.h5ad`` or ``.zarr``: features are written to it file by file, for what is larger than memory,
-        and the result is opened lazily (needs ``pip install 'repatient[dask]'``).
+        Path of an ``.h5ad`` or ``.zarr``: features are written to it file by file, for what is larger than memory,
+        and the result is opened lazily (needs ``pip install 'repatient[dask]'``). What an earlier call wrote there is
+        replaced; anything else is left alone.
+    overwrite
+        Whether what an earlier call wrote may be replaced.
     %(progress)s
 
     Returns
@@ -128,7 +133,11 @@ def read_features(
     KeyError
         If the table has no column of the name that was given.
     ValueError
-        If there is no file to read, or files and table do not fit.
+        If there is no file to read, files and table do not fit, or ``to`` is one of the files that are read.
+    FileExistsError
+        If something else is at ``to``, or a link, or what is not to be overwritten.
+    IsADirectoryError, PermissionError
+        If ``to`` ends with ``.h5ad`` and is a folder, or must not be written to.
 
     See Also
     --------
@@ -155,10 +164,11 @@ def read_features(
     if not folder.is_dir():
         msg = f"`folder`: there is no folder {str(folder)!r}."
         raise FileNotFoundError(msg)
-    target = None if to is None else _checked_target(Path(to))
     rows = read_rows(table)
     leave_out = None if isinstance(table, pd.DataFrame) else Path(table)
     files = find_files(folder, format, encoder, leave_out)
+    sources = [*files, *([] if leave_out is None else [leave_out])]
+    target = None if to is None else _checked_target(Path(to), sources, overwrite=overwrite)
     options = Options(features, coords, compensate)
     matched = match(files, folder, rows, file_key, patient_key)
     outlines, problems = _look(matched, options, progress=progress)
@@ -188,18 +198,14 @@ def read_features(
     return adata
 
 
-def _checked_target(path: Path) -> Path:
+def _checked_target(path: Path, sources: list[Path], *, overwrite: bool) -> Path:
     if path.suffix not in (".h5ad", ".zarr"):
         msg = f"`to` is a path that ends with '.h5ad' or '.zarr', not {str(path)!r}."
         raise ValueError(msg)
-    if not path.parent.is_dir():
-        msg = f"`to`: there is no folder {str(path.parent)!r}; make it first."
-        raise FileNotFoundError(msg)
-    is_store = any((path / name).exists() for name in (".zgroup", "zarr.json"))
-    if path.is_dir() and (path.suffix == ".h5ad" or not is_store):
-        msg = f"`to`: {str(path)!r} is a folder that is not a zarr store, and would be replaced; name another path."
-        raise ValueError(msg)
-    return path
+    is_store = path.suffix == ".zarr"
+    return check_target(
+        path, "to", what="cohort", ours=is_marked, folder=is_store, overwrite=overwrite, sources=sources
+    )
 
 
 def _look(
@@ -245,6 +251,7 @@ def _written(plan: _Plan, path: Path, *, progress: bool | None) -> AnnData:
     shape, width = (plan.n_rows, len(plan.var)), len(plan.var)
     with replace_when_whole(path) as new, _opened(new) as root:
         root.attrs["encoding-type"], root.attrs["encoding-version"] = "anndata", "0.1.0"
+        root.attrs[MARK] = "cohort"
         if not plan.sparse:
             chunks = (int(np.clip(_CHUNK_BYTES // (4 * width), 1, plan.n_rows)), width)
             create = root.create_dataset if isinstance(root, h5py.File) else root.create_array

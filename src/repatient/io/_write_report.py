@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from repatient import _store
 from repatient._docs import shared_docs
 from repatient._files._atomic import replace_when_whole
+from repatient._files._target import check_target, is_report
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -27,6 +27,7 @@ def write_report(
     evaluation_key: str = _store.keys.EVALUATION,
     mil_key: str = _store.keys.MIL,
     audit_key: str = _store.keys.AUDIT,
+    overwrite: bool = True,
 ) -> None:
     """Write what was found as one HTML page that can be sent round, printed and read without Python.
 
@@ -40,7 +41,7 @@ def write_report(
     ----------
     %(data)s It is left as it is.
     path
-        File to write. An existing one is replaced once the new one is whole and on the disk.
+        File to write. An earlier report is replaced once the new one is whole and on the disk; any other file is left alone.
     title
         Heading of the page. ``None``: "Patients and predictions".
     method
@@ -55,6 +56,8 @@ def write_report(
         Where :func:`repatient.tl.mil` stored its results.
     audit_key
         Where :func:`repatient.tl.audit` stored its results.
+    overwrite
+        Whether an earlier report may be replaced.
 
     Raises
     ------
@@ -64,8 +67,10 @@ def write_report(
         If an argument, or what it names, is of a wrong type.
     ValueError
         If the method was not run.
-    FileNotFoundError, IsADirectoryError
-        If the folder of ``path`` does not exist, or ``path`` is a folder.
+    FileNotFoundError, IsADirectoryError, PermissionError
+        If the folder of ``path`` does not exist or must not be written to, or ``path`` is a folder.
+    FileExistsError
+        If there is something else at ``path``, or a report that is not to be overwritten.
 
     Examples
     --------
@@ -86,9 +91,7 @@ def write_report(
             raise TypeError(msg)
     if batch_key is not None:
         _store.obs_column(data, batch_key, "batch_key")
-    if os.path.isdir(path):
-        msg = f"`path`: {str(path)!r} is a folder; name a file to write."
-        raise IsADirectoryError(msg)
+    check_target(path, "path", what="report", ours=is_report, overwrite=overwrite)
     request = Request(
         **({} if title is None else {"title": title}),
         method=method,

@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
+from repatient._files._atomic import replace_when_whole
 from repatient._messages import logger
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def finish(ax: Axes, name: str, *, show: bool | None, save: Save) -> Axes:
     if save:
         path = _path(name, save)
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure_of(ax).savefig(path, bbox_inches="tight")
+        with replace_when_whole(path) as new:
+            figure_of(ax).savefig(new, bbox_inches="tight")
         logger.info("saved the figure to %s", path)
     if show:
         plt.show()

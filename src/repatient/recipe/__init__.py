@@ -66,7 +66,7 @@ from repatient.recipe._counterfactual import counterfactual_compositions, log_li
 from repatient.recipe._covariates import Design
 from repatient.recipe._kinds import KINDS, Array, Kind, Learning, is_covariance, register_kind
 from repatient.recipe._merging import coarsened, groups_of_enough, merged_gaussians, too_small
-from repatient.recipe._moderated import moderated_p_values
+from repatient.recipe._moderated import moderated_p_values, p_values_of_both
 from repatient.recipe._offsets import Offsets, Pooled, fit_offsets, pool_offsets
 from repatient.recipe._ordination import ordinate
 from repatient.recipe._pooling import pool_recipes
@@ -99,6 +99,7 @@ __all__ = [
     "mean_posteriors",
     "merged_gaussians",
     "moderated_p_values",
+    "p_values_of_both",
     "ordinate",
     "pool_offsets",
     "pool_recipes",

@@ -8,7 +8,7 @@ import pandas as pd
 from repatient import _store
 from repatient._checks import check_integer, check_key, check_name, check_number, check_option, listed
 from repatient._docs import shared_docs
-from repatient.recipe import contrast, mean_posteriors, moderated_p_values
+from repatient.recipe import contrast, mean_posteriors, moderated_p_values, p_values_of_both
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -85,7 +85,7 @@ def compare_recipes(
     ``tail_probability``
         Twice the posterior probability that the difference which is tested has the other sign.
     ``p_value``
-        The larger of that and the p-value of a moderated t-test over donors.
+        The larger of that and two thirds of the p-value of a moderated t-test over donors.
     ``q_value``
         The p-value after the correction of Benjamini and Hochberg (1995) over all rows.
     ``significant``
@@ -112,8 +112,9 @@ def compare_recipes(
     Under these flat priors the tail probability of no difference at all is about uniform where the patients vary as the
     model has it. With two or three donors, or patients who vary otherwise (components that rise together), it is too small
     too often. So a component is called different only if a moderated t-test over donors
-    (:func:`repatient.recipe.moderated_p_values`) says so, too: the larger of both p-values counts. How often a component
-    is found where there is nothing, and how often one that is doubled, is measured by ``benchmarks/compare_recipes.py``.
+    (:func:`repatient.recipe.moderated_p_values`) says so, too: the larger of the tail probability and two thirds of its
+    p-value counts. How often a component is found where there is nothing, and how often one that is doubled, is measured
+    by ``benchmarks/compare_recipes.py``.
 
     Samples of one donor on one side of a comparison are added up, as they are no replicates either. A donor with samples
     on both sides is taken for two, which makes intervals wider than they need be. Effects of covariates are not taken
@@ -172,7 +173,7 @@ def compare_recipes(
             "n_donors_reference": len(pair.other_counts),
         }
         values = _values(pair, found, test, interval)
-        tables.append(pd.DataFrame({**head, **values, "p_value": np.maximum(tested, values["tail_probability"])}))
+        tables.append(pd.DataFrame({**head, **values, "p_value": p_values_of_both(values["tail_probability"], tested)}))
     frame = pd.concat(tables, ignore_index=True)
     frame["q_value"] = false_discovery_control(frame["p_value"].clip(upper=1))
     frame["significant"] = frame["q_value"] <= fdr

@@ -15,7 +15,7 @@ from repatient.views._augmentations import (
     VectorAugmentation,
     in_pose,
 )
-from repatient.views._spaces import WIDE, VectorSpace, are_counts
+from repatient.views._spaces import WIDE, VectorSpace, are_counts, as_float32
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,6 +89,7 @@ class Preparation:
         cls, kind: Kind, shape: tuple[int, ...], augmentation: Augmentation, arrays: dict[str, NDArray[Any]]
     ) -> Self:
         """What was read from a file, if the arrays are those of such rows."""
+        arrays = {name: array if name == "depth" else as_float32(array, name) for name, array in arrays.items()}
         wanted = (shape[0], 1, 1) if kind == "images" else shape
         fits = len(shape) == (3 if kind == "images" else 1) and arrays["mean"].shape == arrays["scale"].shape == wanted
         if not fits or not (arrays["scale"] > 0).all() or not isinstance(augmentation, AUGMENTATIONS[kind]):

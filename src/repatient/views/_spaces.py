@@ -93,6 +93,10 @@ class VectorSpace:
         logged = features * self.scale + self.mean
         return logged if np.isnan(self.depth) else np.expm1(np.maximum(logged, 0.0))
 
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether rows of this shape are of the space."""
+        return self.mean.shape == shape
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All that is to be saved."""
         return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
@@ -100,7 +104,7 @@ class VectorSpace:
     @classmethod
     def from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> Self:
         """Inverse of :meth:`arrays`, of arrays that fit together."""
-        others = {name: array for name, array in arrays.items() if name != "depth"}
+        others = {name: as_float32(array, name) for name, array in arrays.items() if name != "depth"}
         space = cls(depth=float(arrays["depth"]), **others)
         (n_axes, n_features), depth = space.components.shape, space.depth
         if not space.mean.shape == space.scale.shape == (n_features,) or space.component_scale.shape != (n_axes,):
@@ -138,6 +142,10 @@ class ImageSpace:
         """Images in the units of the view."""
         return (features + 1) / 2 * (self.high - self.low) + self.low
 
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether rows of this shape are of the space."""
+        return self.low.shape[:1] == shape[:1]
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All that is to be saved."""
         return {"low": self.low, "high": self.high}
@@ -145,11 +153,19 @@ class ImageSpace:
     @classmethod
     def from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> Self:
         """Inverse of :meth:`arrays`, of arrays that fit together."""
-        space = cls(**arrays)
+        space = cls(**{name: as_float32(array, name) for name, array in arrays.items()})
         if space.low.shape != space.high.shape or space.low.shape[1:] != (1, 1) or not (space.high > space.low).all():
             msg = "it has no range of intensities for each channel"
             raise ValueError(msg)
         return space
+
+
+def as_float32(array: NDArray[Any], name: str) -> NDArray[np.float32]:
+    """Numbers that were read, of the type that networks work with."""
+    if array.dtype.kind not in "iuf":
+        msg = f"{name!r} holds {array.dtype}, no numbers"
+        raise ValueError(msg)
+    return array.astype(np.float32, copy=False)
 
 
 Space = VectorSpace | ImageSpace

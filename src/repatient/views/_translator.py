@@ -331,6 +331,9 @@ class Translator(BaseEstimator):
             model._shapes = Shapes(tuple(shapes["source"]), tuple(shapes["target"]))
             space = ImageSpace if model._shapes.images else VectorSpace
             source, target = (space.from_arrays(stored.part(f"{side}.")) for side in _SIDES)
+            if not (source.fits(model.source_shape_) and target.fits(model.target_shape_)):
+                msg = f"its spaces are not of rows of the shapes {model.source_shape_} and {model.target_shape_}"
+                raise ValueError(msg)
             model._spaces = source, target
             networks = network_of(
                 lambda: build(

@@ -164,7 +164,9 @@ def test_values_of_models(saved, make, place, value):
     cls.load(saved[make], device="cpu")
 
 
-@pytest.mark.parametrize("values", [{}, {"auroc": None}, {"auroc": "x"}, {"auroc": float("inf")}, {"brier": 0.1}])
+@pytest.mark.parametrize(
+    "values", [{}, {"auroc": None}, {"auroc": "x"}, {"auroc": float("inf")}, {"brier": 0.1}, {"auroc": 7.0}]
+)
 def test_results_without_a_metric(tmp_path, values):
     path = tmp_path / "results.json"
     content = {"format": "repatient evaluation", "version": 2, "params": {}, "methods": {"none": {}}}
