@@ -121,9 +121,7 @@ def write_recipes(
     check_target(path, "path", what="recipes file", ours=is_recipes_file, overwrite=overwrite)
     entry = _store.uns_entry(data, recipes_key, "recipes_key", "recipes")
     params = entry["params"]
-    _store.check_mixture(
-        data, params["mixture"], params["gmm_key"], "The recipes", "Learn them again with `rp.tl.recipes`."
-    )
+    _store.check_recipes(data, entry)
     if not isinstance(offsets, bool):
         msg = f"`offsets` is True or False, not {offsets!r}."
         raise TypeError(msg)

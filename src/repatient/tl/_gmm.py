@@ -127,7 +127,7 @@ def gmm(
     repatient.mixture.GaussianMixture : The estimator, for arrays.
     """
     _store.check_data(data, copy=copy)
-    check_key(key_added, "key_added")
+    check_key(key_added, "key_added", [patient_key])
     check_integer(random_state, "random_state", minimum=0)
     if n_components is not None:
         candidates = _candidates(n_components)

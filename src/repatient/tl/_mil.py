@@ -194,7 +194,7 @@ def mil(
     from repatient.mil import Bags, make_predictor
 
     _store.check_data(data, copy=copy)
-    check_key(key_added, "key_added")
+    check_key(key_added, "key_added", [generated_key])
     check_integer(random_state, "random_state", minimum=0)
     predictor = make_predictor(model, outcome=outcome, random_state=random_state, device=device, progress=progress)
     if augment is not None and generated_key is not None:

@@ -165,7 +165,7 @@ def recipes(
     The Dirichlet-multinomial is that of Mosimann (1962); its fit is described in :mod:`repatient.recipe`.
     """
     _store.check_data(data, copy=copy)
-    check_key(key_added, "key_added")
+    check_key(key_added, "key_added", [gmm_key])
     check_option(kind, "kind", KINDS)
     check_integer(random_state, "random_state", minimum=0)
     if n_subtypes != "auto":
