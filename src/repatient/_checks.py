@@ -18,8 +18,8 @@ def listed(names: Iterable[Any], most: int = 12) -> str:
     return f"[{shown}, … ({len(names)} in all)]" if len(names) > most else f"[{shown}]"
 
 
-def check_key(key: Any, argument: str) -> None:
-    """Accept a name under which h5ad and zarr can store a result."""
+def check_key(key: Any, argument: str, made_from: Iterable[Any] = ()) -> None:
+    """Accept a name under which h5ad and zarr can store a result, and that is none of what it is ``made_from``."""
     if not isinstance(key, str):
         msg = f"`{argument}` is a string, not {type(key).__name__}."
         raise TypeError(msg)
@@ -27,6 +27,11 @@ def check_key(key: Any, argument: str) -> None:
         msg = (
             f"`{argument}` is a name without '/', neither '_index' nor made of dots alone, as h5ad and zarr need it, "
             f"not {key!r}."
+        )
+        raise ValueError(msg)
+    if key in list(made_from):
+        msg = (
+            f"`{argument}`: the result is made from what is called {key!r} and would take its place; name it otherwise."
         )
         raise ValueError(msg)
 
@@ -102,6 +107,27 @@ def _number(value: Any) -> float | None:
         return None if isinstance(value, bool | np.bool_) else float(value)
     except (TypeError, ValueError):
         return None
+
+
+def unmasked(X: Any, argument: str) -> Any:
+    """What lies in a masked array of numpy, none of whose values is masked; all else as it is."""
+    if not isinstance(X, np.ma.MaskedArray):
+        return X
+    if np.ma.is_masked(X):
+        msg = (
+            f"`{argument}` has {int(np.ma.getmaskarray(X).sum())} masked values, which have no number to compute with: fill "
+            "them, or leave their rows out."
+        )
+        raise ValueError(msg)
+    return np.ma.getdata(X)
+
+
+def another(word: str, names: Iterable[Any]) -> str:
+    """A word of ours that none of the names is: in brackets, as often as that takes."""
+    taken = {str(name) for name in names}
+    while word in taken:
+        word = f"({word})"
+    return word
 
 
 def check_option(value: Any, argument: str, options: Iterable[str]) -> None:

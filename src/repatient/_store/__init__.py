@@ -14,6 +14,7 @@ from repatient._store._cohort import (
     spread_entry,
 )
 from repatient._store._covariates import read_covariates
+from repatient._store._current import check_recipes
 from repatient._store._embedding import read_embedding
 from repatient._store._generated import Generated, read_generated, write_generated
 from repatient._store._keys import has_own_units
@@ -33,7 +34,10 @@ from repatient._store._params import record, storable_mask
 from repatient._store._patients import (
     Patients,
     as_categories,
+    as_names,
     is_generated,
+    is_text,
+    of_class,
     patients_frame,
     read_patients,
     real_cells,
@@ -71,10 +75,12 @@ __all__ = [
     "Patients",
     "Projection",
     "as_categories",
+    "as_names",
     "check_counts",
     "check_data",
     "check_mixture",
     "check_outcome",
+    "check_recipes",
     "check_values",
     "component_names",
     "density_quantiles",
@@ -89,9 +95,11 @@ __all__ = [
     "in_memory",
     "is_continuous",
     "is_generated",
+    "is_text",
     "keys",
     "moments_entry",
     "obs_column",
+    "of_class",
     "of_one_class",
     "offsets_of",
     "part_of",

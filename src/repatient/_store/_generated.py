@@ -11,10 +11,12 @@ import scipy.sparse as sp
 
 from repatient._checks import listed
 from repatient._files._scratch import stacked
+from repatient._store._current import check_source
 from repatient._store._embedding import read_embedding
 from repatient._store._lazy import in_memory
-from repatient._store._mixture import check_mixture, read_components
+from repatient._store._mixture import read_components
 from repatient._store._outcomes import check_outcome, is_continuous
+from repatient._store._patients import as_names
 from repatient._store._validate import obs_column, uns_entry
 
 if TYPE_CHECKING:
@@ -171,7 +173,7 @@ def read_generated(data: AnnData | MuData, key: str) -> Generated:
         msg = f"`generated_key`: `uns[{key!r}]['patients']` is no table of patients with labels. {_REMEDY}"
         raise ValueError(msg)
     if "cells" in entry:
-        check_mixture(data, params["mixture"], params["gmm_key"], "The generated patients", _REMEDY)
+        check_source(data, params, table["label"], key, _REMEDY)
         return _of_points(data, key, params, table, entry["cells"])
     if key not in data.obsm:
         msg = f"`generated_key`: `uns[{key!r}]` has no counts in `obsm[{key!r}]`. {_REMEDY}"
@@ -183,7 +185,7 @@ def read_generated(data: AnnData | MuData, key: str) -> Generated:
             f"are of different draws. {_REMEDY}"
         )
         raise ValueError(msg)
-    check_mixture(data, params["mixture"], params["gmm_key"], "The generated patients", _REMEDY)
+    check_source(data, params, table["label"], key, _REMEDY)
     generated = Generated(key, params, _counted(data, counts, table, params, key), counts)
     return _moved(data, generated, entry["shift"]) if "shift" in entry else generated
 
@@ -199,8 +201,8 @@ def _moved(data: AnnData | MuData, generated: Generated, shift: dict[str, Any]) 
         msg = f"`generated_key`: `uns[{generated.key!r}]['shift']` has shape {values.shape}, which does not fit. {_REMEDY}"
         raise ValueError(msg)
     position = {name: i for i, name in enumerate(classes)}
-    column = obs_column(data, params["label_key"], "label_key").astype(str).to_numpy()[rows]
-    if unknown := sorted(set(column) - set(classes)):
+    column = as_names(obs_column(data, params["label_key"], "label_key"), "label_key")[rows]
+    if unknown := sorted({str(name) for name in column if name not in position}):
         msg = f"`generated_key`: cells of {generated.key!r} are of the classes {listed(unknown)} now, not {listed(classes)}. {_REMEDY}"
         raise ValueError(msg)
     of = np.array([position[name] for name in column], dtype=np.int64)

@@ -1,5 +1,12 @@
 """Where results are kept in the object, and the one place that knows which embedding is the default."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 GMM = "gmm"
 RECIPES = "recipes"
 GENERATED = "generated"
@@ -41,6 +48,19 @@ def contribution(key: str) -> str:
 def synthetic(target: str) -> str:
     """Key of ``obsm`` and ``uns`` with the synthetic view of a modality."""
     return f"X_{target}_synthetic"
+
+
+def probability_columns(classes: Sequence[str]) -> list[str]:
+    """Columns of a table of predictions, one a class, without the slashes that h5ad and zarr take for folders."""
+    columns = [f"probability_{name}" for name in classes]
+    taken = {name for name in columns if "/" not in name}
+    for i, name in enumerate(columns):
+        if "/" in name:
+            columns[i] = name.replace("/", "|")
+            while columns[i] in taken:
+                columns[i] += "_"
+            taken.add(columns[i])
+    return columns
 
 
 def has_own_units(use_rep: str) -> bool:

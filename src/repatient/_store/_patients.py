@@ -133,6 +133,11 @@ def as_categories(column: pd.Series, argument: str) -> pd.Categorical:
             kinds = pd.DataFrame({"name": text, "is_text": column.map(lambda value: isinstance(value, str))})
             _check_distinct(kinds.dropna(subset="name").drop_duplicates()["name"], column.name, argument)
             column = text
+        if isinstance(column.dtype, np.dtype) and column.dtype in (np.float16, np.float32):
+            # 0.1 is called so in any precision.
+            codes, values = pd.factorize(column, sort=True)
+            categories = [float(str(value)) for value in np.asarray(values)]
+            column = pd.Series(pd.Categorical.from_codes(codes, categories), name=column.name)
         is_text = pd.api.types.infer_dtype(column, skipna=True) == "string"
         column = column.astype("category")
         if is_text:
@@ -140,6 +145,27 @@ def as_categories(column: pd.Series, argument: str) -> pd.Categorical:
     names = column.cat.categories.map(str)
     _check_distinct(names, column.name, argument)
     return pd.Categorical.from_codes(column.cat.codes, names, ordered=column.cat.ordered)
+
+
+def as_names(column: pd.Series, argument: str) -> np.ndarray:
+    """Values of a column as text, (n_obs,) objects, ``None`` where they are missing.
+
+    A value that is missing has no name, and what is called ``"nan"``, ``"None"`` or ``"<NA>"`` is not missing: the one
+    place where values become text, which ``astype(str)`` would mix up.
+    """
+    categorical = as_categories(column, argument)
+    return np.array([*categorical.categories, None], dtype=object)[categorical.codes]
+
+
+def is_text(column: pd.Series) -> bool:
+    """Whether all values of a column, or all its categories, are text."""
+    values = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column.dropna().unique()
+    return all(isinstance(value, str) for value in values)
+
+
+def of_class(labels: pd.Series, name: str) -> np.ndarray:
+    """Which of the labels of a table of patients are a class; missing ones are none, whatever the class is called."""
+    return np.asarray(labels.notna() & (labels.astype(str) == name), dtype=bool)
 
 
 def _check_distinct(names: Any, key: Any, argument: str) -> None:

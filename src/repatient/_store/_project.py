@@ -9,7 +9,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from repatient._checks import listed
+from repatient._checks import listed, unmasked
 from repatient._files._scratch import blocks
 from repatient._store import _keys
 from repatient._store._lazy import in_memory
@@ -63,7 +63,7 @@ class Measured:
         X = self.values[rows]
         X = X.compute() if hasattr(X, "__dask_graph__") else X
         X = X.to_memory() if hasattr(X, "to_memory") else X
-        X = sp.csr_matrix(X) if sp.issparse(X) else np.asarray(X)
+        X = sp.csr_matrix(X) if sp.issparse(X) else np.asarray(unmasked(X, self.source))
         values: Any = X.data if sp.issparse(X) else X
         if values.dtype.kind == "f" and not np.isfinite(values.sum(dtype=np.float64)) and not np.isfinite(values).all():
             msg = f"The features {self.source!r} have NaN or infinity in rows {rows.start} to {rows.stop - 1}."

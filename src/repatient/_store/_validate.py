@@ -103,7 +103,10 @@ def uns_entry(data: AnnData | MuData, key: Any, argument: str, written_by: str) 
 # What readers rely on, of a result and of its parameters. What else there is depends on how it was made.
 _FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gmm": (("params", "weights", "means", "covariances"), ("use_rep",)),
-    "recipes": (("params", "classes", "origin", "mean"), ("kind", "gmm_key", "mixture", "patient_key", "label_key")),
+    "recipes": (
+        ("params", "classes", "origin", "mean", "counts", "patients"),
+        ("kind", "gmm_key", "mixture", "patient_key", "label_key"),
+    ),
     "generate": (("params", "patients"), ("gmm_key", "mixture", "use_rep", "patient_key", "label_key", "donor_key")),
     "mil": (("params", "predictions", "history"), ("patient_key", "label_key")),
     "evaluate": (("params", "results"), ("baseline", "test_fraction")),

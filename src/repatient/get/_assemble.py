@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 
 from repatient import _store
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import pandas as pd
     from mudata import MuData
 
     from repatient.get._decode import Decoder
@@ -176,15 +176,28 @@ def _tables_of_cells(data: AnnData, cells: DrawnCells, decoder: Decoder | None) 
 def _joined(real: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """Tables beneath each other, as AnnData joins them, if files can hold them."""
     joined = ad.concat([AnnData(obs=real), AnnData(obs=new)], join="outer").obs
-    for name, column in joined.items():
-        kinds = sorted({type(value).__name__ for value in column.dropna()}) if column.dtype == object else []
-        if kinds not in ([], ["str"]):
-            msg = (
-                f"`data`: the column {name!r} of `obs` holds {' and '.join(kinds)} as objects, which h5ad and zarr cannot; "
-                "turn it into text (`.astype(str)`) or a category of text."
-            )
-            raise TypeError(msg)
-    return joined
+    return joined.assign(**{name: _for_files(column, str(name)) for name, column in joined.items()})
+
+
+def _for_files(column: pd.Series, name: str) -> Any:
+    """A column as h5ad and zarr hold it: nullable and Arrow floats as plain ones; what they cannot hold is refused."""
+    dtype = column.dtype
+    if isinstance(dtype, pd.ArrowDtype):
+        column = column.convert_dtypes(dtype_backend="numpy_nullable", infer_objects=False)
+        dtype = column.dtype
+    if pd.api.types.is_float_dtype(dtype) and not isinstance(dtype, np.dtype):
+        return column.to_numpy(dtype=dtype.numpy_dtype, na_value=np.nan)
+    values = column.cat.categories if isinstance(dtype, pd.CategoricalDtype) else column
+    kinds = sorted({type(value).__name__ for value in values.dropna()}) if values.dtype == object else []
+    if isinstance(values.dtype, pd.IntervalDtype) or values.dtype.kind in "mM":
+        kinds = [str(values.dtype)]
+    if kinds not in ([], ["str"]):
+        msg = (
+            f"`data`: the column {name!r} of `obs` holds {' and '.join(kinds)}, which h5ad and zarr cannot; turn it into "
+            "text (`.astype(str)`) or a category of text."
+        )
+        raise TypeError(msg)
+    return column.array
 
 
 def _tables(data: AnnData, cells: DrawnCells, names: pd.Index) -> dict[str, pd.DataFrame]:

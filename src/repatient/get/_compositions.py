@@ -57,9 +57,7 @@ def compositions(
     _store.check_data(data)
     entry = _store.uns_entry(data, recipes_key, "recipes_key", "recipes")
     params = entry["params"]
-    _store.check_mixture(
-        data, params["mixture"], params["gmm_key"], "The recipes", "Learn them again with `rp.tl.recipes`."
-    )
+    _store.check_recipes(data, entry)
     components, n_components = _store.read_components(data, params["gmm_key"])
     real = _real(data, entry, components, n_components)
     names = _store.component_names(data, params["gmm_key"])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from repatient import _store
 from repatient._checks import check_option, listed
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class CodedModel:
                 f"{listed(names)} for all cells."
             )
             raise KeyError(msg)
-        column = obs[self.batch_key].astype(str)
+        column = pd.Series(_store.as_names(obs[self.batch_key], "batch"))
         codes = pd.Index(names).get_indexer(column)
         if (codes < 0).any():
             msg = (

@@ -120,13 +120,13 @@ def mark_real(obs: pd.DataFrame, cells: DrawnCells) -> None:
         obs[key] = _as_text(obs[key])
     if _values_of(obs[params["label_key"]], cells.table["label"]) is None:
         obs[params["label_key"]] = _as_text(obs[params["label_key"]])
-    patient, cell = obs[params["patient_key"]].astype(str).to_numpy(), obs.index.to_numpy(dtype=str)
+    patient, cell = _patients_of(obs, params), obs.index.to_numpy(dtype=str)
     earlier = np.zeros(len(obs), dtype=bool)
     if IS_GENERATED in obs:
         # Those that were generated before stay what they are.
         earlier = obs[IS_GENERATED].isin([True, "True"]).to_numpy(dtype=bool)
         patient, cell = (
-            np.where(earlier, obs[name].astype(str), own) if name in obs else own
+            np.where(earlier, _store.as_names(obs[name], name), own) if name in obs else own
             for name, own in ((SOURCE_PATIENT, patient), (SOURCE_CELL, cell))
         )
     obs[IS_GENERATED] = earlier
@@ -185,8 +185,13 @@ def _columns(obs: Any, obs_names: pd.Index, cells: DrawnCells) -> dict[str, Any]
     columns[IS_GENERATED] = True
     if cells.points is not None:
         return columns | {SOURCE_PATIENT: pd.Categorical([""] * len(table)), SOURCE_CELL: ""}
-    columns[SOURCE_PATIENT] = pd.Categorical(obs[params["patient_key"]].astype(str).to_numpy()[cells.rows])
+    columns[SOURCE_PATIENT] = pd.Categorical(_patients_of(obs, params)[cells.rows])
     return columns | {SOURCE_CELL: obs_names.to_numpy(dtype=str)[cells.rows]}
+
+
+def _patients_of(obs: Any, params: dict[str, Any]) -> NDArray[Any]:
+    """Name of the patient of each cell; ``None`` where it has none."""
+    return _store.as_names(obs[params["patient_key"]], "patient_key")
 
 
 def _labels_like(column: pd.Series, labels: pd.Series) -> Any:
@@ -200,11 +205,11 @@ def _values_of(column: pd.Series, labels: pd.Series) -> Any:
     if labels.dtype.kind == "f":
         return labels.to_numpy()
     if isinstance(column.dtype, pd.CategoricalDtype):
-        if _is_text(column) and not column.cat.ordered:
+        if _store.is_text(column) and not column.cat.ordered:
             return pd.Categorical(labels)
-        codes = pd.Index(column.cat.categories.astype(str)).get_indexer(labels.astype(str))
+        codes = column.cat.categories.map(str).get_indexer(labels.astype(str))
         return pd.Categorical.from_codes(codes, dtype=column.dtype) if (codes >= 0).all() else None
-    if _is_text(column):
+    if _store.is_text(column):
         return pd.Categorical(labels)
     of_name = {str(value): value for value in column.dropna().unique()}
     if not set(labels.astype(str)) <= set(of_name):
@@ -212,16 +217,11 @@ def _values_of(column: pd.Series, labels: pd.Series) -> Any:
     return pd.Series([of_name[str(label)] for label in labels], dtype=column.dtype).array
 
 
-def _is_text(column: pd.Series) -> bool:
-    values = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column.dropna().unique()
-    return all(isinstance(value, str) for value in values)
-
-
 def _as_text(column: pd.Series) -> Any:
     """A column beside names: as it is if it holds text, else its values as text."""
-    if _is_text(column):
+    if _store.is_text(column):
         return column
-    return pd.Categorical(column.astype(object).map(str, na_action="ignore"))
+    return pd.Categorical(_store.as_names(column, str(column.name)))
 
 
 def _missing(column: pd.Series, number: int) -> Any:

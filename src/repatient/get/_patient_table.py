@@ -69,12 +69,14 @@ def _is_of(entry: Any, patient_key: str) -> bool:
 
 
 def _plain(values: pd.Series) -> pd.Series:
-    """Numbers, booleans and categories as they are; text, dates and all else as categories, which h5ad can hold."""
+    """Numbers and booleans as they are; all else as categories of text, which h5ad can hold."""
     if isinstance(values.dtype, pd.CategoricalDtype):
-        return values.cat.remove_unused_categories()
+        used = values.cat.remove_unused_categories()
+        # Intervals and the like no file holds; names of generated patients' levels are text beside numbers, too.
+        return used if _store.is_text(used) else used.cat.rename_categories(used.cat.categories.map(str))
     if pd.api.types.is_numeric_dtype(values.dtype):
         return values
-    return values.astype(str).where(values.notna()).astype("category")
+    return pd.Series(_store.as_categories(values, "covariates"), index=values.index)
 
 
 def generated_before(data: AnnData | MuData, patients: _store.Patients) -> np.ndarray:

@@ -126,9 +126,10 @@ def patients(
     """
     _store.check_data(data)
     mask = _store.read_mask(data, mask_obs)
-    keys = _store.uns_entry(data, recipes_key, "recipes_key", "recipes")["params"]
+    recipes = _store.uns_entry(data, recipes_key, "recipes_key", "recipes")
+    keys = recipes["params"]
     gmm_key = str(keys["gmm_key"])
-    _store.check_mixture(data, keys["mixture"], gmm_key, "The recipes", "Learn them again with `rp.tl.recipes`.")
+    _store.check_recipes(data, recipes)
     mixture = _store.uns_entry(data, gmm_key, "gmm_key", "gmm")
     components, n_components = _store.read_components(data, gmm_key)
     read = _store.read_valued_patients if _store.is_continuous(keys) else _store.read_patients

@@ -70,8 +70,8 @@ def scores(
     check_number(interval, "interval", above=0, maximum=1)
     table = out_of_fold(data, method=method, evaluation_key=evaluation_key)
     classes = table["label"].cat.categories
-    names = [str(name).replace("/", "|") for name in classes]
-    probabilities = table[[f"probability_{name}" for name in names]]
+    columns = _store.keys.probability_columns([str(name) for name in classes])
+    probabilities = table[columns]
     of_patient = probabilities.groupby(table["patient"], observed=True)
     mean, n_splits = of_patient.mean(), of_patient.size()
     right = pd.Series(probabilities.to_numpy().argmax(axis=1) == table["label"].cat.codes.to_numpy())
@@ -85,9 +85,9 @@ def scores(
             "share_correct": right.groupby(table["patient"], observed=True).mean(),
         }
     )
-    for name in names:
-        result[f"probability_{name}"] = mean[f"probability_{name}"]
+    for column in columns:
+        result[column] = mean[column]
         for end, values in bounds.items():
-            result[f"{end}_{name}"] = values[f"probability_{name}"]
+            result[column.replace("probability", end, 1)] = values[column]
     result.index = pd.Index(result.index.astype(str), name="patient")
     return result

@@ -9,7 +9,7 @@ from scipy.stats import kruskal
 from scipy.stats.contingency import association
 
 from repatient import _store
-from repatient._checks import listed
+from repatient._checks import another, listed
 from repatient._docs import shared_docs
 
 if TYPE_CHECKING:
@@ -80,24 +80,26 @@ def cohort_table(
         keys = ["batch"] if "batch" in data.obs else []
     else:
         keys = [batch_key] if isinstance(batch_key, str) else list(batch_key)
-    labels = np.array([_UNKNOWN if label is None else str(label) for label in patients.labels], dtype=object)
-    rows = [*patients.classes, *([_UNKNOWN] if _UNKNOWN in labels else [])]
+    unknown = another(_UNKNOWN, patients.classes)
+    labels = np.array([unknown if label is None else str(label) for label in patients.labels], dtype=object)
+    rows = [*patients.classes, *([unknown] if unknown in labels else [])]
     frame = pd.DataFrame({"label": labels, "donor": patients.donors, "cells": patients.n_cells})
     sizes = frame.groupby("label")["cells"].agg(["count", "sum", "median", "min", "max"]).reindex(rows)
-    sizes.loc["all"] = frame["cells"].agg(["count", "sum", "median", "min", "max"])
+    total = another("all", rows)
+    sizes.loc[total] = frame["cells"].agg(["count", "sum", "median", "min", "max"])
     sizes.columns = ["patients", "cells", "cells_median", "cells_min", "cells_max"]
     sizes = sizes.astype({name: int for name in sizes if name != "cells_median"})
     donors = frame.groupby("label")["donor"].nunique().reindex(rows)
     sizes.insert(1, "donors", [*donors, frame["donor"].nunique()])
     sizes.index.name = label_key
     for key in keys:
-        batches = _store.obs_column(data, key, "batch_key").astype(object)
-        present = pd.crosstab(patients.codes, batches.where(batches.isna(), batches.astype(str)).to_numpy()) > 0
+        batches = _store.as_names(_store.obs_column(data, key, "batch_key"), "batch_key")
+        present = pd.crosstab(patients.codes, batches) > 0
         counts = present.groupby(labels[present.index]).sum().reindex(rows, fill_value=0)
         _warn_of_batches(counts.loc[patients.classes], key)
-        counts.loc["all"] = present.sum()
+        counts.loc[total] = present.sum()
         sizes = sizes.join(counts.add_prefix(f"{key}: "))
-    _warn_of_sizes(frame[frame["label"] != _UNKNOWN], patients.classes)
+    _warn_of_sizes(frame[frame["label"] != unknown], patients.classes)
     return sizes
 
 

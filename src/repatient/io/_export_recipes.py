@@ -140,9 +140,7 @@ def export_recipes(
     check_target(folder, "folder", what="export of recipes", ours=_is_export, folder=True, overwrite=overwrite)
     entry = _store.uns_entry(data, recipes_key, "recipes_key", "recipes")
     params = entry["params"]
-    _store.check_mixture(
-        data, params["mixture"], params["gmm_key"], "The recipes", "Learn them again with `rp.tl.recipes`."
-    )
+    _store.check_recipes(data, entry)
     _store.read_recipes_entry(entry, recipes_key)
     gmm = _store.uns_entry(data, params["gmm_key"], "gmm_key", "gmm")
     if with_patients:
@@ -174,7 +172,7 @@ def _tables(entry: dict[str, Any], mixture: dict[str, Any], labels: pd.Series) -
     if _store.is_continuous(entry["params"]):
         classes["n_patients"] = int(labels.notna().sum())
     else:
-        classes["n_patients"] = [int((labels.notna() & (labels.astype(str) == name)).sum()) for name in names]
+        classes["n_patients"] = [int(_store.of_class(labels, name).sum()) for name in names]
     if "concentration" in entry:
         classes["concentration"] = np.asarray(entry["concentration"])
     weights = np.asarray(mixture["weights"])

@@ -47,9 +47,7 @@ def shareable(
     """Mixture, recipes and statistics of the cohort, as a recipes file holds them; parameters and errors are its own."""
     entry = _store.uns_entry(data, recipes_key, "recipes_key", "recipes")
     params = entry["params"]
-    _store.check_mixture(
-        data, params["mixture"], params["gmm_key"], "The recipes", "Learn them again with `rp.tl.recipes`."
-    )
+    _store.check_recipes(data, entry)
     check_integer(min_cells, "min_cells")
     check_integer(min_donors, "min_donors")
     gmm = _store.uns_entry(data, params["gmm_key"], "gmm_key", "gmm")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from scipy import sparse
 
+from repatient._checks import unmasked
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
@@ -173,6 +175,7 @@ def _cumulative(sizes: NDArray[Any]) -> NDArray[np.int64]:
 
 def _check_array(X: Any) -> NDArray[Any]:
     """Accept a dense, real matrix."""
+    X = unmasked(X, "X")
     if not isinstance(X, np.ndarray) or X.ndim != 2 or X.dtype.kind not in "biuf":
         found = f"{X.dtype} array of shape {X.shape}" if isinstance(X, np.ndarray) else type(X).__name__
         msg = f"X must be a dense, real array of instances by features, found {found}."

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from repatient._checks import unmasked
 from repatient.mixture._sources import NotFiniteError, RowSource, StoredRows, refuse_sparse
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def as_rows(X: Any) -> Any:
     if isinstance(X, RowSource):
         return X
     refuse_sparse(X)
+    X = unmasked(X, "X")
     rows = X if isinstance(getattr(X, "dtype", None), np.dtype) and hasattr(X, "shape") else _as_array(X)
     if len(rows.shape) != 2:
         msg = f"`X` is two-dimensional (rows, features), but its shape is {tuple(rows.shape)}."

@@ -209,7 +209,8 @@ def _labels_densities(rows: Any, model: Model, *, return_proba: bool) -> tuple[N
     proba = np.empty((n_rows if return_proba else 0, len(model["coefficients"].values)), dtype=np.float32)
     for scores in score_blocks(rows, **model):
         labels[scores.where] = scores.labels()
-        log_density[scores.where] = scores.normalise()
+        # Further down than that is all the same; infinity would be none of a cell that is there.
+        log_density[scores.where] = np.maximum(scores.normalise(), np.finfo(np.float32).min)
         if return_proba:
             proba[scores.where] = scores.responsibilities()
     return (labels, log_density, proba) if return_proba else (labels, log_density)

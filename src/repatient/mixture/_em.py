@@ -215,6 +215,7 @@ def maximisation(
             found = strength
             if strength.rows != 0 or raised.damping:
                 parameters, found = sample.prior.posterior(parameters, counts, strength, raised.damping)
+            parameters = feature_map.settled(parameters)
             feature_map.coefficients(parameters)
         except np.linalg.LinAlgError:
             continue
@@ -233,7 +234,7 @@ def run_em(
     first = _FIRST_ESTIMATE if settings.known is None else 1
     estimated = settings.strength.rows is None
     usual = Strength(feature_map.n_dims + 2.0) if estimated else settings.strength
-    trace = EMTrace(parameters, settings.reg_covar, settings.known or usual)
+    trace = EMTrace(feature_map.settled(parameters), settings.reg_covar, settings.known or usual)
     reseeds = np.zeros(len(parameters.weights), dtype=int)
     just_reseeded = False
     for iteration in range(1, settings.max_iter + 1):

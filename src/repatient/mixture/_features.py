@@ -8,6 +8,7 @@ responsibilities, are the sufficient statistics of the next parameters.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     Float = NDArray[np.float64]
 
 _SMALLEST_WEIGHT = 1e-300
+# Roundings, a dimension, between the rows and a covariance.
+_ROUNDINGS, _EPSILON = 8, np.finfo(np.float64).eps
 
 
 class FeatureMap(ABC):
@@ -82,6 +85,21 @@ class FeatureMap(ABC):
             covariances[~alive] = previous.covariances[~alive]
         weights = np.maximum(sums.counts, 0)
         return Parameters(previous.covariance_type, weights / weights.sum(), means, covariances)
+
+    def _unknown(self, squares: Float) -> Float:
+        """What rounding leaves unknown of variances, where a mean lies too far away to be cancelled."""
+        return np.where(squares > FLOAT32_DISTANCE**4, _ROUNDINGS * self.n_dims * _EPSILON * squares, 0)
+
+    def settled(self, parameters: Parameters) -> Parameters:
+        """The same, with what rounding leaves unknown of variances: without, densities there would be of any size."""
+        covariances = parameters.covariances
+        if parameters.covariance_type == "diag":
+            return replace(parameters, covariances=np.maximum(covariances, self._unknown(parameters.means**2)))
+        squares = np.diagonal(covariances, axis1=-2, axis2=-1)
+        if parameters.covariance_type == "full":
+            squares = squares + parameters.means**2
+        unknown = self._unknown(squares)
+        return replace(parameters, covariances=covariances + unknown[..., None, :] * np.eye(self.n_dims))
 
     def _constants(self, weights: Float, log_det: Float, mahalanobis: Float) -> Float:
         """First column of the coefficients."""
@@ -145,9 +163,7 @@ class FullFeatures(FeatureMap):
         second = np.empty((len(means), self.n_dims, self.n_dims))
         second[:, *self._pairs] = sums.per_row(self.n_dims + 1)
         second[:, self._pairs[1], self._pairs[0]] = second[:, *self._pairs]
-        squares = np.diagonal(second, axis1=1, axis2=2)
-        # What rounding leaves unknown of variances, where a mean lies too far away to be cancelled.
-        unknown = np.where(squares > FLOAT32_DISTANCE**4, self.n_dims * np.finfo(np.float64).eps * squares, 0)
+        unknown = self._unknown(np.diagonal(second, axis1=1, axis2=2))
         return second - means[:, :, None] * means[:, None, :] + unknown[:, None] * np.eye(self.n_dims)
 
 
@@ -212,7 +228,8 @@ class TiedFeatures(FeatureMap):
 
     def covariances(self, sums: Sums, means: Float, scatter: Float) -> Float:
         counts = np.where(sums.alive, sums.counts, 0)
-        return scatter - (means * counts[:, None]).T @ means / sums.n_rows
+        within = scatter - (means * counts[:, None]).T @ means / sums.n_rows
+        return within + np.diag(self._unknown(np.diag(scatter)))
 
 
 class DiagFeatures(FeatureMap):
@@ -245,7 +262,8 @@ class DiagFeatures(FeatureMap):
         return Coefficients(np.column_stack([constants, linear, -0.5 * precisions]), expected, parameters.weights)
 
     def covariances(self, sums: Sums, means: Float, scatter: Float) -> Float:
-        return sums.per_row(self.n_dims + 1) - means**2
+        squares = sums.per_row(self.n_dims + 1)
+        return squares - means**2 + self._unknown(squares)
 
 
 FEATURE_MAPS: dict[str, type[FeatureMap]] = {"full": FullFeatures, "tied": TiedFeatures, "diag": DiagFeatures}

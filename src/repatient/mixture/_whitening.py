@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Directions with less than this share of the largest variance (of standardised features) are rank deficiency.
 _EIGENVALUE_FLOOR = 1e-10
+# Distances beyond which a component hides the spread of the others, in such spreads.
+_LOST = 1e5
 # A spread below this share of the mean is rounding, not variation.
 _CONSTANT_TOLERANCE = 1e-12
 # Standard deviations beyond which a row is far, and shares of what a single row could reach: from 25 such rows on they
@@ -112,8 +114,15 @@ def _merge_moments(one: RunningMoments, other: RunningMoments) -> RunningMoments
 
 
 def moments_of_mixture(parameters: Parameters) -> RowMoments:
-    """Mean and covariance of the distribution that the parameters describe (law of total variance)."""
+    """Mean and covariance of the distribution that the parameters describe (law of total variance).
+
+    Components so far from all others that the units of these would be lost in rounding are left out.
+    """
     weights, means, covariances = parameters.weights, parameters.means, parameters.covariances
+    usual = _are_usual(parameters)
+    if not usual.all():
+        weights, means = weights[usual] / weights[usual].sum(), means[usual]
+        covariances = covariances if parameters.covariance_type == "tied" else covariances[usual]
     mean = weights @ means
     deviation = means - mean
     between = (weights[:, None] * deviation).T @ deviation
@@ -123,6 +132,19 @@ def moments_of_mixture(parameters: Parameters) -> RowMoments:
         "diag": lambda: np.diag(weights @ covariances),
     }
     return RowMoments(mean, between + within[parameters.covariance_type]())
+
+
+def _are_usual(parameters: Parameters) -> NDArray[np.bool_]:
+    """Which components lie within a distance, in their usual spread, that double precision squares without loss."""
+    full = parameters.covariance_type != "diag"
+    variances = np.diagonal(parameters.covariances, axis1=-2, axis2=-1) if full else parameters.covariances
+    variances = np.broadcast_to(variances, parameters.means.shape)
+    heavy = parameters.weights >= np.median(parameters.weights)
+    middle = np.median(parameters.means[heavy], axis=0)
+    distances = np.abs(parameters.means - middle)
+    spread = np.sqrt(np.median(variances[heavy], axis=0)) + np.median(distances[heavy], axis=0)
+    usual: NDArray[np.bool_] = (distances <= _LOST * np.where(spread > 0, spread, np.inf)).all(axis=1)
+    return usual if usual.any() else np.ones_like(usual)
 
 
 @dataclass(frozen=True)

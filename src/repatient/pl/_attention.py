@@ -8,7 +8,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from repatient import _store
-from repatient._checks import listed
+from repatient._checks import listed, name_of
 from repatient._docs import shared_docs
 from repatient.pl._axes import (
     CONTEXT,
@@ -105,7 +105,7 @@ def attention(
     _store.check_data(data)
     check_axes(ax, show, save)
     entry = _store.uns_entry(data, mil_key, "mil_key", "mil")
-    patient = str(patient)
+    patient = name_of(patient, list(map(str, entry["predictions"].index))) or str(patient)
     inside = _cells_of(data, patient, entry)
     xy, axis_names, on_slide = read_places(data, basis, inside)
     weights = _store.obs_column(data, _store.keys.attention(mil_key), "mil_key").to_numpy(dtype=np.float64)[inside]
@@ -121,7 +121,7 @@ def attention(
     )
     shares = shares[shares["cells"] > 0].sort_values("attention", kind="stable")
     names = _store.component_names(data, gmm_key)
-    title = _title(patient, entry["predictions"].loc[patient])
+    title = _title(patient, entry["predictions"])
     on_map, beside = map_and_bars(ax, 10.0, max(4.6, 1.2 + 0.22 * len(shares)), (6, 3.2))
     shown = inside[on_slide]
     _draw_map(on_map, xy[on_slide], shown, weights * inside.sum(), point_size(len(shown), size))
@@ -181,10 +181,12 @@ def _draw_shares(ax: Axes, shares: pd.DataFrame, colours: dict[str, str], names:
     open_frame(ax)
 
 
-def _title(patient: str, prediction: pd.Series) -> str:
+def _title(patient: str, predictions: pd.DataFrame) -> str:
+    prediction = predictions.loc[patient]
     if "aleatoric" in prediction:
         title = f"{patient}: predicted {prediction['predicted']:.3g} ± {prediction['uncertainty']:.2g}"
         return title if pd.isna(prediction["label"]) else f"{title}, known as {prediction['label']:.3g}"
-    column = f"probability_{prediction['predicted']}".replace("/", "|")
+    classes = [str(name) for name in predictions["predicted"].cat.categories]
+    column = _store.keys.probability_columns(classes)[classes.index(str(prediction["predicted"]))]
     title = f"{patient}: predicted {prediction['predicted']} (p = {prediction[column]:.2f})"
     return title if pd.isna(prediction["label"]) else f"{title}, labelled {prediction['label']}"

@@ -80,7 +80,7 @@ def calibration(
     check_integer(n_bins, "n_bins")
     table = get.out_of_fold(data, method=method, evaluation_key=evaluation_key)
     classes = [str(name) for name in table["label"].cat.categories]
-    probabilities = table[[f"probability_{name.replace('/', '|')}" for name in classes]].to_numpy(dtype=np.float64)
+    probabilities = table[_store.keys.probability_columns(classes)].to_numpy(dtype=np.float64)
     y, patients = table["label"].cat.codes.to_numpy(), table["patient"].astype(str).to_numpy()
     label_key = data.uns[evaluation_key]["params"].get("label_key", "label")
     colours = class_colours(data, str(label_key), classes, palette)

@@ -12,7 +12,7 @@ from matplotlib.colors import is_color_like, to_hex
 from mudata import MuData
 
 from repatient import _store
-from repatient._checks import listed, name_of
+from repatient._checks import is_storable, listed, name_of
 from repatient.pl._palette import CLASS_COLOURS, COMPONENT_START, distinct_colours
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ class Colours:
 
     def store(self, data: AnnData | MuData) -> None:
         """Write the colours to ``uns``; not to a view, which would become a copy in memory."""
-        if self.categories and not data.is_view:
+        # Of a column whose name files take for a folder, scanpy would not find them again.
+        if self.categories and not data.is_view and is_storable(self.key):
             data.uns[_uns_key(self.key)] = [self.of[name] for name in self.categories]
 
 

@@ -63,7 +63,7 @@ def confusion(
     check_axes(ax, show, save)
     table = get.out_of_fold(data, method=method, evaluation_key=evaluation_key)
     classes = [str(name) for name in table["label"].cat.categories]
-    predicted = table[[f"probability_{name.replace('/', '|')}" for name in classes]].to_numpy().argmax(axis=1)
+    predicted = table[_store.keys.probability_columns(classes)].to_numpy().argmax(axis=1)
     counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
     np.add.at(counts, (table["label"].cat.codes.to_numpy(), predicted), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

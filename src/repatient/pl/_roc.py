@@ -136,7 +136,8 @@ def roc(
 def _curves(table: pd.DataFrame, label: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Sensitivity over the grid in each split that has patients on both sides, and the areas under the curves."""
     sensitivity, areas = [], []
-    column = f"probability_{label.replace('/', '|')}"
+    classes = [str(name) for name in table["label"].cat.categories]
+    column = _store.keys.probability_columns(classes)[classes.index(label)]
     for _, of_split in table.groupby("split"):
         actual = (of_split["label"] == label).to_numpy()
         if actual.all() or not actual.any():

@@ -136,8 +136,9 @@ def scores(
 def _values(table: pd.DataFrame, label: str | None) -> pd.DataFrame:
     """Mean and interval of the probability of one class, or of each patient's own."""
     if label is not None:
-        name = label.replace("/", "|")
-        columns = {"mean": f"probability_{name}", "lower": f"lower_{name}", "upper": f"upper_{name}"}
+        classes = [str(name) for name in table["label"].cat.categories]
+        mean = _store.keys.probability_columns(classes)[classes.index(label)]
+        columns = {"mean": mean, **{end: mean.replace("probability", end, 1) for end in ("lower", "upper")}}
         return table[list(columns.values())].set_axis(list(columns), axis=1)
     of_class = [
         _values(table[(table["label"] == name).to_numpy()], str(name)) for name in table["label"].cat.categories

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from repatient import _store
+from repatient._checks import another
 from repatient.report._blocks import Section, written
 
 if TYPE_CHECKING:
@@ -101,8 +102,9 @@ _EVALUATE = 'rp.tl.evaluate(adata, patient_key="…", label_key="…")'
 
 
 def _by_class(table: pd.DataFrame, *, of_values: bool) -> pd.DataFrame:
-    label = pd.Series("all", table.index) if of_values else table["label"].astype(str)
-    groups = table.groupby(label.fillna("no class"), observed=True, sort=False)
+    label = pd.Series("all", table.index) if of_values else table["label"].astype(object)
+    unknown = another("no class", label)
+    groups = table.groupby(label.where(label.notna(), unknown), observed=True, sort=False)
     cells = groups["n_cells"]
     return pd.DataFrame(
         {
@@ -150,10 +152,13 @@ def _size(section: Section, entries: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _batch_of_patients(data: AnnData | MuData, who: Who, batch_key: str) -> pd.Series:
-    patients = _store.obs_column(data, who.patient_key, "patient_key").astype(str)
-    batches = _store.obs_column(data, batch_key, "batch_key")
-    pairs = pd.DataFrame({"patient": patients.to_numpy(), "batch": batches.astype(str).to_numpy()}).drop_duplicates()
-    return pairs.groupby("patient")["batch"].agg(lambda names: " and ".join(sorted(names))).loc[who.table.index]
+    """Names of the batches of each patient; missing where no cell has one."""
+    columns = {"patient": (who.patient_key, "patient_key"), "batch": (batch_key, "batch_key")}
+    pairs = pd.DataFrame(
+        {name: _store.as_names(_store.obs_column(data, *of), of[1]) for name, of in columns.items()}
+    ).drop_duplicates()
+    joined = pairs.dropna().groupby("patient")["batch"].agg(lambda names: " and ".join(sorted(names)))
+    return joined.reindex(who.table.index)
 
 
 def _batches(section: Section, who: Who, batch: pd.Series, batch_key: str) -> None:

@@ -256,7 +256,7 @@ def _by_component(data: AnnData | MuData, column: str, gmm_key: str, who: Who) -
     """Shares of cells and of a column of ``obs``, per component, averaged over the patients of each class."""
     cells = pd.DataFrame(
         {
-            "patient": _store.obs_column(data, who.patient_key, "patient_key").astype(str).to_numpy(),
+            "patient": _store.as_names(_store.obs_column(data, who.patient_key, "patient_key"), "patient_key"),
             "component": _store.obs_column(data, gmm_key, "gmm_key").astype(str).to_numpy(),
             "weight": _store.obs_column(data, column, "mil_key").to_numpy(dtype=np.float64),
         }

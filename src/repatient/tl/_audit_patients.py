@@ -8,7 +8,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from repatient import _store
+from repatient._checks import name_of
 from repatient.evaluation.audit import HELD_OUT, KNOWN, POOL, GeneratedPatients, RealPatients
+from repatient.tl._generate_inputs import pool_class
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,12 +93,11 @@ def _pool_cells(data: AnnData | MuData, everyone: _store.Patients, generated: _s
         drawn = np.unique(everyone.codes[np.unique(generated.counts.indices)])
         return np.isin(everyone.codes, drawn[drawn >= 0])
     mask = _store.read_mask(data, params["mask_obs"])
-    pool = params["pool"]
-    if pool == "all":
-        usable = everyone.labelled
-    else:
-        named = np.isin(everyone.labels.astype(str), generated.labels if pool == "same" else [pool])
-        usable = everyone.labelled & named
+    pool = pool_class(params["pool"])
+    usable = everyone.labelled
+    if pool is not None or params["pool"] == "same":
+        names = list(generated.labels) if pool is None else [str(name_of(pool, everyone.classes))]
+        usable = usable & np.isin(everyone.labels.astype(str), names)
     inside = _of_cells(usable, everyone)
     return inside if mask is None else inside & mask
 

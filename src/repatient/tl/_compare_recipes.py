@@ -207,7 +207,7 @@ def _donors_of_classes(entry: dict[str, Any], key: str) -> dict[str, pd.DataFram
     has_cells = counts.to_numpy().sum(axis=1) > 0
     groups = {}
     for name in map(str, entry["classes"]):
-        inside = (patients["label"].astype(str) == name).to_numpy() & patients["label"].notna().to_numpy() & has_cells
+        inside = _store.of_class(patients["label"], name) & has_cells
         if inside.any():
             donors = patients["donor"].astype(str).to_numpy()[inside]
             groups[name] = counts[inside].groupby(donors, sort=False).sum()

@@ -10,7 +10,6 @@ from repatient import _store
 from repatient._checks import check_integer, check_key, check_number, check_option, listed
 from repatient._docs import shared_docs
 from repatient.tl._evaluate_cohort import Keys, read_cohort, read_cohorts
-from repatient.tl._predictions import probability_columns
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -313,7 +312,7 @@ def _predictions_table(predictions: Predictions, names: NDArray[np.str_], classe
         "label": pd.Categorical.from_codes(predictions.y, list(classes)),
     }
     frame = pd.DataFrame(columns).rename(index=str)
-    frame[probability_columns(list(classes))] = predictions.probabilities
+    frame[_store.keys.probability_columns(list(classes))] = predictions.probabilities
     return frame
 
 

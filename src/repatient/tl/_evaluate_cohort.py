@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from repatient import _store
-from repatient._checks import listed
+from repatient._checks import listed, name_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -88,14 +88,13 @@ def read_cohorts(
 
 
 def _is_target(data: AnnData | MuData, cohort_key: str, target: str | None) -> NDArray[np.bool_]:
-    column = _store.obs_column(data, cohort_key, "cohort_key").astype("category")
-    cohorts = [str(name) for name in column.cat.categories]
-    if target is None:
-        target = cohorts[0]
-    if str(target) not in cohorts:
+    column = _store.as_categories(_store.obs_column(data, cohort_key, "cohort_key"), "cohort_key")
+    cohorts = list(column.categories)
+    found = cohorts[0] if target is None else name_of(target, cohorts)
+    if found is None:
         msg = f"`target`: no cohort {target!r} in {cohort_key!r}; there are {listed(cohorts)}."
         raise ValueError(msg)
-    return column.astype(str).to_numpy(dtype=str) == str(target)
+    return np.asarray(column.codes == cohorts.index(found))
 
 
 def _part(data: AnnData | MuData, keys: Keys, use_rep: str, mask: NDArray[np.bool_] | None) -> _Part:

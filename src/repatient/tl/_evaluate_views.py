@@ -248,7 +248,8 @@ class _Source:
     ) -> None:
         column = views.column(label_key, "label_key")
         self.labelled = column.notna().to_numpy()
-        self.labels = column.astype(str).to_numpy()
+        # Those of no class are told by the mask alone.
+        self.labels = np.where(self.labelled, _store.as_names(column, "label_key"), "").astype(str)
         if len(np.unique(self.labels[self.labelled])) < 2:
             msg = f"`label_key`: {label_key!r} has fewer than two classes; there is nothing to tell apart."
             raise ValueError(msg)

@@ -39,7 +39,7 @@ def generate(
     *,
     method: str = "recipe",
     draw: str = "cells",
-    pool: str = "all",
+    pool: str | tuple[str, str] = "all",
     n_donors: int | None = None,
     donor_effects: bool | float | None = None,
     covariates: Mapping[str, Any] | None = None,
@@ -95,7 +95,7 @@ def generate(
             cells gives these away, and a warning names it. There is no pool and no donor to choose.
     pool
         Whose cells are mixed: ``"all"`` for those of all classes, ``"same"`` for those of the patient's own class,
-        or the name of one class.
+        or the name of one class; of one that is called as these words, ``("class", "all")``.
     n_donors
         Mix each patient from the cells of this many random donors, so that its cells have in common what those of a
         real patient have. Of some random sets of donors the one that has most of the components asked for is taken.
@@ -180,13 +180,12 @@ def generate(
     (782, 6)
     """
     _store.check_data(data, copy=copy)
-    check_key(key_added, "key_added")
     rng = np.random.default_rng(check_integer(random_state, "random_state", minimum=0))
     entry = _store.uns_entry(data, recipes_key, "recipes_key", "recipes")
     params = entry["params"]
-    _store.check_mixture(
-        data, params["mixture"], params["gmm_key"], "The recipes", "Learn them again with `rp.tl.recipes`."
-    )
+    _store.check_recipes(data, entry)
+    mixture_rep = _store.embedding_of_mixture(data.uns[params["gmm_key"]])
+    check_key(key_added, "key_added", [recipes_key, params["gmm_key"], mixture_rep])
     recipes, origin = _store.read_recipes_entry(entry, recipes_key)
     check_options(
         method,
@@ -251,7 +250,9 @@ def generate(
 
     kind = recipes.kind if method == "recipe" else method
     kinds = {name: f"{kind} ({where})" for name, where in zip(recipes.classes, origin, strict=True)}
-    taken = _store.obs_column(data, params["patient_key"], "patient_key").astype(str).unique()
+    taken = _store.as_categories(
+        _store.obs_column(data, params["patient_key"], "patient_key"), "patient_key"
+    ).categories
     table = patients_table(numbers, kinds, [_columns(part, source) for part in made], taken, **measured)
     record = _store.record(
         n_patients=numbers,

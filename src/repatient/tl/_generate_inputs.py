@@ -51,18 +51,33 @@ class SourceCells:
 
     def pools(self, pool: Any, names: Sequence[str], requested: Iterable[str]) -> list[int] | None:
         """Class whose cells the patients of each class are drawn from, -2 where there is none; ``None``: all cells."""
-        pool = check_name(pool, "pool", self.classes, ["all", "same"])
+        of = pool_class(pool)
+        if of is not None:
+            own = check_name(of, "pool", self.classes)
+            return [self.classes.index(own)] * len(names)
         if pool == "all":
             return None
-        missing = [name for name in requested if name not in self.classes] if pool == "same" else []
+        missing = [name for name in requested if name not in self.classes]
         if missing:
             msg = (
                 f"`pool`: the classes {listed(missing)} have no patient here to draw cells from; classes with patients are "
                 f"{listed(self.classes)}. Use `pool='all'`."
             )
             raise ValueError(msg)
-        of_class = [name if pool == "same" else pool for name in names]
-        return [self.classes.index(name) if name in self.classes else -2 for name in of_class]
+        return [self.classes.index(name) if name in self.classes else -2 for name in names]
+
+
+def pool_class(pool: Any) -> Any:
+    """The class that a pool is of, ``None`` for the words ``"all"`` and ``"same"``.
+
+    ``("class", "all")`` names a class that is called as a word, also as it is stored.
+    """
+    if isinstance(pool, tuple | list | np.ndarray):
+        if len(pool) != 2 or str(pool[0]) != "class":
+            msg = f"`pool` is 'all', 'same', the name of a class or `('class', name)`, not {pool!r}."
+            raise ValueError(msg)
+        return pool[1]
+    return None if isinstance(pool, str) and pool in ("all", "same") else pool
 
 
 def read_source(
@@ -82,6 +97,12 @@ def read_source(
         usable = usable & np.isin(patients.names.astype(str), np.asarray(learnt_from.index, dtype=str))
     if not usable.any():
         msg = "There is no cell to draw: the pool has no patient with a label."
+        if patients.labelled.any():
+            msg = (
+                f"`recipes_key`: none of the patients in {params['patient_key']!r} is one that the recipes were learnt on, "
+                f"{listed(learnt_from.index, 6)}; they were left out or renamed since. Learn the recipes again with "
+                "`rp.tl.recipes`, or say whose cells to draw (`mask_obs`)."
+            )
         raise ValueError(msg)
     inside = (patients.codes >= 0) & usable[patients.codes]
     components, _ = _store.read_components(data, params["gmm_key"])
@@ -134,7 +155,7 @@ def check_options(method: Any, draw: Any, **options: Any) -> None:
         raise ValueError(msg)
     check_option(method, "method", METHODS)
     check_option(draw, "draw", DRAWS)
-    given = [name for name, value in options.items() if value not in (None, False, "all")]
+    given = [name for name, value in options.items() if not (value is None or value is False or value == "all")]
     if method == "counterfactual" and not set(given) - {"n_cells"}:
         given = []
     if method != "recipe" and given:

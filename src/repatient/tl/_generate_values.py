@@ -116,7 +116,7 @@ def _covariate_values(
     def values(name: str, number: int, rng: np.random.Generator) -> pd.DataFrame:
         missing = [key for key in levels if key not in fixed]
         labels = patients["label"]
-        real = patients.loc[labels.notna() if of_values else labels.astype(str) == name]
+        real = patients.loc[labels.notna() if of_values else _store.of_class(labels, name)]
         if missing and real.empty:
             msg = (
                 f"`covariates`: the class {name!r} has no patient here to draw from; give values of {listed(missing)}."

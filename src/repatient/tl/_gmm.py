@@ -135,7 +135,7 @@ def gmm(
     5
     """
     _store.check_data(data, copy=copy)
-    check_key(key_added, "key_added")
+    check_key(key_added, "key_added", [patient_key])
     check_integer(random_state, "random_state", minimum=0)
     if n_components is not None:
         candidates = _candidates(n_components)

@@ -137,7 +137,7 @@ def mil(
     from repatient.mil import Bags, make_predictor
 
     _store.check_data(data, copy=copy)
-    check_key(key_added, "key_added")
+    check_key(key_added, "key_added", [generated_key])
     check_integer(random_state, "random_state", minimum=0)
     if settings and reference is not None and isinstance(model, str) and model == "auto":
         msg = (

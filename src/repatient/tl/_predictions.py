@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from repatient import _store
+
 if TYPE_CHECKING:
     from repatient.evaluation import FamiliarityScores
     from repatient.mil import Bags, Predictor
@@ -29,7 +31,7 @@ def _classes(model: Any, bags: Bags, index: pd.Index, options: dict[str, Any]) -
     probabilities = model.predict_proba(bags)
     passes = model.predict_proba_mc(bags, **options)
     classes, ordered = [str(name) for name in model.classes_], model.outcome == "ordinal"
-    frame = pd.DataFrame(probabilities, columns=probability_columns(classes), index=index)
+    frame = pd.DataFrame(probabilities, columns=_store.keys.probability_columns(classes), index=index)
     frame.insert(0, "predicted", pd.Categorical.from_codes(probabilities.argmax(axis=1), classes, ordered=ordered))
     if ordered:
         frame.insert(1, "expected_grade", probabilities @ np.arange(len(classes)))
@@ -54,8 +56,3 @@ def familiarity_columns(scores: FamiliarityScores | None) -> dict[str, Any]:
     if scores is None:
         return dict.fromkeys(["familiarity", "inside", *names], np.nan)
     return {"familiarity": scores.p, "inside": scores.inside, **dict(zip(names, scores.p_values.T, strict=True))}
-
-
-def probability_columns(classes: list[str]) -> list[str]:
-    """Column names of the class probabilities, without the slashes that h5ad and zarr take for folders."""
-    return [f"probability_{name}".replace("/", "|") for name in classes]

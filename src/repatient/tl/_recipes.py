@@ -174,7 +174,7 @@ def recipes(
     (2, 5)
     """
     _store.check_data(data, copy=copy)
-    check_key(key_added, "key_added")
+    check_key(key_added, "key_added", [gmm_key])
     check_option(kind, "kind", KINDS)
     check_integer(random_state, "random_state", minimum=0)
     if n_subtypes != "auto":

@@ -75,7 +75,7 @@ class ViewPair:
         if column.isna().any():
             msg = f"`patient_key`: {int(column.isna().sum())} observations have no patient in {patient_key!r}; leave them out."
             raise ValueError(msg)
-        return np.unique(column.astype(str), return_inverse=True)[1]
+        return np.unique(_store.as_names(column, "patient_key").astype(str), return_inverse=True)[1]
 
     def measured(self, privileged_rep: str | None, purpose: str) -> np.ndarray:
         """Rows of the privileged modality."""

@@ -231,3 +231,37 @@ def modalities():
 def trial(same):
     """Call a function as :func:`attempt` does."""
     return lambda function, data, *args, **kwargs: attempt(function, data, *args, same=same, **kwargs)
+
+
+def small_cohort(seed=0):
+    """Six patients of two classes whose cells lie in three clusters far apart."""
+    rng = np.random.default_rng(seed)
+    patients = np.repeat(np.arange(6), 24)
+    clusters = (rng.random(len(patients)) * (2 + patients % 2)).astype(int)
+    return ad.AnnData(
+        rng.poisson(1.0, (len(patients), 2)).astype(np.float32),
+        obs=pd.DataFrame({"patient": patients, "label": patients % 2}, index=[f"c{i}" for i in range(len(patients))]),
+        obsm={"X_pca": (8 * np.eye(3)[clusters] + rng.normal(size=(len(patients), 3))).astype(np.float32)},
+    )
+
+
+def by_cluster(adata):
+    """Components in the order of the clusters: their numbers are names, too."""
+    return [int(k) for k in np.argsort(np.asarray(adata.uns["gmm"]["means"]) @ [1, 2, 3])]
+
+
+@pytest.fixture(scope="session")
+def six_patients():
+    """See :func:`small_cohort`."""
+    return small_cohort
+
+
+@pytest.fixture(scope="session")
+def recipes_of():
+    """Recipes of such a cohort, its components in the order of the clusters, see :func:`by_cluster`."""
+
+    def read(adata):
+        frame = adata.uns["recipes"]["mean"]
+        return frame.set_axis(frame.index.astype(str)).iloc[:, by_cluster(adata)]
+
+    return read
