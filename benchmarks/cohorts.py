@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import anndata as ad
 import numpy as np
 
-from repatient.evaluation import Cohort, Interval, Method, average_interval, by_split, corrected_interval, method_names
+from repatient.evaluation import (
+    Cohort,
+    Interval,
+    Method,
+    Plan,
+    average_interval,
+    by_split,
+    corrected_interval,
+    method_names,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,10 +97,20 @@ def parser(description: str | None, methods: tuple[Any, ...], n_splits: int) -> 
     return result
 
 
-def describe_size(given: argparse.Namespace) -> str:
-    """What a table rests on."""
+def plan_of(given: argparse.Namespace, *, scale: bool) -> Plan:
+    """How methods are trained in a fold, as the command line says."""
+    return Plan(given.components, n_steps=given.steps, scale=scale, classifier=given.classifier, n_models=given.models)
+
+
+def print_tables(given: argparse.Namespace, frames: dict[tuple[str, str], pd.DataFrame]) -> None:
+    """A table a metric: the values of all methods, by cohort and setting, and their averages."""
     models = "" if given.models == 1 else f", mean of {given.models} models"
-    return f"\n{given.splits} splits, {given.steps} gradient steps, seed {given.seed}{models}"
+    print(f"\n{given.splits} splits, {given.steps} gradient steps, seed {given.seed}{models}")
+    for metric in given.metrics:
+        report = Report(given.baseline, metric)
+        for (cohort, setting), frame in frames.items():
+            report.add(cohort, setting, frame)
+        report.average()
 
 
 def as_method(text: str) -> Method:

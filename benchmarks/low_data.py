@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from cohorts import FILES, Report, checkpoint, describe_size, parser, read_cohort
+from cohorts import FILES, checkpoint, parser, plan_of, print_tables, read_cohort
 
-from repatient.evaluation import Plan, Scenario, run
+from repatient.evaluation import Scenario, run
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -41,13 +41,7 @@ def compare(
     arguments.add_argument("--components", type=int, default=5, help="for methods that do not set n_components")
     arguments.add_argument("--baseline", default="none")
     given = arguments.parse_args()
-    settings = [(*key, frame) for key, frame in frames(given).items()]
-    print(describe_size(given))
-    for metric in given.metrics:
-        report = Report(given.baseline, metric)
-        for setting in settings:
-            report.add(*setting)
-        report.average()
+    print_tables(given, frames(given))
 
 
 def frames(given: Namespace) -> dict[tuple[str, str], pd.DataFrame]:
@@ -66,13 +60,7 @@ def frames(given: Namespace) -> dict[tuple[str, str], pd.DataFrame]:
                 cohort,
                 Scenario("low_data", n_patients=number),
                 given.methods,
-                Plan(
-                    given.components,
-                    n_steps=given.steps,
-                    scale=scale,
-                    classifier=given.classifier,
-                    n_models=given.models,
-                ),
+                plan_of(given, scale=scale),
                 n_splits=given.splits,
                 test_fraction=given.test_fraction,
                 random_state=given.seed,

@@ -128,8 +128,16 @@ def our_epochs(bags: Bags, n_epochs: int = 1, device: str = "cpu") -> Work:
         bags.X.shape[1], 2, hidden=HIDDEN, attention_hidden=ATTENTION, n_layers=1, dropout=0.5, generator=generator
     ).to(device)
     labelled = LabelledBags.of(bags, labels(len(bags)), n_classes=2, balanced=True)
+    n_steps = n_epochs * -(-len(bags) // BATCH)
     plan = Schedule(
-        LEARNING_RATE, WEIGHT_DECAY, BATCH, steps_per_epoch=None, max_epochs=n_epochs, patience=1, progress=False
+        LEARNING_RATE,
+        WEIGHT_DECAY,
+        BATCH,
+        cells_per_step=None,
+        n_steps=n_steps,
+        max_epochs=None,
+        patience=n_steps,
+        progress=False,
     )
     return partial(train, network, labelled, None, plan, generator)
 

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 import joblib
 import numpy as np
 import pandas as pd
-from cohorts import FILES, Report, checkpoint, describe_size, parser, read_cohort
+from cohorts import FILES, checkpoint, parser, plan_of, print_tables, read_cohort
 
-from repatient.evaluation import Method, Plan, Scenario, run
+from repatient.evaluation import Method, Scenario, run
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -56,13 +56,7 @@ def main() -> None:
     given = arguments.parse_args()
     if given.shift != "none" and given.methods is arguments.get_default("methods"):
         given.methods = [Method.of(method) for method in UNDER_SHIFT]
-    settings = [(*key, frame) for key, frame in frames(given).items()]
-    print(describe_size(given))
-    for metric in given.metrics:
-        report = Report(given.baseline, metric)
-        for setting in settings:
-            report.add(*setting)
-        report.average()
+    print_tables(given, frames(given))
 
 
 def frames(given: Namespace) -> dict[tuple[str, str], pd.DataFrame]:
@@ -90,13 +84,7 @@ def one_split(given: Namespace, name: str, shared: Shared, missing: int, split: 
         divided,
         Scenario("missing_class", missing_class=missing),
         given.methods,
-        Plan(
-            given.components,
-            n_steps=given.steps,
-            scale=shared.scale,
-            classifier=given.classifier,
-            n_models=given.models,
-        ),
+        plan_of(given, scale=shared.scale),
         n_splits=1,
         test_fraction=given.test_fraction,
         random_state=int(rng.integers(2**31)),

@@ -27,7 +27,7 @@ from sklearn.mixture._gaussian_mixture import _compute_precision_cholesky
 from threadpoolctl import threadpool_limits
 
 from repatient.mixture import GaussianMixture
-from repatient.mixture._em import Sample, expectation, maximisation
+from repatient.mixture._em import RegCovar, Sample, expectation, maximisation
 from repatient.mixture._features import FEATURE_MAPS
 from repatient.mixture._parameters import Parameters
 from repatient.mixture._whitening import Whitening, moments_of_rows
@@ -106,14 +106,14 @@ def cpu_seconds(run: Callable[[], object]) -> float:
 def our_pass(rows: np.ndarray, given: Parameters) -> Callable[[], object]:
     """Both steps of EM at given parameters, without what a fit does once."""
     moments = moments_of_rows(rows)
-    whitening = Whitening.from_moments(moments, diagonal=given.covariance_type == "diag", reg_covar=1e-6).rounded()
+    whitening = Whitening.from_moments(moments, diagonal=given.covariance_type == "diag").rounded()
     sample = Sample.of(rows, whitening, moments)
     feature_map = FEATURE_MAPS[given.covariance_type](rows.shape[1])
     start = whitening.whiten(given)
 
     def run() -> None:
         expected = expectation(sample, feature_map, feature_map.coefficients(start))
-        maximisation(sample, feature_map, expected.sums, start, 1e-6)
+        maximisation(sample, feature_map, expected.sums, start, RegCovar(1e-6))
 
     return run
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+import inspect
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sklearn.utils.validation import check_is_fitted
 
 from repatient._checks import check_option
 from repatient._docs import shared_docs
 from repatient.mil._classifier import MILClassifier
-from repatient.mil._estimator import BagEstimator
+from repatient.mil._estimator import NetworkEstimator
 from repatient.mil._inputs import check_parameters
 from repatient.mil._ordinal import MILOrdinalClassifier
 from repatient.mil._persistence import above, packed, under, unpacked
@@ -31,7 +32,7 @@ _NETWORKS: dict[str, type[MILClassifier] | type[MILRegressor]] = {
 
 
 @shared_docs
-class Attention(BagEstimator):
+class Attention(NetworkEstimator):
     """Gated attention over the cells of a patient, for any outcome.
 
     Pooled embeddings are standardised over the training bags before the head reads them, because the mean of many cells
@@ -56,48 +57,9 @@ class Attention(BagEstimator):
 
     kind: ClassVar[str] = "attention"
 
-    def __init__(
-        self,
-        *,
-        hidden: int = 64,
-        attention_hidden: int = 32,
-        n_layers: int = 1,
-        dropout: float = 0.5,
-        learning_rate: float = 1e-3,
-        weight_decay: float = 1.0,
-        batch_size: int = 16,
-        n_steps: int = 200,
-        max_epochs: int | None = None,
-        cells_per_step: int | None = None,
-        patience: int = 10,
-        validation_fraction: float = 0.0,
-        class_weight: Literal["balanced"] | None = "balanced",
-        standardize: bool = True,
-        n_passes: int = 50,
-        device: str = "auto",
-        outcome: str = "class",
-        random_state: int | None = 0,
-        progress: bool | None = None,
-    ) -> None:
-        self.hidden = hidden
-        self.attention_hidden = attention_hidden
-        self.n_layers = n_layers
-        self.dropout = dropout
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.batch_size = batch_size
-        self.n_steps = n_steps
-        self.max_epochs = max_epochs
-        self.cells_per_step = cells_per_step
-        self.patience = patience
-        self.validation_fraction = validation_fraction
-        self.class_weight = class_weight
-        self.standardize = standardize
-        self.n_passes = n_passes
-        self.device = device
+    def __init__(self, *, outcome: str = "class", validation_fraction: float = 0.0, **network: Any) -> None:
+        super().__init__(validation_fraction=validation_fraction, **network)
         self.outcome = outcome
-        self.random_state = random_state
-        self.progress = progress
 
     def _fit_given(self, given: Given) -> Self:
         settings = {name: value for name, value in self.get_params().items() if name != "outcome"}
@@ -163,3 +125,14 @@ class Attention(BagEstimator):
     def _fitted(self) -> MILClassifier | MILRegressor:
         check_is_fitted(self, "network_")
         return self.network_
+
+
+def _with_outcome() -> inspect.Signature:
+    """The parameters of the network, without validation by default, and the outcome."""
+    of_network, own = (inspect.signature(cls.__init__).parameters for cls in (NetworkEstimator, Attention))
+    known = {**of_network, "validation_fraction": own["validation_fraction"], "outcome": own["outcome"]}
+    return inspect.Signature(list(known.values()))
+
+
+# scikit-learn, help() and editors of notebooks read the parameters from here.
+Attention.__init__.__signature__ = _with_outcome()  # type: ignore[attr-defined]

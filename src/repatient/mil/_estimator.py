@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
@@ -137,3 +137,48 @@ class BagEstimator(BaseEstimator, ABC):
     @abstractmethod
     def _fit_given(self, given: Given) -> Self:
         """Learn; the parameters are checked, what is given is not."""
+
+
+class NetworkEstimator(BagEstimator):
+    """The parameters of a network with gated attention, said once; see :class:`repatient.mil.MILClassifier`."""
+
+    def __init__(
+        self,
+        *,
+        hidden: int = 64,
+        attention_hidden: int = 32,
+        n_layers: int = 1,
+        dropout: float = 0.5,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 1.0,
+        batch_size: int = 16,
+        n_steps: int = 200,
+        max_epochs: int | None = None,
+        cells_per_step: int | None = None,
+        patience: int = 10,
+        validation_fraction: float = 0.2,
+        class_weight: Literal["balanced"] | None = "balanced",
+        standardize: bool = True,
+        n_passes: int = 50,
+        device: str = "auto",
+        random_state: int | None = 0,
+        progress: bool | None = None,
+    ) -> None:
+        self.hidden = hidden
+        self.attention_hidden = attention_hidden
+        self.n_layers = n_layers
+        self.dropout = dropout
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.n_steps = n_steps
+        self.max_epochs = max_epochs
+        self.cells_per_step = cells_per_step
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.class_weight = class_weight
+        self.standardize = standardize
+        self.n_passes = n_passes
+        self.device = device
+        self.random_state = random_state
+        self.progress = progress

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from repatient._files._scratch import blocks
 from repatient._messages import warn
 from repatient.mil import _inputs
 from repatient.mil._augment import Augmented
-from repatient.mil._estimator import BagEstimator
+from repatient.mil._estimator import NetworkEstimator
 from repatient.mil._missing import shift_missing
 from repatient.mil._network import GatedAttentionNetwork, torch_generator
 from repatient.mil._outcomes import ClassOutcome
@@ -51,54 +51,13 @@ FITTED = {
 }
 
 
-class BagModel(BagEstimator):
+class BagModel(NetworkEstimator):
     """Gated attention over the cells of a patient, whatever is predicted.
 
     Parameters and attributes are those of :class:`repatient.mil.MILClassifier`.
     """
 
     outcome: ClassVar[str]
-
-    def __init__(
-        self,
-        *,
-        hidden: int = 64,
-        attention_hidden: int = 32,
-        n_layers: int = 1,
-        dropout: float = 0.5,
-        learning_rate: float = 1e-3,
-        weight_decay: float = 1.0,
-        batch_size: int = 16,
-        n_steps: int = 200,
-        max_epochs: int | None = None,
-        cells_per_step: int | None = None,
-        patience: int = 10,
-        validation_fraction: float = 0.2,
-        class_weight: Literal["balanced"] | None = "balanced",
-        standardize: bool = True,
-        n_passes: int = 50,
-        device: str = "auto",
-        random_state: int | None = 0,
-        progress: bool | None = None,
-    ) -> None:
-        self.hidden = hidden
-        self.attention_hidden = attention_hidden
-        self.n_layers = n_layers
-        self.dropout = dropout
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.batch_size = batch_size
-        self.n_steps = n_steps
-        self.max_epochs = max_epochs
-        self.cells_per_step = cells_per_step
-        self.patience = patience
-        self.validation_fraction = validation_fraction
-        self.class_weight = class_weight
-        self.standardize = standardize
-        self.n_passes = n_passes
-        self.device = device
-        self.random_state = random_state
-        self.progress = progress
 
     def attention(self, bags: Bags) -> NDArray[np.float32]:
         """Share of each entry of ``bags.rows`` in the attention of its bag, shape (m,), sum 1 in every bag."""

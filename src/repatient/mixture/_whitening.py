@@ -143,7 +143,7 @@ def _are_usual(parameters: Parameters) -> NDArray[np.bool_]:
     middle = np.median(parameters.means[heavy], axis=0)
     distances = np.abs(parameters.means - middle)
     spread = np.sqrt(np.median(variances[heavy], axis=0)) + np.median(distances[heavy], axis=0)
-    usual: NDArray[np.bool_] = (distances <= _LOST * np.where(spread > 0, spread, np.inf)).all(axis=1)
+    usual = np.all(distances <= _LOST * np.where(spread > 0, spread, np.inf), axis=1)
     return usual if usual.any() else np.ones_like(usual)
 
 
