@@ -68,6 +68,23 @@ def read_cohort(path: Path) -> ad.AnnData:
         raise ValueError(msg) from error
 
 
+def add_reference(parser: argparse.ArgumentParser, what: str) -> None:
+    """Another cohort."""
+    parser.add_argument("--reference", type=Path, metavar="PATH", help=what)
+
+
+def read_reference(path: Path) -> Any:
+    """What another cohort sends: a model of it, the cohort itself, or a recipes file, which the functions open."""
+    from repatient import tl
+
+    if path.is_dir():
+        return tl.load_model(path)
+    if not path.is_file():
+        msg = f"`--reference`: there is no file {str(path)!r}"
+        raise FileNotFoundError(msg)
+    return read_cohort(path) if path.suffix == ".h5ad" else path
+
+
 def check_cohort(adata: ad.AnnData, arguments: argparse.Namespace, *, values: bool = False) -> list[str]:
     """Look for columns and embedding before minutes of work, and warn of few patients; returns the classes."""
     from repatient import _store
