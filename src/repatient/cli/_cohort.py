@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from repatient._files._atomic import replace_when_whole
@@ -107,12 +108,23 @@ def check_cohort(adata: ad.AnnData, arguments: argparse.Namespace, *, values: bo
     return [str(name) for name in patients.classes]
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder to write to, and find out that nothing can be written there before minutes of work."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        msg = f"`output`: nothing can be written to the folder {str(folder)!r}: {error.strerror}"
+        raise PermissionError(msg) from error
+
+
 def check_file(path: Path, *, suffixes: tuple[str, ...], overwrite: bool, source: Path | None = None) -> None:
     """Accept an h5ad file or a zarr store to write, which is not the source."""
     if path.suffix not in suffixes:
         msg = f"`output` ends with {' or '.join(suffixes)}, not {str(path)!r}."
         raise ValueError(msg)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     sources = [] if source is None else [source]
     is_store = path.suffix == ".zarr"
     check_target(path, "output", what="cohort", ours=is_marked, folder=is_store, overwrite=overwrite, sources=sources)
@@ -133,7 +145,7 @@ def check_table(path: Path, *, columns: list[str], overwrite: bool, source: Path
     if path.suffix != ".csv":
         msg = f"`output` ends with .csv, not {str(path)!r}."
         raise ValueError(msg)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     beginning = ",".join(columns).encode()
 
     def ours(found: Path) -> bool:
@@ -148,7 +160,7 @@ def check_page(path: Path, *, overwrite: bool, source: Path) -> None:
     if path.suffix not in (".html", ".htm"):
         msg = f"`output` ends with .html, not {str(path)!r}."
         raise ValueError(msg)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
 
     def ours(found: Path) -> bool:
         with found.open("rb") as file:

@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
     from repatient._files._model_folder import CLASSIFIER
 
     adata = _cohort.read_cohort(arguments.input)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    _cohort.make_folder(arguments.output.parent)
     CLASSIFIER.check_target(arguments.output, "output", overwrite=arguments.overwrite)
     reference = None if arguments.reference is None else _cohort.read_reference(arguments.reference)
     _cohort.check_cohort(adata, arguments, values=arguments.outcome == "continuous")

@@ -47,7 +47,7 @@ def history(
     TypeError
         If an argument is of a wrong type.
     ValueError
-        If names of observations are not unique.
+        If names of observations are not unique, or the model is no network.
 
     Examples
     --------
@@ -60,6 +60,9 @@ def history(
     check_axes(ax, show, save)
     entry = _store.uns_entry(data, mil_key, "mil_key", "mil")
     table, of_values = entry["history"], _store.is_continuous(entry["params"])
+    if table.empty:
+        msg = f'`mil_key`: the model of {mil_key!r} has no network of its own, so no losses; train `model="attention"`.'
+        raise ValueError(msg)
     ax = axes_or_new(ax, 5.0, 3.4)
     ax.plot(table["epoch"], table["train_loss"], color=CLASS_COLOURS[0], label="training")
     if table["validation_loss"].notna().any():
