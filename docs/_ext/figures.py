@@ -33,7 +33,7 @@ def cohort() -> ad.AnnData:
     rp.tl.recipes(adata, **KEYS)
     rp.tl.compare_recipes(adata)
     rp.tl.generate(adata, n_patients=20)
-    model = rp.tl.mil(adata, **KEYS, generated_key="generated", progress=False)
+    model = rp.tl.mil(adata, **KEYS, model="attention", generated_key="generated", progress=False)
     rp.tl.select(adata, model)
     rp.tl.audit(adata)
     rp.tl.evaluate(

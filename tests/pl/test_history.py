@@ -50,3 +50,9 @@ def test_without_a_classifier(generated):
 
 def test_mudata(paired):
     assert len(rp.pl.history(paired).lines) > 1
+
+
+def test_a_model_without_a_network_has_no_losses(plain, keys):
+    rp.tl.mil(plain, **keys, model="mean")
+    with pytest.raises(ValueError, match="`mil_key`.*attention"):
+        rp.pl.history(plain)

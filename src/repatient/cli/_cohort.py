@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from repatient._files._atomic import replace_when_whole
@@ -68,6 +69,23 @@ def read_cohort(path: Path) -> ad.AnnData:
         raise ValueError(msg) from error
 
 
+def add_reference(parser: argparse.ArgumentParser, what: str) -> None:
+    """Another cohort."""
+    parser.add_argument("--reference", type=Path, metavar="PATH", help=what)
+
+
+def read_reference(path: Path) -> Any:
+    """What another cohort sends: a model of it, the cohort itself, or a recipes file, which the functions open."""
+    from repatient import tl
+
+    if path.is_dir():
+        return tl.load_model(path)
+    if not path.is_file():
+        msg = f"`--reference`: there is no file {str(path)!r}"
+        raise FileNotFoundError(msg)
+    return read_cohort(path) if path.suffix == ".h5ad" else path
+
+
 def check_cohort(adata: ad.AnnData, arguments: argparse.Namespace, *, values: bool = False) -> list[str]:
     """Look for columns and embedding before minutes of work, and warn of few patients; returns the classes."""
     from repatient import _store
@@ -90,12 +108,23 @@ def check_cohort(adata: ad.AnnData, arguments: argparse.Namespace, *, values: bo
     return [str(name) for name in patients.classes]
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder to write to, and find out that nothing can be written there before minutes of work."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        msg = f"`output`: nothing can be written to the folder {str(folder)!r}: {error.strerror}"
+        raise PermissionError(msg) from error
+
+
 def check_file(path: Path, *, suffixes: tuple[str, ...], overwrite: bool, source: Path | None = None) -> None:
     """Accept an h5ad file or a zarr store to write, which is not the source."""
     if path.suffix not in suffixes:
         msg = f"`output` ends with {' or '.join(suffixes)}, not {str(path)!r}."
         raise ValueError(msg)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     sources = [] if source is None else [source]
     is_store = path.suffix == ".zarr"
     check_target(path, "output", what="cohort", ours=is_marked, folder=is_store, overwrite=overwrite, sources=sources)
@@ -116,7 +145,7 @@ def check_table(path: Path, *, columns: list[str], overwrite: bool, source: Path
     if path.suffix != ".csv":
         msg = f"`output` ends with .csv, not {str(path)!r}."
         raise ValueError(msg)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     beginning = ",".join(columns).encode()
 
     def ours(found: Path) -> bool:
@@ -131,7 +160,7 @@ def check_page(path: Path, *, overwrite: bool, source: Path) -> None:
     if path.suffix not in (".html", ".htm"):
         msg = f"`output` ends with .html, not {str(path)!r}."
         raise ValueError(msg)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     check_target(path, "output", what="report", ours=is_report, overwrite=overwrite, sources=[source])
 
 

@@ -63,12 +63,6 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.reference is None:
         pp.embed(adata, arguments.kind, **given)
     else:
-        pp.project(adata, _reference(arguments.reference), allow_missing=arguments.allow_missing, **given)
+        pp.project(adata, _cohort.read_reference(arguments.reference), allow_missing=arguments.allow_missing, **given)
     _cohort.write_cohort(adata, arguments.output)
     tqdm.write(f"{adata.obsm['X_embedded'].shape[1]} dimensions of {adata.n_obs:,} cells: {arguments.output}")
-
-
-def _reference(path: Path) -> Any:
-    from repatient import tl
-
-    return tl.load_model(path) if path.is_dir() else _cohort.read_cohort(path)

@@ -1,7 +1,8 @@
 """Write what was found on a cohort as one HTML page.
 
 Write the results that the cohort holds as a page that can be sent round (rp.io.write_report). With --patient-key and
---label-key, those that are missing are computed before: mixture, recipes, evaluation and a model of all patients.
+--label-key, those that are missing are computed before: mixture, recipes, evaluation, a model of all patients, and an
+audit of the generated ones, if there are any.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from repatient import _store
 from repatient.cli import _cohort
+from repatient.cli._evaluation import add_splits, evaluate
 
 if TYPE_CHECKING:
     import argparse
@@ -29,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch-key", metavar="COLUMN", help="column of obs with the batch, to set against the classes"
     )
     _cohort.add_embedding(parser)
-    parser.add_argument("--n-splits", type=int, default=20, metavar="N", help="splits of the evaluation (%(default)s)")
+    add_splits(parser)
     parser.add_argument("--title", metavar="TEXT", help="heading of the page")
     _cohort.add_seed(parser)
     _cohort.add_overwrite(parser)
@@ -65,6 +67,9 @@ def _complete(adata: ad.AnnData, arguments: argparse.Namespace) -> None:
     if _store.keys.RECIPES not in adata.uns:
         tl.recipes(adata, **keys, random_state=seed)
     if _store.keys.EVALUATION not in adata.uns:
-        tl.evaluate(adata, **keys, use_rep=use_rep, n_splits=arguments.n_splits, random_state=seed)
+        splits = {"n_splits": arguments.n_splits, "n_jobs": arguments.n_jobs}
+        evaluate(adata, **keys, use_rep=use_rep, **splits, random_state=seed)
     if _store.keys.MIL not in adata.uns:
         tl.mil(adata, **keys, use_rep=use_rep, random_state=seed)
+    if _store.keys.GENERATED in adata.uns and _store.keys.AUDIT not in adata.uns:
+        tl.audit(adata, random_state=seed)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _GROUP = 0.8
 # Letters of a name that has room between its neighbours.
 _SHORT = 3
+# In grey, and for those who see few colours, strokes tell the classes apart.
+_STROKES = ("", "///", "...", "\\\\\\", "xxx")
 
 
 def draw_bars(
@@ -28,11 +30,14 @@ def draw_bars(
     x = np.arange(len(table.components))
     width = _GROUP / len(table.classes)
     handles: list[Any] = []
-    labels = [written(name) for name in table.classes]
+    number = table.n_patients or {}
+    labels = [f"{written(name)} (n={number[name]})" if name in number else written(name) for name in table.classes]
     for i, name in enumerate(table.classes):
         at = x + (i + 0.5) * width - _GROUP / 2
         colour = class_colours[name]
-        handles.append(ax.bar(at, table.mean.loc[name], width, color=colour, alpha=0.75))
+        strokes = _STROKES[i % len(_STROKES)]
+        style: dict[str, Any] = {"color": colour, "alpha": 0.75, "hatch": strokes, "edgecolor": "white", "linewidth": 0}
+        handles.append(ax.bar(at, table.mean.loc[name], width, **style))
         ax.vlines(at, table.low.loc[name], table.high.loc[name], color="#333333", linewidth=0.9)
     in_percent(ax.yaxis)
     ax.set_ylim(bottom=0)
@@ -40,8 +45,7 @@ def draw_bars(
     open_frame(ax)
     name_components(ax, table.components, component_colours, table.written)
     handles.append(Line2D([], [], color="#333333", linewidth=0.9))
-    numbers = ", ".join(str(table.n_patients.get(name, "?")) for name in table.classes) if table.n_patients else ""
-    labels.append(f"middle {interval * 100:g} % of patients" + (f" (n={numbers})" if numbers else ""))
+    labels.append(f"middle {interval * 100:g} % of patients")
     legend_above(ax, handles, labels, figure_of(ax).get_figwidth() - 0.8)
 
 

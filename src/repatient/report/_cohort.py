@@ -110,7 +110,7 @@ def _by_class(table: pd.DataFrame, *, of_values: bool) -> pd.DataFrame:
         {
             "patients": groups.size(),
             "donors": groups["donor"].nunique(),
-            "cells": cells.sum(),
+            "cells": cells.sum().map("{:,}".format),
             "fewest of a patient": cells.min(),
             "median": cells.median().map("{:g}".format),
             "most": cells.max(),
@@ -141,8 +141,8 @@ def _size(section: Section, entries: Mapping[str, Mapping[str, Any]]) -> None:
         if len(of_size):
             section.text(
                 f"The number of cells alone predicts the class with an AUROC of {of_size.mean():.2f} "
-                f"(± {of_size.std():.2f} over {len(of_size)} splits; .5: not at all). What a method gains below that "
-                "may be size."
+                f"(± {of_size.std():.2f} over {len(of_size)} splits; .5: not at all). A method that does no "
+                "better may have learnt nothing else."
             )
             return
     section.call(

@@ -32,6 +32,11 @@ _COLUMNS = {
     "p_holm": "p (Holm)",
     "measurable": "measurable",
 }
+_GLOSSARY = (
+    "“auto” is the mean of the probabilities of unlike predictors; “+ RECIPE”, and other names after a plus, were trained "
+    "on generated patients besides; “null: wrong recipes” and “number of cells only” are controls, which show what can be "
+    "had without knowing the classes or the cells."
+)
 _AUDIT = {
     "reference": "real patients compared",
     "n_real": "real patients",
@@ -151,8 +156,10 @@ def _gain(data: AnnData | MuData, entry: Mapping[str, Any], section: Section, re
     section.figure(
         lambda: pl.evaluation(data, evaluation_key=request.evaluation_key),
         "Left, the difference of each method from the baseline: small dots are splits, the large one their mean with its 95 % "
-        "interval, filled only where the interval excludes 0. Right, the AUROC itself.",
+        "interval, filled only where the interval excludes 0 (one by one; the text above corrects for their number). Right, "
+        "the AUROC itself. What lies on the line at 0 is as good as the baseline; the controls should lie left of it.",
     )
+    section.text(_GLOSSARY)
     section.table(
         table[list(_COLUMNS)].rename(columns=_COLUMNS, index=method_label),
         f"AUROC over the splits, and differences from {method_label(baseline)} with 95 % intervals (corrected resampled t-test). A "
@@ -309,7 +316,7 @@ def recipes(data: AnnData | MuData, entry: Mapping[str, Any] | None, request: Re
         return section
     section.figure(
         lambda: pl.recipes(data, recipes_key=request.recipes_key),
-        "Mean share of each component in a patient of a class; whiskers span 80 % of its patients. Classes differ where the "
-        "whiskers hardly overlap.",
+        "Mean share of each component in a patient of a class; whiskers span 80 % of its patients. Look for components whose "
+        "whiskers hardly overlap: there the classes differ.",
     )
     return section

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -186,9 +186,9 @@ def evaluate_views(
             for arm, errors in compare_arms(
                 comparison,
                 arms=chosen,
-                n_pairs=n_pairs,
+                n_pairs=cast("int", n_pairs),
                 budgets=budgets,
-                n_labels=n_labels,
+                n_labels=cast("int", n_labels),
                 encoder=settings,
                 random_state=seed,
             ):
