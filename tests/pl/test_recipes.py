@@ -29,8 +29,9 @@ def mean(generated):
 
 def test_bars_are_as_high_as_the_means(generated, mean):
     bars = bars_of(rp.pl.recipes(generated))
-    assert list(bars) == ["healthy", "disease"]
-    for name, patches in bars.items():
+    assert list(bars) == ["healthy (n=8)", "disease (n=8)"]
+    for legend, patches in bars.items():
+        name = legend.removesuffix(" (n=8)")
         np.testing.assert_allclose([patch.get_height() for patch in patches], mean.loc[name])
         assert {to_hex(patch.get_facecolor()) for patch in patches} == {
             generated.uns["label_colors"][list(generated.obs["label"].cat.categories).index(name)]
