@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-MEASURES = ("inside", "mean", "composition", "spread", "structure")
+MEASURES = ("inside", "mean", "composition", "spread", "structure", "coherence")
 # How features go together is told from so many products of two of them, of clipped ones, among so many features (of more,
 # among the principal axes).
 _MOST_PRODUCTS, MOST_FEATURES, _CLIP_OF_PRODUCTS = 200, 64, 3.0
+# Logarithm of a ratio of variances below which features hardly vary together, so that nothing can be missing of it.
+_COHERENT = 0.1
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Patients as numbers: cells, means, compositions, spreads."""
+    """Patients as numbers: cells, means, compositions, spreads, and how features vary together."""
 
     n_cells: NDArray[np.int64]
     inside: NDArray[np.float64]
@@ -34,6 +36,7 @@ class Summary:
     feature_means: NDArray[np.float64]
     feature_variances: NDArray[np.float64]
     products: NDArray[np.float64]
+    axis_variances: NDArray[np.float64]
 
 
 def fit_patients(X: NDArray[Any], codes: NDArray[np.int64], seed: int) -> dict[str, NDArray[Any]]:
@@ -66,7 +69,47 @@ def fit_patients(X: NDArray[Any], codes: NDArray[np.int64], seed: int) -> dict[s
     noise, variance = _products(arrays, U).var(axis=0), summary.products.var(axis=0, ddof=1)
     expected = noise * variance.sum() / max(noise.sum(), TINY)
     arrays |= {"product_noise": noise, "product_variance": (variance + expected) / 2 + 1e-4}
+    # Variance along the axes, each weighted by its own, in all of it and in what independent features would have of it.
+    weight = arrays["axis_scale"] ** 2
+    arrays["axis_weight"], arrays["feature_weight"] = weight, weight @ arrays["axes"] ** 2
+    together, apart = _variances_along_axes(arrays, summary)
+    arrays["usual_variances"] = np.maximum([together.mean(), apart.mean()], TINY)
+    within = Z - summary.feature_means[codes[chosen]], A - summary.mean[codes[chosen]]
+    parts = [within[1] ** 2 @ weight, within[0] ** 2 @ arrays["feature_weight"]]
+    noise = np.var(parts[0] / arrays["usual_variances"][0] - parts[1] / arrays["usual_variances"][1])
+    coherence = _coherence(arrays, summary)
+    arrays["coherence"] = np.array([coherence.mean(), coherence.var(ddof=1) + 1e-4, noise])
     return arrays
+
+
+def _variances_along_axes(
+    arrays: Mapping[str, NDArray[Any]], summary: Summary
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return summary.axis_variances @ arrays["axis_weight"], summary.feature_variances @ arrays["feature_weight"]
+
+
+def _coherence(arrays: Mapping[str, NDArray[Any]], summary: Summary) -> NDArray[np.float64]:
+    """Logarithm of the variance of a patient's cells along the axes over what it were if features were independent, (P,).
+
+    0 where features vary on their own, whatever their spread; that of few cells is drawn to the usual one.
+    """
+    logs = []
+    for values, usual in zip(_variances_along_axes(arrays, summary), arrays["usual_variances"], strict=True):
+        n = summary.n_cells
+        logs.append(np.log((n * values + 2 * usual) / (n + 2) + 1e-4 * usual))
+    return logs[0] - logs[1]
+
+
+def is_incoherent(arrays: Mapping[str, NDArray[Any]], summary: Summary) -> bool:
+    """Whether features of all patients together vary less than half as much together as in training, in logarithms."""
+    usual, found = (
+        float(np.log(np.maximum(together, TINY) / np.maximum(apart, TINY)))
+        for together, apart in (
+            arrays["usual_variances"],
+            (summary.n_cells @ values for values in _variances_along_axes(arrays, summary)),
+        )
+    )
+    return usual > _COHERENT and found < usual / 2
 
 
 def summarise(arrays: Mapping[str, NDArray[Any]], X: NDArray[Any], codes: NDArray[np.int64]) -> Summary:
@@ -75,7 +118,7 @@ def summarise(arrays: Mapping[str, NDArray[Any]], X: NDArray[Any], codes: NDArra
     d, q = len(arrays["location"]), len(arrays["axes"])
     inside, composition = np.zeros(n_patients), np.zeros((n_patients, n_components))
     means, first, second = np.zeros((n_patients, q)), np.zeros((n_patients, d)), np.zeros((n_patients, d))
-    products = np.zeros((n_patients, len(arrays["products"])))
+    products, squares = np.zeros((n_patients, len(arrays["products"]))), np.zeros((n_patients, q))
     for part in blocks(len(X)):
         Z = standardised(arrays, X[part])
         A = in_axes(arrays, Z)
@@ -86,11 +129,13 @@ def summarise(arrays: Mapping[str, NDArray[Any]], X: NDArray[Any], codes: NDArra
         inside += patients @ near.astype(np.float64)
         composition += sp.csr_array((ones, (of, components)), shape=(n_patients, n_components)).toarray()
         products += patients @ _products(arrays, _clipped(arrays, Z, A))
+        squares += patients @ A**2
         means, first, second = means + patients @ A, first + patients @ Z, second + patients @ Z**2
     size = n_cells[:, None]
     variances = np.maximum(second / size - (first / size) ** 2, 0)
+    along = np.maximum(squares / size - (means / size) ** 2, 0)
     return Summary(
-        n_cells, inside / n_cells, means / size, composition / size, first / size, variances, products / size
+        n_cells, inside / n_cells, means / size, composition / size, first / size, variances, products / size, along
     )
 
 
@@ -101,7 +146,7 @@ def _log_variances(arrays: Mapping[str, NDArray[Any]], summary: Summary) -> NDAr
 
 
 def distances_of(arrays: Mapping[str, NDArray[Any]], summary: Summary) -> NDArray[np.float64]:
-    """Logarithm of how far each patient lies from the training patients, by ``MEASURES``, (P, 5)."""
+    """Logarithm of how far each patient lies from the training patients, by ``MEASURES``, (P, 6); of coherence, how much is lacking in standard deviations."""
     n = summary.n_cells
     # Patients of fewer cells than usual differ more by chance.
     more = np.maximum(1 / n - np.mean(1 / arrays["n_cells"]), 0)
@@ -119,8 +164,10 @@ def distances_of(arrays: Mapping[str, NDArray[Any]], summary: Summary) -> NDArra
     weight = usual**2 / (usual**2 + variance) + TINY
     off_products = (summary.products - usual) ** 2 / (variance + more[:, None] * arrays["product_noise"])
     structure = off_products @ weight / weight.sum()
+    usual, variance, noise = arrays["coherence"]
+    lacking = (usual - _coherence(arrays, summary)) / np.sqrt(variance + more * noise)
     logits = np.log((outside + 0.5) / (n - outside + 0.5))
-    return np.column_stack([logits, *np.log(np.stack([mean, composition, spread, structure]) + TINY)])
+    return np.column_stack([logits, *np.log(np.stack([mean, composition, spread, structure]) + TINY), lacking])
 
 
 def _clipped(arrays: Mapping[str, NDArray[Any]], Z: NDArray[np.float64], A: NDArray[np.float64]) -> NDArray[np.float64]:

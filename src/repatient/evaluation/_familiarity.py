@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
+from scipy.stats import kurtosis
 from scipy.stats import t as student
 from threadpoolctl import threadpool_limits
 
 from repatient._checks import check_integer, listed
 from repatient.evaluation._familiar_cells import TINY, pooled, some_cells
-from repatient.evaluation._familiar_patients import MEASURES, MOST_FEATURES, distances_of, fit_patients, summarise
-from repatient.evaluation._familiarity_scores import FamiliarityScores
+from repatient.evaluation._familiar_patients import (
+    MEASURES,
+    MOST_FEATURES,
+    distances_of,
+    fit_patients,
+    is_incoherent,
+    summarise,
+)
+from repatient.evaluation._familiarity_scores import FEWEST_TOGETHER, FamiliarityScores
 from repatient.mixture import GaussianMixture
 
 if TYPE_CHECKING:
@@ -26,6 +34,8 @@ _FOLDS, _FEWEST_PATIENTS = 5, 4
 _MOST_OF_A_PATIENT, _MOST_OF_A_COHORT = 5_000, 400_000
 # Standard deviations of a mean that is 0, and features that have to be so.
 _ZERO, _FEWEST_CENTRED = 1e-4, 3
+# p-value, without heavy tails, of a patient who is unusual where all are.
+_UNUSUAL = 1e-2
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +44,11 @@ class Familiarity:
 
     A mixture of a few Gaussians over the principal axes of the training cells says which cells lie inside; patients are
     compared with each other by the share of cells inside, their mean cell, their composition over the mixture, the
-    spread of their cells, and which features go together (means of products x y and x² y, which shuffling, reflecting or
-    permuting features changes), each in units of how training patients differ. Both are fitted without a fifth of the patients at a
+    spread of their cells, which features go together (means of products x y and x² y, which reflecting or permuting
+    features changes), and how much they do (variance along the principal axes over that of independent features, which
+    shuffling loses), each in units of how training patients differ. Both are fitted without a fifth of the patients at a
     time: how far those that were left out lie is what a new patient's distance is compared with (t distribution of
-    the logarithm), so that p-values account for what a fit to few patients cannot know.
+    the logarithm, with tails as heavy as theirs), so that p-values account for what a fit to few patients cannot know.
 
     Parameters
     ----------
@@ -138,6 +149,8 @@ class Familiarity:
         held_out = self.arrays["held_out"]
         n, m, n_donors = len(held_out), len(names), int(self.arrays["n_donors"])
         z = (distances - held_out.mean(axis=0)) / np.maximum(held_out.std(axis=0, ddof=1), TINY)
+        alone = z / np.sqrt(1 + 1 / n)
+        light = student.sf(alone, n - 1).min(axis=1) * len(MEASURES)
         known = self.arrays["held_out_inside"]
         mean, deviation = pooled(X, codes >= 0)
         # The training cells themselves may well be centred.
@@ -146,12 +159,17 @@ class Familiarity:
         return FamiliarityScores(
             patients=np.asarray(names),
             inside=summary.inside,
-            p_values=student.sf(z / np.sqrt(1 + 1 / n), n - 1),
+            p_values=student.sf(alone, _degrees_of_freedom(held_out, 1, n)),
             # Several patients of a donor, as there were in training, may all lie off in the same way.
-            p_cohort=student.sf(z.mean(axis=0) / np.sqrt(min(n / n_donors / m, 1) + 1 / n_donors), n_donors - 1),
+            p_cohort=student.sf(
+                z.mean(axis=0) / np.sqrt(min(n / n_donors / m, 1) + 1 / n_donors),
+                _degrees_of_freedom(held_out, m, n_donors),
+            ),
             training_inside=(float(known.min()), float(np.median(known))),
             shifts=summary.feature_means.mean(axis=0),
             centred=centred,
+            unusual=float(np.mean(light < _UNUSUAL)),
+            incoherent=m >= FEWEST_TOGETHER and is_incoherent(self.arrays, summary),
         )
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
@@ -179,6 +197,8 @@ class Familiarity:
         products, width = arrays["products"], len(arrays["axes"])
         width = len(arrays["location"]) if len(arrays["location"]) <= MOST_FEATURES else width
         low = [name for name in _POSITIVE if (arrays[name] <= 0).any()]
+        if arrays["coherence"][1] <= 0 or arrays["coherence"][2] < 0:
+            low.append("coherence")
         if not 1 < arrays["n_donors"] <= len(arrays["held_out"]):
             low.append("n_donors")
         if products.dtype.kind != "i" or (products < 0).any() or (products[:, :2] >= width).any():
@@ -191,7 +211,7 @@ class Familiarity:
         return cls(arrays)
 
 
-# d features, q axes, K components, P patients, E products, 5 measures.
+# d features, q axes, K components, P patients, E products, 6 measures.
 _SHAPES = {
     "location": "d",
     "scale": "d",
@@ -217,7 +237,11 @@ _SHAPES = {
     "product_mean": "E",
     "product_variance": "E",
     "product_noise": "E",
-    "held_out": "P5",
+    "axis_weight": "q",
+    "feature_weight": "d",
+    "usual_variances": "2",
+    "coherence": "3",
+    "held_out": "P6",
     "held_out_inside": "P",
 }
 _POSITIVE = (
@@ -228,6 +252,7 @@ _POSITIVE = (
     "log_variance_variance",
     "axis_scale",
     "product_variance",
+    "usual_variances",
 )
 
 
@@ -239,6 +264,12 @@ def _fits(array: Any, axes: str, sizes: dict[str, int]) -> bool:
         size == (int(axis) if axis.isdigit() else sizes.setdefault(axis, size))
         for axis, size in zip(axes, array.shape, strict=True)
     )
+
+
+def _degrees_of_freedom(held_out: NDArray[np.float64], n_patients: int, n_donors: int) -> NDArray[np.float64]:
+    """Of the t distribution with the kurtosis that a mean of so many distances has; at most what the donors allow."""
+    excess = np.maximum(kurtosis(held_out, axis=0, bias=True) / n_patients, TINY)
+    return np.minimum(4 + 6 / excess, n_donors - 1)
 
 
 def _renumbered(codes: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # What is doubtful, and what is plainly foreign: p-values after Bonferroni's correction for all measures.
-_DOUBTFUL, _FOREIGN, _FOREIGN_PATIENT, _FOREIGN_CENTRED = 1e-3, 1e-5, 1e-2, 1e-2
+_DOUBTFUL, _FOREIGN, _FOREIGN_AND_LARGE = 1e-3, 1e-5, 1e-2
+# Patients that can tell together what one alone may owe to chance.
+FEWEST_TOGETHER = 3
 # Standard deviations of a shift that is worth a word.
 _WORTH_NAMING = 0.5
 _LEVELS = {
@@ -25,6 +27,7 @@ _LEVELS = {
     "composition": "cells fall into other components",
     "spread": "cells vary more, or less, than within training patients",
     "structure": "features go together in another way",
+    "coherence": "features vary less together than within training patients, as after a permutation",
 }
 
 
@@ -39,15 +42,19 @@ class FamiliarityScores:
     inside
         Share of each one's cells inside the training density, (P,).
     p_values
-        How rare so large a distance is among training patients that the density did not see, (P, 5): of ``MEASURES``.
+        How rare so large a distance is among training patients that the density did not see, (P, 6): of ``MEASURES``.
     p_cohort
-        The same of all patients together, (5,): small where they are all a little off, in the same way.
+        The same of all patients together, (6,): small where they are all a little off, in the same way.
     training_inside
         Smallest and median share of cells inside among held-out training patients.
     shifts
         Mean of each feature over the patients minus that of training, in standard deviations of the training cells, (d,).
     centred
         Whether the mean of all cells is 0 in every feature to four digits, as after a PCA or a scaling of their own.
+    unusual
+        Share of the patients that are unusual even one by one.
+    incoherent
+        Whether features vary less than half as much together as in training, over all patients.
     """
 
     patients: NDArray[Any]
@@ -57,6 +64,8 @@ class FamiliarityScores:
     training_inside: tuple[float, float]
     shifts: NDArray[np.float64]
     centred: bool = False
+    unusual: float = 0.0
+    incoherent: bool = False
 
     @property
     def p(self) -> NDArray[np.float64]:
@@ -72,11 +81,20 @@ class FamiliarityScores:
     def foreign(self) -> bool:
         """Whether the cells are plainly not of the kind that was trained on.
 
-        All patients together are rarer than one in 100,000, and most of them alone than one in a hundred; or together
-        than one in a hundred, where they are centred on themselves.
+        All patients together are rarer than one in 100,000, and most of them alone than one in a hundred. Or they are
+        rarer together than one in a hundred, and what does not fit is large whatever its probability, which few donors
+        cannot make small and patients of few cells not one by one: cells are centred on themselves; features vary less
+        than half as much together as in training; or the usual patient has less than half of the cells inside that the
+        least familiar training patient has.
         """
-        unusual = self._cohort_p < _FOREIGN and np.mean(self.p < _FOREIGN_PATIENT) > 0.5
-        return bool(unusual or (self.centred and self._cohort_p < _FOREIGN_CENTRED))
+        p = np.minimum(self.p_cohort * len(MEASURES), 1)
+        outside = len(self.inside) >= FEWEST_TOGETHER and np.median(self.inside) < self.training_inside[0] / 2
+        return bool(
+            (self._cohort_p < _FOREIGN and self.unusual > 0.5)
+            or (self.centred and self._cohort_p < _FOREIGN_AND_LARGE)
+            or (self.incoherent and p[MEASURES.index("coherence")] < _FOREIGN_AND_LARGE)
+            or (outside and p[MEASURES.index("inside")] < _FOREIGN_AND_LARGE)
+        )
 
     @property
     def _cohort_p(self) -> float:
