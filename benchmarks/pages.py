@@ -30,8 +30,9 @@ EVIDENCE = (
     "views_map",
     "views_omics",
     "views_tissue",
+    "familiarity",
 )
-SCALE = ("atlas",)
+SCALE = ("atlas", "from_files")
 NEEDS_GPU = ("gpu_speed",)
 # What the group "bench" of pyproject.toml brings.
 NEEDS_IMAGES = ("views_tissue",)

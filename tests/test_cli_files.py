@@ -73,6 +73,28 @@ def test_from_files_to_predictions_and_a_report(slides, capsys):
     assert run("report", embedded, page, "--overwrite") == 0
 
 
+def test_import_holds_a_file_or_two_in_memory(tmp_path):
+    import tracemalloc
+
+    n_files, shape = 12, (300, 512)
+    (tmp_path / "files").mkdir()
+    for i in range(n_files):
+        np.save(tmp_path / "files" / f"s{i:02d}.npy", np.full(shape, i, dtype=np.float32))
+    names = [f"s{i:02d}" for i in range(n_files)]
+    pd.DataFrame({"file": names, "patient": names, "label": "x"}).to_csv(tmp_path / "labels.csv", index=False)
+    command = ["import", tmp_path / "files", tmp_path / "labels.csv", tmp_path / "out.h5ad", "--overwrite"]
+    assert run(*command) == 0  # imports what it needs
+    tracemalloc.start()
+    try:
+        assert run(*command) == 0
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 5 * 4 * np.prod(shape) < n_files * 4 * np.prod(shape) / 2
+    X = ad.read_h5ad(tmp_path / "out.h5ad").X
+    np.testing.assert_array_equal(X[:: shape[0], 0], np.arange(n_files))
+
+
 def test_bad_input_is_one_line(slides, capsys):
     cohort = slides / "cohort.h5ad"
     assert "'s00'" in fails(capsys, "import", slides / "my slides", slides / "new.csv", cohort)

@@ -61,6 +61,7 @@ def test_right_patients_are_familiar(fitted):
         "p_composition",
         "p_spread",
         "p_structure",
+        "p_coherence",
         "doubtful",
     ]
 
@@ -80,6 +81,30 @@ def test_features_that_go_together_in_another_way(what, fitted):
     scores = fitted.score(other.astype(np.float32), codes)
     assert scores.foreign
     assert scores.p_cohort[fitted.measures.index("structure")] < 1e-5
+
+
+def test_patients_of_few_cells_tell_together_that_features_were_shuffled():
+    """Five cells a patient, features that vary together: no patient alone is unusual."""
+    rng = np.random.default_rng(0)
+    loadings = rng.normal(size=(3, 60))
+    X = (rng.normal(size=(700, 3)) @ loadings + rng.normal(size=(700, 60))).astype(np.float32)
+    codes = np.repeat(np.arange(140), 5)
+    fitted = Familiarity.fit(X[:400], codes[:400])
+    assert not fitted.score(X[400:], codes[400:]).foreign
+    other = shuffled(X[400:], codes[400:] - 80, rng)
+    scores = fitted.score(other, codes[400:])
+    assert scores.incoherent
+    assert scores.foreign
+    assert "vary less together" in scores.reason()
+
+
+@pytest.mark.parametrize("what", ["other units", "noise", "permuted features"])
+def test_few_donors_suffice_for_what_is_far_off(what):
+    """Five donors make no small p-value, and units are still other ones."""
+    fitted = Familiarity.fit(*cohort(5, 1))
+    X, codes = cohort(4, 3)
+    assert not fitted.score(X, codes).foreign
+    assert fitted.score(FOREIGN[what](X, np.random.default_rng(4)).astype(np.float32), codes).foreign
 
 
 def test_patients_of_a_donor_are_no_independent_witnesses():

@@ -293,8 +293,8 @@ def test_one_changed_byte_is_noticed_before_hdf5_reads_it(generated, tmp_path, m
 def test_a_file_of_a_later_version_says_so(generated, tmp_path):
     path = tmp_path / "a.h5"
     rp.io.write_recipes(generated, path)
-    path.write_bytes(path.read_bytes().replace(b"version 4\n", b"version 5\n", 1))
-    with pytest.raises(ValueError, match=r"a\.h5' has format version 5.*reads up to 4\. Update repatient"):
+    path.write_bytes(path.read_bytes().replace(b"version 5\n", b"version 6\n", 1))
+    with pytest.raises(ValueError, match=r"a\.h5' has format version 6.*reads up to 5\. Update repatient"):
         rp.io.read_recipes(path)
 
 

@@ -140,9 +140,20 @@ def test_figures_write_the_names(named, figure):
     plt.close(ax.figure)
 
 
-def test_tables_write_the_names(named):
+def test_tables_write_the_names(named, tmp_path):
     assert rp.get.compositions(named).columns.tolist() == ["cost $5", "T", "B/NK", "d"]
     assert rp.get.recipes(named)["name"].tolist()[:4] == ["cost $5", "T", "B/NK", "d"]
+    assert rp.tl.compare_recipes(named, n_draws=50, key_added="again")["name"].tolist()[:4] == [
+        "cost $5",
+        "T",
+        "B/NK",
+        "d",
+    ]
+    rp.tl.generate(named, 4, key_added="made")
+    assert rp.tl.audit(named, generated_key="made")["worst_component"].isin(["cost $5", "T", "B/NK", "d"]).all()
+    rp.io.export_recipes(named, tmp_path / "recipes")
+    table = pd.read_csv(tmp_path / "recipes" / "components.csv", keep_default_na=False)
+    assert table["name"].tolist() == ["cost $5", "T", "B/NK", "d"]
     assert named.uns["explanation"]["components"].columns.tolist() == ["cost $5", "T", "B|NK", "d"]
 
 
@@ -176,3 +187,25 @@ def test_contributions_on_a_map_and_on_slides(named, basis):
         assert x[first[order]].max() < x[~first[order]].min()
         assert ax.yaxis_inverted()
     plt.close(ax.figure)
+
+
+@pytest.mark.parametrize("model", ["auto", "mean", "attention"])
+def test_models_that_were_trained_with_a_reference_are_explained(model, plain, keys):
+    there, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60, random_state=5)
+    there.obsm["X_pca"] = there.obsm["X_pca"][:, :10].copy()
+    sick = plain[plain.obs["label"] == "disease"].copy()
+    rp.tl.gmm(there, 4)
+    rp.tl.name_components(there, list("abcd"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        settings = {"n_steps": 5} if model == "attention" else {}
+        fitted = rp.tl.mil(sick, **keys, reference=there, model=model, **settings)
+        rp.tl.assign(plain, there)
+        rp.tl.explain(plain, fitted, check="none")
+    entry = plain.uns["explanation"]
+    assert entry["components"].columns.tolist() == list("abcd")
+    total = entry["components"].sum(axis=1) + entry["scores"]["intercept"]
+    np.testing.assert_allclose(total, entry["scores"]["score"], rtol=1e-4, atol=1e-5)
+    labels = plain.obs.groupby("patient", observed=True)["label"].first().astype(str).reindex(entry["scores"].index)
+    score = entry["scores"]["score"] * np.where(entry["scores"]["of"] == "healthy", 1, -1)
+    assert score[labels == "healthy"].mean() > score[labels == "disease"].mean()

@@ -51,35 +51,64 @@ def of(new, X, names=None):
     return other
 
 
-def own_pca(new, rng):
+def own_pca(new, rng, train):
     other = new.copy()
     sc.pp.pca(other, n_comps=10)
     other.obsm["X_embedded"] = other.obsm["X_pca"]
     return other[:, :1].copy()
 
 
+def ingested(new, train):
+    """Projected by scanpy onto the components of the training, but centred on the new cells."""
+    other = ad.AnnData(new.X, obs=new.obs[["patient"]].copy(), var=new.var)
+    sc.pp.neighbors(train, n_neighbors=5, n_pcs=10)
+    sc.tl.ingest(other, train, obs="label", embedding_method="pca")
+    return other[:, :1].copy()
+
+
 FOREIGN = {
     "own pca": ("X_pca", own_pca),
+    "ingested": ("X_pca", lambda new, rng, train: ingested(new, train.copy())),
     "own pca as the embedding": ("X_embedded", own_pca),
-    "noise": ("X", lambda new, rng: of(new, rng.normal(size=new.shape) * 100)),
-    "units": ("X", lambda new, rng: of(new, np.expm1(new.X) * 1000)),
-    "units before the projection": ("X_embedded", lambda new, rng: of(new, np.expm1(new.X) * 1000)),
-    "permuted without names": ("X", lambda new, rng: of(new, new.X[:, rng.permutation(new.n_vars)])),
+    "noise": ("X", lambda new, rng, train: of(new, rng.normal(size=new.shape) * 100)),
+    "units": ("X", lambda new, rng, train: of(new, np.expm1(new.X) * 1000)),
+    "units before the projection": ("X_embedded", lambda new, rng, train: of(new, np.expm1(new.X) * 1000)),
+    "permuted without names": ("X", lambda new, rng, train: of(new, new.X[:, rng.permutation(new.n_vars)])),
 }
 
 
-@pytest.mark.parametrize("lazy", [False, True])
+def lazy_zarr(new, folder):
+    new.write_zarr(folder / "new.zarr")
+    return ad.experimental.read_lazy(folder / "new.zarr")
+
+
+def backed_h5ad(new, folder):
+    new.write_h5ad(folder / "new.h5ad")
+    return ad.read_h5ad(folder / "new.h5ad", backed="r")
+
+
+STORED = {"in memory": lambda new, folder: new, "lazily": lazy_zarr}
+
+
+@pytest.mark.parametrize("stored", STORED)
 @pytest.mark.parametrize("what", FOREIGN)
-def test_foreign_input_is_refused(what, lazy, fitted, cohorts, tmp_path):
-    models, _ = fitted
+def test_foreign_input_is_refused(what, stored, fitted, cohorts, tmp_path):
+    models, train = fitted
     use_rep, make = FOREIGN[what]
-    new = make(cohorts[1], np.random.default_rng(0))
-    if lazy:
-        new.write_zarr(tmp_path / "new.zarr")
-        new = ad.experimental.read_lazy(tmp_path / "new.zarr")
+    new = STORED[stored](make(cohorts[1], np.random.default_rng(0), train), tmp_path)
     with pytest.raises(ValueError, match="trained on"):
         models[use_rep].predict(new)
     assert len(models[use_rep].predict(new, check="none")) == 6
+
+
+@pytest.mark.parametrize("fitted", ["linear"], indirect=True)
+@pytest.mark.parametrize("what", ["ingested", "units before the projection", "noise"])
+def test_foreign_input_of_a_backed_file_is_refused(what, fitted, cohorts, tmp_path):
+    models, train = fitted
+    use_rep, make = FOREIGN[what]
+    new = backed_h5ad(make(cohorts[1], np.random.default_rng(0), train), tmp_path)
+    with pytest.raises(ValueError, match="trained on"):
+        models[use_rep].predict(new)
 
 
 @pytest.mark.parametrize("use_rep", ["X_embedded", "X"])
@@ -139,23 +168,35 @@ def test_too_few_donors_to_tell(cohorts):
     assert frame["predicted"].notna().all()
 
 
-@pytest.mark.parametrize("fitted", ["attention"], indirect=True)
-def test_the_same_bits_in_a_fresh_process(fitted, cohorts, tmp_path):
-    model, new = fitted[0]["X_embedded"], cohorts[1]
-    model.save(tmp_path / "model")
-    (tmp_path / "model").rename(tmp_path / "elsewhere")
+def test_the_same_bits_in_a_fresh_process(cohorts, tmp_path):
+    """Saved, moved to another folder, loaded elsewhere: equal predictions from raw features."""
+    train, new = cohorts
     new.write_h5ad(tmp_path / "new.h5ad")
+    models = {}
+    for name, model in {**MODELS, "auto": "auto"}.items():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            models[name] = rp.tl.mil(train.copy(), **KEYS, model=model)
+        models[name].save(tmp_path / "here" / name)
+    (tmp_path / "here").rename(tmp_path / "elsewhere")
     code = (
         "import sys, anndata as ad, repatient as rp\n"
-        "model = rp.tl.load_model(sys.argv[1])\n"
-        "model.predict(ad.read_h5ad(sys.argv[2])).to_pickle(sys.argv[3])\n"
+        "folder, new, *names = sys.argv[1:]\n"
+        "new = ad.read_h5ad(new)\n"
+        "for name in names:\n"
+        "    rp.tl.load_model(f'{folder}/{name}').predict(new).to_pickle(f'{folder}/{name}.pkl')\n"
     )
-    paths = [tmp_path / name for name in ("elsewhere", "new.h5ad", "frame.pkl")]
-    subprocess.run([sys.executable, "-c", code, *map(str, paths)], check=True)
-    pd.testing.assert_frame_equal(pd.read_pickle(paths[2]), model.predict(new), check_exact=True)
-    loaded = rp.tl.load_model(tmp_path / "elsewhere")
-    assert loaded.projection.fingerprint == model.projection.fingerprint
-    assert fitted[0]["X"].features.tolist() == new.var_names.tolist()
+    given = (tmp_path / "elsewhere", tmp_path / "new.h5ad", *models)
+    subprocess.run([sys.executable, "-c", code, *map(str, given)], check=True)
+    for name, model in models.items():
+        found = pd.read_pickle(tmp_path / "elsewhere" / f"{name}.pkl")
+        pd.testing.assert_frame_equal(found, model.predict(new), check_exact=True)
+        loaded = rp.tl.load_model(tmp_path / "elsewhere" / name)
+        assert loaded.projection.fingerprint == model.projection.fingerprint
+
+
+def test_a_model_knows_the_names_of_its_features(fitted, cohorts):
+    assert fitted[0]["X"].features.tolist() == cohorts[1].var_names.tolist()
 
 
 def test_what_a_file_holds_is_checked(fitted, tmp_path):

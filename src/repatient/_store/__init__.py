@@ -20,6 +20,7 @@ from repatient._store._generated import Generated, read_generated, write_generat
 from repatient._store._keys import has_own_units
 from repatient._store._lazy import in_memory
 from repatient._store._mixture import check_mixture, component_names, fingerprint, read_components, write_components
+from repatient._store._origin import EmbeddingOrigin, origin_entry, read_origin, stored_projection
 from repatient._store._outcomes import (
     OUTCOMES,
     check_outcome,
@@ -69,6 +70,7 @@ from repatient._store._validate import (
 
 __all__ = [
     "OUTCOMES",
+    "EmbeddingOrigin",
     "LabelledCells",
     "Generated",
     "Measured",
@@ -102,6 +104,7 @@ __all__ = [
     "of_class",
     "of_one_class",
     "offsets_of",
+    "origin_entry",
     "part_of",
     "patients_frame",
     "projected",
@@ -116,6 +119,7 @@ __all__ = [
     "read_mask",
     "read_moments",
     "read_offsets",
+    "read_origin",
     "read_patients",
     "read_projection",
     "read_recipes_entry",
@@ -127,6 +131,7 @@ __all__ = [
     "record",
     "spread_entry",
     "storable_mask",
+    "stored_projection",
     "uns_entry",
     "uns_key",
     "write_components",

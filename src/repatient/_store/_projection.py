@@ -24,6 +24,20 @@ _TOLERATED = 0.01
 _NEWTON_STEPS = 4
 _TABLE = np.linspace(-2.0, 2.0, 1025)
 _STRINGS = ("features",)
+# Arrays that a projection can have, and how many axes each has; those of which one is of no use without the other.
+_DIMENSIONS = {
+    "used": 1,
+    "shares": 1,
+    "target_sum": 0,
+    "cofactor": 1,
+    "top": 1,
+    "linear_width": 1,
+    "mean": 1,
+    "scale": 1,
+    "center": 1,
+    "loadings": 2,
+}
+_TOGETHER = (("loadings", "center"), ("center", "loadings"), ("top", "linear_width"), ("scale", "mean"))
 _MAY_BE_NAN, _POSITIVE = ("cofactor", "top", "linear_width"), ("cofactor", "top", "scale", "target_sum")
 
 
@@ -182,8 +196,11 @@ class Projection:
         wrong = [
             name
             for name, value in own.items()
-            if name != "target_sum" and (value.ndim == 0 or len(value) != widths.get(name, used.sum()))
+            if name not in _DIMENSIONS
+            or value.ndim != _DIMENSIONS[name]
+            or (value.ndim > 0 and len(value) != widths.get(name, used.sum()))
         ]
+        wrong += [name for name, other in _TOGETHER if name in own and other not in own]
         wrong += [name for name, value in own.items() if name not in wrong and not _sound(name, value)]
         needed = {"counts": {"target_sum"}, "intensities": set(), "features": set(), "model": set()}
         if kind not in needed or needed[kind] - own.keys() or wrong:

@@ -1,18 +1,24 @@
 """Make one cohort of a folder of files and a table.
 
 Read one file a slide, image, tube or sample (HDF5 of CLAM and TRIDENT, .pt, .npy, .npz, FCS, .h5ad, Parquet, CSV) and a table
-that says whose each is (CSV, TSV, Excel), and write them as one .h5ad file: rp.io.read_features.
+that says whose each is (CSV, TSV, Excel), and write them as one .h5ad file: rp.io.read_features. Files are read and written
+one after the other, so that the cohort may be larger than memory.
 """
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from repatient._messages import warn
 from repatient.cli import _cohort
 
 if TYPE_CHECKING:
     import argparse
+
+# What opens the file that is written block by block.
+_LAZY = ("dask", "xarray")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,12 +46,18 @@ def run(arguments: argparse.Namespace) -> None:
     """Read the files and write the cohort."""
     from tqdm.auto import tqdm
 
-    from repatient import io
+    from repatient import _store, io
 
     _cohort.check_file(arguments.output, suffixes=(".h5ad",), overwrite=arguments.overwrite, source=arguments.table)
     names = ("file_key", "patient_key", "format", "encoder", "features", "on_missing")
-    adata = io.read_features(arguments.folder, arguments.table, **{name: getattr(arguments, name) for name in names})
-    _cohort.write_cohort(adata, arguments.output)
-    tqdm.write(
-        f"{adata.n_obs:,} cells of {adata.obs['patient'].nunique()} patients, {adata.n_vars} features: {arguments.output}"
-    )
+    given = {name: getattr(arguments, name) for name in names}
+    missing = [name for name in _LAZY if find_spec(name) is None]
+    if missing:
+        warn(f"{' and '.join(missing)} not installed (`pip install 'repatient[dask]'`): the cohort is held in memory.")
+        adata = io.read_features(arguments.folder, arguments.table, **given)
+        _cohort.write_cohort(adata, arguments.output)
+    else:
+        to = {"to": arguments.output, "overwrite": arguments.overwrite}
+        adata = io.read_features(arguments.folder, arguments.table, **to, **given)
+    n_patients = len(_store.read_patients(adata, "patient").names)
+    tqdm.write(f"{adata.n_obs:,} cells of {n_patients} patients, {adata.n_vars} features: {arguments.output}")

@@ -30,7 +30,8 @@ from repatient.evaluation._bag_summaries import BagSummaries, summarise_bags
 from repatient.evaluation._cohort import Cohort
 from repatient.evaluation._comparison import Interval, average_interval, by_split, compare, corrected_interval
 from repatient.evaluation._discrepancy import MMD, energy_distance, mmd_test
-from repatient.evaluation._familiarity import Familiarity, FamiliarityScores
+from repatient.evaluation._familiarity import Familiarity
+from repatient.evaluation._familiarity_scores import FamiliarityScores
 from repatient.evaluation._fitted_fold import FittedFold, Plan
 from repatient.evaluation._fold import SCENARIOS, Fold, Scenario, make_folds
 from repatient.evaluation._grouped_auroc import TooFewPatientsError, auroc, grouped_auroc

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from repatient import _store
-from repatient.io._format import COHORT, GMM, RECIPES
+from repatient.io._format import COHORT, EMBEDDING, GMM, RECIPES
 from repatient.mixture import GaussianMixture
 
 _TEXTS = ("kind", "mixture", "gmm_key", "patient_key", "label_key")
@@ -64,6 +64,14 @@ def check_content(content: dict[str, Any]) -> None:
     _store.read_offsets(recipes, n_components, n_dimensions)
     if COHORT in content:
         _check_cohort(content[COHORT], n_dimensions)
+    if EMBEDDING in content:
+        origin = _store.read_origin(content[EMBEDDING])
+        if (origin.use_rep, origin.n_features) != (gmm["params"]["use_rep"], n_dimensions):
+            msg = (
+                f"the origin of its embedding is that of {origin.use_rep!r} with {origin.n_features} dimensions, and its "
+                f"mixture is of {gmm['params']['use_rep']!r} with {n_dimensions}."
+            )
+            raise ValueError(msg)
 
 
 def _check_params(params: dict[str, Any]) -> None:

@@ -101,7 +101,7 @@ def export_recipes(
     ``means.csv``
         Mean composition: ``class``, a column a component.
     ``components.csv``
-        ``component`` and its ``weight`` in the mixture.
+        ``component``, its ``weight`` in the mixture, and its ``name`` where it has one.
     ``subtypes.csv``, ``compositions.csv``, ``covariates.csv``, ``location.csv``, ``covariance.csv``, ``effects.csv``
         What else the recipes have, see :func:`repatient.tl.recipes`; arrays have one row a number, and where it stands,
         counted from 0. Likewise ``covariate_mean.csv``, ``covariate_low.csv`` and ``covariate_high.csv``.
@@ -179,7 +179,7 @@ def _tables(entry: dict[str, Any], mixture: dict[str, Any], labels: pd.Series) -
     tables = {
         "classes": classes,
         "means": _with_first(entry["mean"], "class", names),
-        "components": pd.DataFrame({"component": np.arange(len(weights)), "weight": weights}),
+        "components": pd.DataFrame({"component": np.arange(len(weights)), "weight": weights, **_names(mixture)}),
     }
     if "covariates" in entry:
         tables["covariates"] = entry["covariates"]
@@ -192,6 +192,11 @@ def _tables(entry: dict[str, Any], mixture: dict[str, Any], labels: pd.Series) -
         for place, column in enumerate(("weight", "concentration"), start=1):
             tables["subtypes"].insert(place, column, np.asarray(entry[f"subtype_{column}"]))
     return tables | {name: _long(entry[name], names, axes) for name, axes in _BY_CLASS.items() if name in entry}
+
+
+def _names(mixture: dict[str, Any]) -> dict[str, Any]:
+    """What the components are called, where they have names."""
+    return {"name": np.asarray(mixture["names"], dtype=object)} if "names" in mixture else {}
 
 
 def _of_patients(entry: dict[str, Any]) -> dict[str, pd.DataFrame]:

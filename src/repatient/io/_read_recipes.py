@@ -9,7 +9,7 @@ import numpy as np
 from anndata.io import read_elem
 
 from repatient.io._content import as_read, check_content
-from repatient.io._format import COHORT, FIRST_SEALED_VERSION, FORMAT, GMM, RECIPES, VERSION, Refused
+from repatient.io._format import COHORT, EMBEDDING, FIRST_SEALED_VERSION, FORMAT, GMM, RECIPES, VERSION, Refused
 from repatient.io._layout import Odd, check_layout
 from repatient.io._seal import BLOCK_SIZE, open_sealed
 from repatient.io._structure import check_structure
@@ -28,9 +28,11 @@ def read_recipes(path: str | PathLike[str]) -> dict[str, Any]:
 
     Returns
     -------
-    ``{"gmm": …, "recipes": …, "cohort": …}``, the first two as in ``uns`` of the cohort that they come from; the third
-    has ``classes``, the ``means`` and ``covariances`` of their cells, and the ``spread`` of their donors, and may be
-    missing. It is what :func:`repatient.tl.assign` and :func:`repatient.tl.recipes` take as ``reference``.
+    ``{"gmm": …, "recipes": …, "cohort": …, "embedding": …}``, the first two as in ``uns`` of the cohort that they come
+    from; the third has ``classes``, the ``means`` and ``covariances`` of their cells, and the ``spread`` of their donors,
+    the fourth the steps to the embedding or the names of its features; both may be missing. It is what
+    :func:`repatient.tl.assign`, :func:`repatient.tl.recipes`, :func:`repatient.tl.mil` and :func:`repatient.pp.project`
+    take as ``reference``.
 
     Raises
     ------
@@ -68,7 +70,8 @@ def read_recipes(path: str | PathLike[str]) -> dict[str, Any]:
         with h5py.File(io.BytesIO(found), "r") as file:
             check_structure(file, path, memoryview(found))
             _check_format(file, path, version)
-            content = {name: read_elem(file[name]) for name in (GMM, RECIPES, COHORT) if name in file or name != COHORT}
+            optional = [name for name in (COHORT, EMBEDDING) if name in file]
+            content = {name: read_elem(file[name]) for name in (GMM, RECIPES, *optional)}
         content[RECIPES] = as_read(content[RECIPES])
         check_content(content)
     except Refused:

@@ -9,7 +9,7 @@ import numpy as np
 from repatient import _store
 from repatient._checks import check_integer, listed
 from repatient._messages import warn
-from repatient.io._format import COHORT, GMM, RECIPES
+from repatient.io._format import COHORT, EMBEDDING, GMM, RECIPES
 from repatient.mixture import GaussianMixture
 from repatient.recipe import coarsened, fit_offsets, groups_of_enough, merged_gaussians, too_small
 
@@ -75,6 +75,8 @@ def shareable(
     }
     if cohort is not None:
         content[COHORT] = _cohort_part(cohort, gmm)
+    if (source := _origin(data, gmm)) is not None:
+        content[EMBEDDING] = _store.origin_entry(source)
     return content
 
 
@@ -140,10 +142,10 @@ def _groups(
     means = np.asarray(gmm["means"], dtype=np.float64)
     scale = np.maximum(means.std(axis=0), np.finfo(float).tiny)
     groups = groups_of_enough(counts, means / scale, min_cells, min_donors)
-    n_left = int(groups.max()) + 1
+    n_left, names = int(groups.max()) + 1, dict(enumerate(gmm.get("names", ())))
     what = (
         f"{len(small)} of {len(means)} components have fewer than {min_cells} cells or {min_donors} donors, "
-        f"{listed(small)}, and their means would tell of those few"
+        f"{listed(names.get(int(k), k) for k in small)}, and their means would tell of those few"
     )
     if n_left < 2 or cohort is None:
         why = f"{n_left} component would be left" if n_left < 2 else "the cells to merge them on are not there"
@@ -158,6 +160,16 @@ def _groups(
     )
     warn(msg)
     return groups
+
+
+def _origin(data: AnnData | MuData, gmm: dict[str, Any]) -> _store.EmbeddingOrigin | None:
+    """Where the embedding comes from; ``None`` where nobody knows, as where it was moved onto another cohort's."""
+    use_rep = str(gmm["params"]["use_rep"])
+    if _store.embedding_of_mixture(gmm) != use_rep:
+        return None
+    weights, means = np.asarray(gmm["weights"]), np.asarray(gmm["means"])
+    origin = _store.EmbeddingOrigin.with_means(data, use_rep, means.shape[1], lambda: weights @ means)
+    return origin if origin.is_known else None
 
 
 def _merged_mixture(gmm: dict[str, Any], groups: np.ndarray, cohort: _store.LabelledCells | None) -> dict[str, Any]:

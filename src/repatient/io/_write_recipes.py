@@ -51,6 +51,10 @@ def write_recipes(
     too few cells to fit the mixture without some of its patients, has no quantiles. Of a class of one patient, all of
     these are statistics of that patient, and of one of two they tell the mean cell of each.
 
+    Where :func:`repatient.pp.embed` made the embedding, its steps go with the file (names of the features, their means
+    and scales over all training cells, loadings), and where its dimensions are features themselves, their names. So another
+    cohort's features are brought into the same embedding, and one of another origin is not taken for it.
+
     Parameters
     ----------
     %(data)s

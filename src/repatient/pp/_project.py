@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from repatient import _store
@@ -32,7 +33,8 @@ def project(
     data
         AnnData with the measured features, in any order, in memory or lazy; further ones are ignored.
     reference
-        AnnData with an embedding of :func:`repatient.pp.embed`, or a model that was trained on one.
+        AnnData with an embedding of :func:`repatient.pp.embed`, a model or an encoder that was trained on one, or a recipes
+        file of such a cohort (its path, or what :func:`repatient.io.read_recipes` returns).
     use_rep
         Which embedding of ``reference``, if it is an AnnData.
     source
@@ -56,6 +58,8 @@ def project(
     ------
     KeyError
         If there is no such source, or ``reference`` keeps no such projection.
+    FileNotFoundError
+        If ``reference`` is the path of no file.
     TypeError
         If ``data`` is no AnnData, or ``reference`` of another kind.
     ValueError
@@ -100,11 +104,22 @@ def _projection(reference: AnnData | MuData | Any, use_rep: str) -> _store.Proje
             msg = f"`reference` keeps no projection to {use_rep!r} (`use_rep`), but to {listed(known)}; see `rp.pp.embed`."
             raise KeyError(msg)
         return projection
+    if isinstance(reference, str | PathLike):
+        from repatient.io import read_recipes
+
+        reference = read_recipes(reference)
+    if isinstance(reference, dict):
+        projection = _store.read_origin(reference["embedding"]).projection if "embedding" in reference else None
+        if projection is None:
+            msg = "`reference`: these recipes keep no steps from measured features; see `rp.pp.embed`."
+            raise KeyError(msg)
+        return projection
     projection = reference if isinstance(reference, _store.Projection) else getattr(reference, "projection", None)
     if not isinstance(projection, _store.Projection):
+        without = " without a projection" if hasattr(reference, "predict") or hasattr(reference, "embed") else ""
         msg = (
-            "`reference` is an AnnData with an embedding of `rp.pp.embed`, or a model that was trained on one, not "
-            f"{type(reference).__name__}{' without a projection' if hasattr(reference, 'predict') else ''}."
+            "`reference` is an AnnData with an embedding of `rp.pp.embed`, a model or an encoder that was trained on one, or a "
+            f"recipes file, not {type(reference).__name__}{without}."
         )
         raise TypeError(msg)
     return projection

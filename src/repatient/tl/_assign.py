@@ -11,6 +11,7 @@ from repatient.mixture import GaussianMixture
 from repatient.sampling import ALIGNMENTS, AffineMap
 from repatient.tl._align import check_alignment, fit_map, move_all, shared_names
 from repatient.tl._gmm import mixture_entry
+from repatient.tl._in_reference import in_reference, origin_of
 from repatient.tl._reference import Counterpart, read_counterpart, read_reference, reference_entry
 from repatient.tl._shift import draw_samples, measure_mean_shift, measure_shift, warn_if_unsafe
 
@@ -79,7 +80,9 @@ def assign(
 
         All cells are moved by the map, those of classes that the reference does not have, too.
     use_rep
-        Embedding of ``data``. ``None``: the one of the same name as in the reference.
+        Embedding of ``data``. ``None``: the one of the same name as in the reference. Where the reference knows the steps
+        to it (:func:`repatient.pp.embed`; recipes files hold them, too), it is computed from the features of ``data`` unless
+        it comes from the same steps; where its dimensions are features, they are put in the reference's order.
     patient_key, label_key
         Columns of ``data.obs`` with the patient of each cell and the patient's class. Needed to align, and to measure
         the shift. With ``patient_key`` alone the coverage is measured against reference patients that the mixture does
@@ -110,6 +113,9 @@ def assign(
 
     ``obs[key_added]``, ``obs[f"{key_added}_log_density"]`` and, with ``store_proba``, ``obsm[f"{key_added}_proba"]``
         As by :func:`repatient.tl.gmm`.
+    ``obsm[use_rep]``
+        Where it was computed by the steps of the reference, the embedding, with them in ``uns``; under
+        ``f"{use_rep}_of_reference"`` where there is another one by that name.
     ``obsm[f"{use_rep}_aligned"]``
         Where the cohorts were aligned, the moved embedding (with ``_{key_added}`` behind it for other keys than the
         default). ``params["use_rep"]`` remains the embedding that was moved.
@@ -139,15 +145,16 @@ def assign(
     TypeError
         If an argument, or what it names, is of a wrong type.
     ValueError
-        If the embedding has other dimensions than the mixture, NaN or infinity, no class is shared, the reference does
-        not hold what the alignment needs, or torch does not have the device.
+        If the embedding has other dimensions than the mixture, NaN or infinity, or comes from other steps than the
+        reference's and is not aligned; if features are missing that these steps begin with; if no class is shared, the
+        reference does not hold what the alignment needs, or torch does not have the device.
 
     Warns
     -----
     UserWarning
         If less than .8 of the cells are covered, or the cells of a shared class differ (p ≤ .01, Bonferroni-corrected
         for several classes): a batch shift that makes the recipes of one cohort wrong for the other. The p-value after
-        alignment is optimistic, as the same cells served to align.
+        alignment is optimistic, as the same cells served to align. If an embedding of other steps is aligned.
 
     Notes
     -----
@@ -185,7 +192,10 @@ def assign(
         msg = "`patient_key` and `label_key` are needed beside `donor_key`: donors are exchanged to measure the shift."
         raise ValueError(msg)
     source = reference_entry(reference := read_reference(reference), reference_key)
-    embedding, use_rep = _store.read_embedding(data, use_rep or str(source["params"]["use_rep"]), lazy=True)
+    their_rep = str(source["params"]["use_rep"])
+    origin = origin_of(reference, their_rep) if _store.embedding_of_mixture(source) == their_rep else None
+    found = in_reference(data, origin, use_rep, aligned=how != "raw")
+    embedding, use_rep = _store.read_embedding(found.data, found.use_rep or their_rep, lazy=True)
     _check_dimensions(embedding, use_rep, source)
     covariance_type = str(source["params"]["covariance_type"])
     mixture = GaussianMixture.from_parameters(
@@ -204,7 +214,7 @@ def assign(
     ours = None
     if patient_key is not None and label_key is not None:
         mask = _store.read_mask(data, mask_obs)
-        ours = _store.read_cohort(data, use_rep, patient_key, label_key, mask, donor_key=donor_key)
+        ours = _store.read_cohort(found.data, use_rep, patient_key, label_key, mask, donor_key=donor_key)
     check_alignment(how, ours, theirs)
     names = [] if ours is None else shared_names(ours, theirs, shared_classes, how)
     move = None if how == "raw" or ours is None else fit_map(how, ours, theirs, names, random_state)
@@ -247,6 +257,7 @@ def assign(
     )
     entry["reference"] = report
     data = data.copy() if copy else data
+    found.write(data)
     _store.write_components(data, key_added, labels, log_density, proba[0] if store_proba else None, entry)
     if aligned is not None:
         data.obsm[key_aligned] = aligned

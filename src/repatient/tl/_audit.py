@@ -163,6 +163,8 @@ def audit(
         n_repeats=n_repeats,
         random_state=random_state,
     )
+    if "worst_component" in measures and (called := _store.component_names(data, str(params["gmm_key"]))):
+        measures["worst_component"] = [called.get(str(k), str(k)) for k in measures["worst_component"]]
     data = data.copy() if copy else data
     data.uns[key_added] = {
         "measures": measures.copy(),

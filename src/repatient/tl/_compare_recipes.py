@@ -69,7 +69,7 @@ def compare_recipes(
     The table; with ``copy=True``, the table and the copy. Written is ``uns[key_added]``: ``results``, this table, and
     ``params``. It has one row a class (but the reference) and component:
 
-    ``class``, ``reference``, ``component``
+    ``class``, ``reference``, ``component`` (and its ``name``, where :func:`repatient.tl.name_components` gave it one)
         What is compared; a reference of all others is called ``"rest"``, or ``"the rest"`` where that is a class.
     ``n_donors``, ``n_donors_reference``
         Donors of either; without donors, patients.
@@ -161,6 +161,7 @@ def compare_recipes(
         named = f"the {named}"
 
     components = [str(name) for name in entry["counts"].columns]
+    called = _store.component_names(data, str(entry["params"]["gmm_key"]))
     tables = []
     for pair in _pairs(groups, reference):
         tested = moderated_p_values(pair.counts.to_numpy(), pair.other_counts.to_numpy(), test)
@@ -169,6 +170,7 @@ def compare_recipes(
             "class": pair.name,
             "reference": named if reference is None else reference,
             "component": components,
+            **({"name": [called.get(k, k) for k in components]} if called else {}),
             "n_donors": len(pair.counts),
             "n_donors_reference": len(pair.other_counts),
         }

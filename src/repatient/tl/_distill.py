@@ -12,7 +12,8 @@ from repatient._checks import check_integer, check_key, check_option, listed
 from repatient._docs import shared_docs
 from repatient._messages import warn
 from repatient.tl._view_encoder import Carrier, ViewEncoder
-from repatient.tl._view_pair import ViewPair, feature_names, read_rows
+from repatient.tl._view_input import ViewInput
+from repatient.tl._view_pair import ViewPair, read_rows
 from repatient.tl._view_partners import read_synthetic, to_comparable
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def distill(
     labels = _labels(views, label_key, synthetic_key, partner)
     synthetic = None
     if partner in ("synthetic", "both"):
-        synthetic = read_synthetic(views, rows, translator, synthetic_key, privileged_rep)
+        synthetic = read_synthetic(views, primary_rep, translator, synthetic_key, privileged_rep)
     of, partners = _partners(views, synthetic, len(rows), partner, translator, pairs, privileged_rep, mask)
     if carry and synthetic is None:
         msg = f"`carry=True` is for synthetic partners; with `partner={partner!r}` there is no synthetic view to carry."
@@ -253,9 +254,8 @@ def distill(
     target = ViewPair.of(data, primary, privileged).primary
     target.obsm[key_added] = embedding
     target.uns[key_added] = entry
-    names = feature_names(views.primary, primary_rep)
     carrier = Carrier.of(views, synthetic_key, privileged_rep, translator) if carried else None
-    result = ViewEncoder(model, primary=primary, use_rep=primary_rep, features=names, carrier=carrier)
+    result = ViewEncoder(model, primary=primary, source=ViewInput.of(views.primary, primary_rep), carrier=carrier)
     if warning is not None:
         warn(warning)
     return (result, data) if copy else result

@@ -70,6 +70,13 @@ def read_cohorts(
         raise ValueError(msg)
     if reference is not None:
         _store.check_data(reference)
+        origins = _store.read_projection(data, use_rep), _store.read_projection(reference, use_rep)
+        if len({origin.fingerprint for origin in origins if origin is not None}) > 1:
+            msg = (
+                f"`reference`: its embedding {use_rep!r} comes from other steps than that of `data`; bring the cells of one "
+                "into the embedding of the other with `rp.pp.project`."
+            )
+            raise ValueError(msg)
         own = _part(data, keys, use_rep, mask)
         other = _part(reference, keys, _store.read_embedding(reference, use_rep)[1], None)
         if other.X.shape[1] != own.X.shape[1]:

@@ -256,7 +256,8 @@ class _Source:
         n_obs = views.primary.n_obs
         self.patients = views.patients(patient_key)
         self.groups = np.arange(n_obs) if self.patients is None else self.patients
-        self.views, self.synthetic_key, self.privileged_rep = views, synthetic_key, privileged_rep
+        self.views, self.synthetic_key = views, synthetic_key
+        self.primary_rep, self.privileged_rep = primary_rep, privileged_rep
         self.rows = read_rows(views.primary, primary_rep, "primary_rep", finite=True)
         self.translators = list(translator) if isinstance(translator, Sequence) else [translator]
         self.shuffle_pairs = isinstance(pairs, str)
@@ -274,7 +275,7 @@ class _Source:
         from repatient.views import Comparison, Side
 
         translator = self.translators[number % len(self.translators)]
-        synthetic = read_synthetic(self.views, self.rows, translator, self.synthetic_key, self.privileged_rep)
+        synthetic = read_synthetic(self.views, self.primary_rep, translator, self.synthetic_key, self.privileged_rep)
         test = ~training & self.labelled
         if not test.any() or len(np.unique(self.labels[training & self.labelled])) < 2:
             msg = (

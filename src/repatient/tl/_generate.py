@@ -246,7 +246,8 @@ def generate(
     if isinstance(drawn, GaussianDraw):
         warn_of_few_cells(mixture, source.components, drawn.components)
     else:
-        warn_of_shortage([part.draw for part in made if isinstance(part.draw, Draw)], source.components)
+        names = _store.component_names(data, params["gmm_key"])
+        warn_of_shortage([part.draw for part in made if isinstance(part.draw, Draw)], source.components, names)
 
     kind = recipes.kind if method == "recipe" else method
     kinds = {name: f"{kind} ({where})" for name, where in zip(recipes.classes, origin, strict=True)}

@@ -219,21 +219,21 @@ def patients_table(
     )
 
 
-def warn_of_shortage(draws: Sequence[Draw], components: np.ndarray) -> None:
-    """Warn of cells that were repeated in a patient or replaced by those of other components."""
+def warn_of_shortage(draws: Sequence[Draw], components: np.ndarray, names: Mapping[str, str]) -> None:
+    """Warn of cells that were repeated in a patient or replaced by those of other components, which ``names`` are of."""
     n_drawn = sum(len(draw.rows) for draw in draws)
     moved = np.sum([draw.moved.sum(axis=0) for draw in draws], axis=0)
     repeated = np.sum([draw.repeated.sum(axis=0) for draw in draws], axis=0)
     if moved.any():
         msg = (
             f"{moved.sum()} of {n_drawn} drawn cells ({moved.sum() / n_drawn:.1%}) are of other components than their "
-            f"recipe asked for, because the donors of the patient had none of {listed(np.flatnonzero(moved))}. "
+            f"recipe asked for, because the donors of the patient had none of {listed(names.get(str(k), k) for k in np.flatnonzero(moved))}. "
             "Allow more donors (`n_donors`, `max_donor_share`) or fit fewer components."
         )
         warn(msg)
     if repeated.any():
         sizes = np.bincount(components[components >= 0], minlength=len(repeated))
-        small = [f"{k} ({sizes[k]} cells)" for k in np.argsort(-repeated) if repeated[k]]
+        small = [f"{names.get(str(k), k)} ({sizes[k]} cells)" for k in np.argsort(-repeated) if repeated[k]]
         msg = (
             f"{repeated.sum()} of {n_drawn} drawn cells ({repeated.sum() / n_drawn:.1%}) repeat a cell of the same "
             f"patient, because components have fewer cells than asked for: {listed(small, 6)}."
@@ -249,7 +249,8 @@ def warn_of_few_cells(mixture: dict[str, Any], components: np.ndarray, drawn: np
     sizes = np.bincount(components[components >= 0], minlength=n_components)
     few = [k for k in np.unique(drawn).tolist() if sizes[k] <= n_dims]
     if few:
-        found = [f"{k} ({sizes[k]} cells)" for k in few]
+        names = dict(enumerate(mixture.get("names", ())))
+        found = [f"{names.get(k, k)} ({sizes[k]} cells)" for k in few]
         msg = (
             f"{len(few)} components have no more cells than the {n_dims} dimensions: {listed(found, 6)}. Their "
             "Gaussians lie close around these cells and give them away; fit fewer components."

@@ -14,12 +14,13 @@ from repatient._docs import shared_docs
 from repatient._files._scratch import MEMORY_BUDGET
 from repatient.tl._augmenters import read_augmentation
 from repatient.tl._generated_check import compare_generated
+from repatient.tl._in_reference import in_reference
 from repatient.tl._mil_target import read_selected, target_of
-from repatient.tl._model_input import ModelInput
 from repatient.tl._patient_classifier import PatientClassifier
 from repatient.tl._references import (
     embedding_of_references,
     listed_references,
+    origin_of_references,
     read_references,
     reference_entry_of,
 )
@@ -150,13 +151,16 @@ def mil(
         msg = "`augment` makes patients at every step and `generated_key` names stored ones; give one of the two."
         raise ValueError(msg)
     others = None if reference is None else _other_cohorts(reference, outcome, augment, generated_key)
+    original, named = data, use_rep or (None if others is None else embedding_of_references(others))
+    named = named or _embedding_of_mixture(data, generated_key, gmm_key)
+    origin = None if others is None else origin_of_references(others, named)
+    brought = in_reference(data, origin, use_rep)
+    data, use_rep = brought.data, brought.use_rep or named
     mask = _store.real_cells(data, _store.read_mask(data, mask_obs))
     target = target_of(data, outcome, label_key)
     training = target.read(data, patient_key, donor_key, mask)
     everyone = target.read(data, patient_key)
     generated = None if generated_key is None else read_selected(data, generated_key, training, outcome)
-    use_rep = use_rep or (None if others is None else embedding_of_references(others))
-    use_rep = use_rep or _embedding_of_mixture(data, generated_key, gmm_key)
     embedding, use_rep = _store.read_embedding(data, use_rep, patient_key=patient_key, memory_budget=memory_budget)
     references = None
     if others is not None:
@@ -165,7 +169,7 @@ def mil(
             patient_key=patient_key,
             label_key=label_key,
             donor_key=donor_key,
-            use_rep=use_rep,
+            use_rep=use_rep if origin is None else origin.use_rep,
             n_dimensions=embedding.shape[1],
             random_state=random_state,
         )
@@ -223,9 +227,9 @@ def mil(
     trained_on = np.append(training.labelled, False)[training.codes]
     fitted = PatientClassifier(
         predictor,
-        use_rep=use_rep,
+        use_rep=use_rep if origin is None or brought.embedding is None else origin.use_rep,
         patient_key=patient_key,
-        source=ModelInput.of(data, use_rep, embedding, trained_on),
+        source=_store.EmbeddingOrigin.of(data, use_rep, embedding, trained_on),
         familiarity=_familiarity(embedding, training, trained_on, random_state),
     )
 
@@ -252,7 +256,8 @@ def mil(
         reference=None if found is None else type(reference).__name__,
         **({} if augmentation is None else augmentation.params),
     )
-    data = data.copy() if copy else data
+    data = original.copy() if copy else original
+    brought.write(data)
     data.obs[_store.keys.contribution(key_added)] = _of_cells(_scores_of(predictor, bags), bags, data.n_obs)
     if hasattr(predictor, "attention"):
         data.obs[_store.keys.attention(key_added)] = _of_cells(predictor.attention(bags), bags, data.n_obs)

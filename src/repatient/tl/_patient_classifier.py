@@ -17,7 +17,6 @@ from repatient._files._read import check_values, parse_arrays, parse_json, text
 from repatient._files._scratch import MEMORY_BUDGET
 from repatient._files._sealed_json import checked, write_sealed
 from repatient._messages import logger, warn
-from repatient.tl._model_input import ModelInput
 from repatient.tl._predictions import familiarity_columns, predictions_of
 
 if TYPE_CHECKING:
@@ -75,14 +74,14 @@ class PatientClassifier:
         *,
         use_rep: str,
         patient_key: str,
-        source: ModelInput | None = None,
+        source: _store.EmbeddingOrigin | None = None,
         familiarity: Familiarity | None = None,
     ) -> None:
         self.classifier = classifier
         self.use_rep = use_rep
         self.patient_key = patient_key
         self.familiarity = familiarity
-        self._source = ModelInput(use_rep, classifier.n_features_in_) if source is None else source
+        self._source = _store.EmbeddingOrigin(use_rep, classifier.n_features_in_) if source is None else source
 
     def __repr__(self) -> str:
         what = self.outcome if self.outcome == "continuous" else listed(self.classes)
@@ -97,6 +96,11 @@ class PatientClassifier:
     def classes(self) -> list[str]:
         """Names of the classes or grades, in the order of the probabilities; none where values are predicted."""
         return [str(name) for name in getattr(self.classifier, "classes_", ())]
+
+    @property
+    def origin(self) -> _store.EmbeddingOrigin:
+        """What is known of the embedding that it was trained on."""
+        return replace(self._source, use_rep=self.use_rep)
 
     @property
     def projection(self) -> _store.Projection | None:
@@ -156,8 +160,8 @@ class PatientClassifier:
         One row a patient: the columns of ``predictions`` that :func:`repatient.tl.mil` describes but for ``label`` and
         ``split``; ``n_cells``; ``familiarity``, how often a training patient that was left out lies as far from the others
         (a p-value; small: unlike them); ``inside``, the share of the patient's cells where those of the training lie;
-        and ``p_inside``, ``p_mean``, ``p_composition``, ``p_spread``, ``p_structure``, of which ``familiarity`` is the
-        smallest, corrected for their number. NaN where the training had fewer than four donors.
+        and ``p_inside``, ``p_mean``, ``p_composition``, ``p_spread``, ``p_structure``, ``p_coherence``, of which
+        ``familiarity`` is the smallest, corrected for their number. NaN where the training had fewer than four donors.
 
         Raises
         ------
@@ -195,7 +199,7 @@ class PatientClassifier:
 
     def read_embedding(self, data: AnnData | MuData, use_rep: str | None = None, **options: Any) -> np.ndarray:
         """Embedding of ``data`` as the model was trained on it, (n_obs, d); options as for :meth:`predict`."""
-        return replace(self._source, use_rep=self.use_rep).read(data, use_rep, **options)
+        return self.origin.read(data, use_rep, **options)
 
     def check_familiar(
         self, embedding: np.ndarray, patients: _store.Patients, *, check: str = "warn"
@@ -292,7 +296,7 @@ class PatientClassifier:
             classifier,
             use_rep=content["use_rep"],
             patient_key=content["patient_key"],
-            source=ModelInput.from_arrays(content, arrays, path / _FILE),
+            source=_store.EmbeddingOrigin.from_arrays(content, arrays, path / _FILE),
             familiarity=_familiarity_of(arrays, n_features, path / _ARRAYS),
         )
 

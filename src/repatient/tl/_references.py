@@ -12,6 +12,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from repatient import _store
+from repatient.tl._in_reference import common_origin, origin_of
 from repatient.tl._patient_classifier import PatientClassifier
 from repatient.tl._reference import read_reference
 
@@ -50,6 +51,13 @@ def embedding_of_references(given: Sequence[Any]) -> str | None:
         if isinstance(one, dict):
             return str(one["gmm"]["params"]["use_rep"])
     return None
+
+
+def origin_of_references(given: Sequence[Any], use_rep: str | None) -> _store.EmbeddingOrigin | None:
+    """Where the embedding of the references comes from; None where nobody knows."""
+    return common_origin(
+        [one.origin if isinstance(one, PatientClassifier) else origin_of(one, use_rep) for one in given]
+    )
 
 
 def read_references(

@@ -13,6 +13,7 @@ from repatient._messages import warn
 from repatient.tl._synthesize_apply import apply_translator, source_of
 from repatient.tl._synthesize_inputs import read_pairs, read_sides, split, thinned
 from repatient.tl._synthesize_links import links_frame, read_links
+from repatient.tl._view_input import steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,7 +105,8 @@ def synthesize(
     settings
         Other parameters of :class:`repatient.views.Translator`.
     translator
-        A fitted translator to apply. Nothing is learnt, and the target need not be there.
+        A fitted translator to apply. Nothing is learnt, and the target need not be there. It finds the features that it was
+        trained on by their names in any order, and computes an embedding of :func:`repatient.pp.embed` by its steps.
     store
         Whether to store the synthetic view. ``None``: vectors are, images are not; what is returned makes them on the fly.
     device
@@ -133,7 +135,7 @@ def synthesize(
     Raises
     ------
     KeyError
-        If a modality, a view, a linked feature or a column does not exist.
+        If a modality, a view, a linked feature or a column does not exist, or features that ``translator`` needs.
     TypeError, ValueError
         If ``settings`` names what a translator does not have, source and target are the same, names of observations are
         not unique, a view is neither vectors nor images with channels first and sides divisible by 4, is constant, has
@@ -238,6 +240,7 @@ def _fit(
     translator.fit(source.rows[parts.source], target.rows[parts.target], pairs=parts.taught_in_training, links=links)
     translator.source_names_ = [str(name) for name in source.features] if source.named else None
     translator.target_names_ = [str(name) for name in target.features] if target.named else None
+    translator.source_steps_, translator.target_steps_ = (steps_of(side.adata, side.rep) for side in sides)
     return translator
 
 

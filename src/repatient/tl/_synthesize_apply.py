@@ -8,10 +8,9 @@ from mudata import MuData
 
 from repatient import _store
 from repatient._checks import check_key, listed
-from repatient.tl._view_pair import feature_names, in_order_of, read_rows
+from repatient.tl._view_input import rows_of_translator
 
 if TYPE_CHECKING:
-    import numpy as np
     from anndata import AnnData
 
     from repatient.views import Translator
@@ -32,7 +31,9 @@ def apply_translator(
     _store.check_data(data)
     for name, argument in ((source, "source"), (target, "target")):
         check_key(name, argument)
-    view = translator.translate(_rows(source_of(data, source), translator, source_rep))
+    view = translator.translate(
+        rows_of_translator(source_of(data, source), translator, source_rep, "source_rep", finite=True)
+    )
     keep = view.ndim == 2 if store is None else store
     params = _store.record(
         source=source,
@@ -61,11 +62,3 @@ def source_of(data: AnnData | MuData, source: str) -> AnnData:
         raise KeyError(msg)
     _store.check_data(data.mod[source])
     return data.mod[source]
-
-
-def _rows(adata: AnnData, translator: Translator, source_rep: str | None) -> np.ndarray:
-    """Rows of the view, columns of ``X`` in the order of training."""
-    names = translator.source_names_
-    if names is None or feature_names(adata, source_rep) is None:
-        return read_rows(adata, source_rep, "source_rep", finite=True)
-    return read_rows(in_order_of(adata, names), source_rep, "source_rep", finite=True)

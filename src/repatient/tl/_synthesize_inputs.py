@@ -43,6 +43,8 @@ class Modality:
         Which rows may be trained on.
     groups
         Group of each row, where the modality has such a column.
+    rep
+        Where the rows are: a key of ``obsm``; ``None`` for ``X``.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Modality:
     named: bool
     trained: np.ndarray
     groups: np.ndarray | None
+    rep: str | None = None
 
 
 def read_sides(
@@ -75,7 +78,7 @@ def read_sides(
         features = range(rows.shape[1] if rows.ndim > 1 else 0) if named is None else named
         trained = _trained(adata, of_object, masks, i)
         groups = None if groupby is None else _groups(data, adata, groupby)
-        sides.append(Modality(str(names[i]), adata, rows, features, named is not None, trained, groups))
+        sides.append(Modality(str(names[i]), adata, rows, features, named is not None, trained, groups, reps[i]))
     if groupby is not None and all(side.groups is None for side in sides):
         msg = f"`groupby`: no column {groupby!r} in `obs` of {names[0]!r} or {names[1]!r}."
         raise KeyError(msg)

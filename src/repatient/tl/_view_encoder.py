@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -11,13 +13,13 @@ from mudata import MuData
 from repatient import _store
 from repatient._checks import listed
 from repatient._files._model_folder import ENCODER
-from repatient._files._read import boolean, check_values, optional, parse_json, sequence_of, text
+from repatient._files._read import boolean, check_values, optional, parse_arrays, parse_json, sequence_of, text
 from repatient._files._sealed_json import checked, write_sealed
-from repatient.tl._view_pair import feature_names, in_order_of, read_rows
+from repatient.tl._view_input import ViewInput, rows_of_translator
+from repatient.tl._view_pair import read_rows
 from repatient.tl._view_partners import is_counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from os import PathLike
 
     from anndata import AnnData
@@ -25,11 +27,12 @@ if TYPE_CHECKING:
     from repatient.tl._view_pair import ViewPair
     from repatient.views import Encoder, Translator
 
-_FILE = "modality.json"
+_FILE, _ARRAYS = "modality.json", "modality.npz"
 _TRANSLATOR = "translator"
 _FORMAT = "repatient view encoder"
-# 2 added the checksum.
-_VERSION = 2
+# 2 added the checksum; 3 the steps to the view.
+_VERSION = 3
+_WITHOUT_ARRAYS = 2
 
 
 class Carrier(NamedTuple):
@@ -57,8 +60,13 @@ class Carrier(NamedTuple):
         key = _store.keys.synthetic(views.names[1]) if synthetic_key is None else synthetic_key
         return cls(key, translator is None and is_counted(views, privileged_rep), translator)
 
-    def synthetic(self, adata: AnnData, rows: np.ndarray, translator: Translator | None) -> np.ndarray:
+    def synthetic(
+        self, adata: AnnData, rows: np.ndarray, use_rep: str | None, translator: Translator | None
+    ) -> np.ndarray:
         """The synthetic view of rows, in the unit that was learnt from."""
+        made_by = translator if self.translator is None else self.translator
+        if made_by is not None and (made_by.source_names_ is not None or made_by.source_steps_ is not None):
+            rows = rows_of_translator(adata, made_by, use_rep, "data")
         if self.translator is not None:
             return self.translator.predict_features(rows)
         if translator is None and self.key not in adata.obsm:
@@ -80,16 +88,14 @@ class ViewEncoder:
         The fitted array encoder.
     primary
         Name of the modality.
-    use_rep
-        Where its view is: a key of ``obsm``; ``None`` for ``X``.
-    features
-        Names of the columns of ``X``, which new data may have in another order; ``None`` for a key of ``obsm``.
+    source
+        Where its view is, and what it consists of.
     carrier
         Where the synthetic view that follows the embedding comes from; ``None`` for the embedding alone.
 
     Attributes
     ----------
-    encoder, primary, use_rep, features, carrier
+    encoder, primary, carrier
         As passed.
 
     Examples
@@ -110,18 +116,31 @@ class ViewEncoder:
         encoder: Encoder,
         *,
         primary: str,
-        use_rep: str | None,
-        features: Sequence[str] | None = None,
+        source: ViewInput,
         carrier: Carrier | None = None,
     ) -> None:
         self.encoder = encoder
         self.primary = primary
-        self.use_rep = use_rep
-        self.features = None if features is None else list(features)
         self.carrier = carrier
+        self._source = source
 
     def __repr__(self) -> str:
         return f"ViewEncoder({self.primary!r}, use_rep={self.use_rep!r}, dim={self.encoder.dim})"
+
+    @property
+    def use_rep(self) -> str | None:
+        """Where its view is: a key of ``obsm``; ``None`` for ``X``."""
+        return self._source.use_rep
+
+    @property
+    def features(self) -> list[str] | None:
+        """Names of the columns of ``X``, or of a table, which new data may have in another order."""
+        return None if self._source.features is None else list(self._source.features)
+
+    @property
+    def projection(self) -> _store.Projection | None:
+        """Steps from measured features to the view, if :func:`repatient.pp.embed` made it."""
+        return self._source.projection
 
     def embed(
         self, data: AnnData | MuData, *, use_rep: str | None = None, translator: Translator | None = None
@@ -133,7 +152,8 @@ class ViewEncoder:
         data
             AnnData of that modality, or a MuData that has it. Nothing is written.
         use_rep
-            Where the view is. ``None``: under the name that it had in training.
+            Where the view is. ``None``: under the name that it had in training; an embedding of
+            :func:`repatient.pp.embed` is computed where it does not come from the same steps and the features are there.
         translator
             Makes the synthetic view, where the embedding carries it, the encoder has no translator of its own (it was
             trained on a stored view), and ``data`` does not hold it.
@@ -149,7 +169,7 @@ class ViewEncoder:
             If modality, view or features are missing, or the synthetic view is carried and there is nothing to have it from.
         ValueError
             If rows are of another shape than in training, or hold NaN, infinity or values beyond ±1e15, or features of
-            the same name are not in the order of training.
+            the same name are not in the order of training, or an embedding comes from other steps.
         """
         _store.check_data(data)
         if isinstance(data, MuData):
@@ -157,10 +177,10 @@ class ViewEncoder:
                 msg = f"`data`: no modality {self.primary!r}; there are {listed(data.mod)}."
                 raise KeyError(msg)
             data = data.mod[self.primary]
-        rows = self._rows(data, use_rep or self.use_rep)
-        return self.encoder.embed(
-            rows, None if self.carrier is None else self.carrier.synthetic(data, rows, translator)
-        )
+        rows = self._source.read(data, use_rep, "use_rep")
+        if self.carrier is None:
+            return self.encoder.embed(rows)
+        return self.encoder.embed(rows, self.carrier.synthetic(data, rows, use_rep or self.use_rep, translator))
 
     def save(self, folder: str | PathLike[str]) -> None:
         """Write the encoder, and the translator that it carries, to a folder: JSON and arrays without pickle.
@@ -175,6 +195,9 @@ class ViewEncoder:
         ValueError
             If the folder exists and holds no encoder.
         """
+        settings, arrays = (None, {}) if self.projection is None else self.projection.to_arrays()
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
         entry = {
             "format": _FORMAT,
             "format_version": _VERSION,
@@ -183,9 +206,12 @@ class ViewEncoder:
             "features": self.features,
             "carrier": None if self.carrier is None else {"key": self.carrier.key, "logged": self.carrier.logged},
             "translator": self.carrier is not None and self.carrier.translator is not None,
+            "projection": settings,
+            "arrays_sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
         }
         with ENCODER.replacing(folder) as new:
             self.encoder.save(new)
+            (new / _ARRAYS).write_bytes(buffer.getvalue())
             if self.carrier is not None and self.carrier.translator is not None:
                 self.carrier.translator.save(new / _TRANSLATOR)
             write_sealed(new / _FILE, entry)
@@ -205,20 +231,30 @@ class ViewEncoder:
 
         stored = ENCODER.read(folder, _FILE)
         entry = _parsed(stored.others[_FILE], Path(folder) / _FILE)
+        projection = None
+        if entry["format_version"] > _WITHOUT_ARRAYS:
+            stored = ENCODER.read(folder, _FILE, _ARRAYS)
+            entry = _parsed(stored.others[_FILE], Path(folder) / _FILE)
+            projection = _projection(entry, stored.others[_ARRAYS], Path(folder) / _ARRAYS)
         encoder = Encoder.load(stored, device=device)
+        width = projection.n_components if projection is not None else len(entry["features"] or ())
+        if width and encoder.shape_in_ != (width,):
+            shape = encoder.shape_in_
+            msg = f"{Path(folder) / _FILE} is of {width} features, and the encoder of rows of shape {shape}."
+            raise ValueError(msg)
+        source = ViewInput(entry["use_rep"], entry["features"], projection)
         carrier = None
         if entry["carrier"] is not None:
             translator = Translator.load(Path(folder) / _TRANSLATOR, device=device) if entry["translator"] else None
             carrier = Carrier(**entry["carrier"], translator=translator)
-        return cls(
-            encoder, primary=entry["primary"], use_rep=entry["use_rep"], features=entry["features"], carrier=carrier
-        )
+        return cls(encoder, primary=entry["primary"], source=source, carrier=carrier)
 
-    def _rows(self, adata: AnnData, use_rep: str | None) -> np.ndarray:
-        """Rows of the view, columns of ``X`` in the order of training."""
-        if self.features is None or feature_names(adata, use_rep) is None:
-            return read_rows(adata, use_rep, "use_rep")
-        return read_rows(in_order_of(adata, self.features), use_rep, "use_rep")
+
+def _projection(entry: dict[str, Any], content: bytes, path: Path) -> _store.Projection | None:
+    if hashlib.sha256(content).hexdigest() != entry.get("arrays_sha256"):
+        msg = f"{path} is damaged or belongs to another {_FILE}: its digest does not fit. Save the encoder anew."
+        raise ValueError(msg)
+    return _store.stored_projection(entry.get("projection"), parse_arrays(content, path), path)
 
 
 def _parsed(content: bytes, path: Path) -> dict[str, Any]:

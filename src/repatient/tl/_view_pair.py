@@ -141,28 +141,12 @@ def read_rows(adata: AnnData, use_rep: str | None, argument: str, *, finite: boo
 
 
 def feature_names(adata: AnnData, use_rep: str | None) -> Sequence[str] | None:
-    """Names of the columns of a view, where it is ``X``."""
-    return [str(name) for name in adata.var_names] if use_rep in (None, "X") and "X" not in adata.obsm else None
-
-
-def in_order_of(adata: AnnData, features: Sequence[str]) -> AnnData:
-    """The modality with the features of training as its columns, in their order."""
-    names = [str(name) for name in adata.var_names]
-    if names == list(features):
-        return adata
-    twice = repeated(names) or repeated(features)
-    if twice:
-        msg = (
-            f"`data`: its features are not those of training in their order, and names that occur more than once, "
-            f"{listed(twice, 5)}, do not say which is which."
-        )
-        raise ValueError(msg)
-    order = pd.Index(names).get_indexer(list(features))
-    if (order < 0).any():
-        missing = [name for name, place in zip(features, order, strict=True) if place < 0]
-        msg = f"`data`: {len(missing)} of the {len(order)} features of training are not in it: {listed(missing, 5)}."
-        raise KeyError(msg)
-    return adata[:, order]
+    """Names of the columns of a view, where it is ``X`` or a table."""
+    name = "X" if use_rep is None else use_rep
+    names = (
+        getattr(adata.obsm[name], "columns", None) if name in adata.obsm else adata.var_names if name == "X" else None
+    )
+    return None if names is None else [str(column) for column in names]
 
 
 def repeated(names: Sequence[Any]) -> list[Any]:

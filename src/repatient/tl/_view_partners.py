@@ -8,6 +8,7 @@ import numpy as np
 
 from repatient import _store
 from repatient._checks import listed
+from repatient.tl._view_input import rows_of_translator
 from repatient.tl._view_pair import ViewPair, read_rows
 
 if TYPE_CHECKING:
@@ -16,14 +17,14 @@ if TYPE_CHECKING:
 
 def read_synthetic(
     views: ViewPair,
-    rows: np.ndarray,
+    primary_rep: str | None,
     translator: Translator | None,
     synthetic_key: str | None,
     privileged_rep: str | None,
 ) -> np.ndarray:
     """Synthetic partner of every row of the primary modality."""
     if translator is not None:
-        return translator.predict_features(rows)
+        return translator.predict_features(rows_of_translator(views.primary, translator, primary_rep, "primary_rep"))
     key = _store.keys.synthetic(views.names[1]) if synthetic_key is None else synthetic_key
     if key not in views.primary.obsm:
         msg = (

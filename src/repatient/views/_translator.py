@@ -107,6 +107,9 @@ class Translator(BaseEstimator):
         Linked columns, (n_links, 2).
     source_names_, target_names_
         Names of the columns, where :func:`repatient.tl.synthesize` read them; else None.
+    source_steps_, target_steps_
+        Steps to each view from measured features (settings, and arrays by name), where :func:`repatient.tl.synthesize` found
+        them; else None. They are kept for it, and not applied here.
     history_
         Lists of ``step`` and losses, one entry each 50 steps; means over members.
 
@@ -222,6 +225,8 @@ class Translator(BaseEstimator):
         self.links_ = views.links
         self.source_names_: list[str] | None = None
         self.target_names_: list[str] | None = None
+        self.source_steps_: tuple[dict[str, Any], dict[str, NDArray[Any]]] | None = None
+        self.target_steps_: tuple[dict[str, Any], dict[str, NDArray[Any]]] | None = None
         return self
 
     def translate(self, A: ArrayLike) -> NDArray[np.float32]:
@@ -293,7 +298,11 @@ class Translator(BaseEstimator):
         for side, space in zip(_SIDES, self._spaces, strict=True):
             arrays |= {f"{side}.{name}": array for name, array in space.arrays().items()}
         arrays["links"] = self.links_
+        steps = {side: getattr(self, f"{side}_steps_") for side in _SIDES}
+        for side, of_side in steps.items():
+            arrays |= {f"{side}_steps.{name}": array for name, array in ({} if of_side is None else of_side[1]).items()}
         content = {
+            "steps": {side: None if of_side is None else of_side[0] for side, of_side in steps.items()},
             "params": self.get_params(),
             "fitted": {name: getattr(self, name) for name in _FITTED} | {"history": without_nan(self.history_)},
             "rows": {"source": self.source_shape_, "target": self.target_shape_},
@@ -327,6 +336,10 @@ class Translator(BaseEstimator):
             for name in _FITTED:
                 setattr(model, name, fitted[name])
             model.history_, model.links_ = with_nan(fitted["history"]), stored.arrays["links"]
+            for side in _SIDES:
+                settings = description.get("steps", {}).get(side)
+                steps = None if settings is None else (settings, stored.part(f"{side}_steps."))
+                setattr(model, f"{side}_steps_", steps)
             model.source_shape_, model.target_shape_ = tuple(rows["source"]), tuple(rows["target"])
             model._shapes = Shapes(tuple(shapes["source"]), tuple(shapes["target"]))
             space = ImageSpace if model._shapes.images else VectorSpace

@@ -1,29 +1,40 @@
-"""What a model was trained on, so that it finds the same in new objects: the steps to an embedding, names of features."""
+"""Where an embedding comes from, so that the same is found in new objects: the steps to it, names of features."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from repatient import _store
-from repatient._checks import check_integer, listed
-from repatient._files._read import boolean, check_values, text
+from repatient._checks import check_integer, check_number, listed
+from repatient._files._read import boolean, check_values, optional, parse_json, text
 from repatient._files._scratch import MEMORY_BUDGET, filled
 from repatient._messages import logger
+from repatient._store._embedding import read_embedding
+from repatient._store._project import Measured, feature_names, part_of, projected, read_projection
+from repatient._store._projection import Projection, find_features
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
     from anndata import AnnData
     from mudata import MuData
     from numpy.typing import NDArray
 
 
+_STEPS = "projection."
+_PART = "the origin of the embedding"
+# Settings of a projection that leave with recipes: what its steps need, and no mask or number of cells.
+_TRAVELLING = ("source", "named", "transform", "max_value", "model", "n_latent")
+
+
 @dataclass(frozen=True, eq=False)
-class ModelInput:
-    """The embedding that a model was trained on.
+class EmbeddingOrigin:
+    """Where the embedding comes from that a model, an encoder or the recipes of a cohort were learnt on.
 
     Parameters
     ----------
@@ -41,19 +52,32 @@ class ModelInput:
 
     use_rep: str
     n_features: int
-    projection: _store.Projection | None = None
+    projection: Projection | None = None
     features: NDArray[Any] | None = None
     means: NDArray[np.float32] | None = None
 
     @classmethod
     def of(cls, data: AnnData | MuData, use_rep: str, embedding: NDArray[Any], training: NDArray[np.bool_]) -> Self:
         """Describe the embedding of a cohort of which some cells are trained on, (n_obs,)."""
-        projection, features = _store.read_projection(data, use_rep), _store.feature_names(data, use_rep)
-        means = None
-        if features is not None:
-            weight = training / training.sum()
-            means = np.einsum("i,ij->j", weight, embedding).astype(np.float32)
-        return cls(use_rep, embedding.shape[1], projection, features, means)
+        weight = training / training.sum()
+        return cls.with_means(
+            data, use_rep, embedding.shape[1], lambda: np.einsum("i,ij->j", weight, embedding).astype(np.float32)
+        )
+
+    @classmethod
+    def with_means(
+        cls, data: AnnData | MuData, use_rep: str, n_features: int, means: Callable[[], NDArray[Any]]
+    ) -> Self:
+        """Describe the embedding of a cohort; ``means`` of its dimensions are asked for where these have names."""
+        projection, features = read_projection(data, use_rep), feature_names(data, use_rep)
+        if projection is not None and projection.n_components != n_features:
+            projection = None
+        return cls(use_rep, n_features, projection, features, None if features is None else np.float32(means()))
+
+    @property
+    def is_known(self) -> bool:
+        """Whether more is known than the number of dimensions."""
+        return self.projection is not None or self.features is not None
 
     def read(
         self,
@@ -85,15 +109,15 @@ class ModelInput:
                 msg = "`source`: the model keeps no steps from measured features; train it on an embedding of `rp.pp.embed`."
                 raise ValueError(msg)
             return self._as_it_is(data, name, allow_missing, memory_budget)
-        part, key = _store.part_of(data, name)
-        recorded = _store.read_projection(data, name) if key in part.obsm else None
+        part, key = part_of(data, name)
+        recorded = read_projection(data, name) if key in part.obsm else None
         same = recorded is not None and recorded.fingerprint == self.projection.fingerprint
         if source is None and (same or (use_rep is not None and (recorded is None or not check))):
             return self._as_it_is(data, name, allow_missing, memory_budget)
         if use_rep is not None and source is None:
             raise ValueError(self._of_other_steps(name))
         try:
-            embedding = _store.projected(part, self.projection, source=source, allow_missing=allow_missing, model=model)
+            embedding = projected(part, self.projection, source=source, allow_missing=allow_missing, model=model)
         except (KeyError, ValueError) as error:
             if source is not None or key not in part.obsm:
                 raise
@@ -121,8 +145,8 @@ class ModelInput:
         )
 
     def _as_it_is(self, data: AnnData | MuData, name: str, allow_missing: float, memory_budget: int) -> NDArray[Any]:
-        embedding, _ = _store.read_embedding(data, name, memory_budget=memory_budget)
-        names = _store.feature_names(data, name)
+        embedding, _ = read_embedding(data, name, memory_budget=memory_budget)
+        names = feature_names(data, name)
         if self.features is not None and names is not None:
             return _in_order(embedding, self.features, names, self.means, allow_missing)
         if embedding.shape[1] != self.n_features:
@@ -139,7 +163,7 @@ class ModelInput:
         arrays: dict[str, NDArray[Any]] = {}
         if self.projection is not None:
             settings["projection"], steps = self.projection.to_arrays()
-            arrays |= {f"projection.{name}": value for name, value in steps.items()}
+            arrays |= {f"{_STEPS}{name}": value for name, value in steps.items()}
         if self.features is not None:
             arrays |= {"features": self.features, "means": np.asarray(self.means)}
         return settings, arrays
@@ -155,7 +179,8 @@ class ModelInput:
         """
         n_features, projection = settings["n_features"], None
         if (description := settings.get("projection")) is not None:
-            projection = _projection_of(description, arrays, path)
+            steps = {name.removeprefix(_STEPS): value for name, value in arrays.items() if name.startswith(_STEPS)}
+            projection = stored_projection(description, steps, path)
             if projection.n_components != n_features:
                 msg = f"{path}: the steps lead to {projection.n_components} dimensions, and the model has {n_features}."
                 raise ValueError(msg)
@@ -170,6 +195,36 @@ class ModelInput:
         return cls(settings["use_rep"], n_features, projection, features, means)
 
 
+def origin_entry(origin: EmbeddingOrigin) -> dict[str, Any]:
+    """What a recipes file holds of an origin: settings as JSON, and arrays; no mask, and nothing of single patients."""
+    settings, arrays = origin.to_arrays()
+    if origin.projection is not None:
+        own = origin.projection.settings
+        settings["projection"]["settings"] = {name: own[name] for name in _TRAVELLING if name in own}
+    texts = {name: value.astype(object) if value.dtype.kind == "U" else value for name, value in arrays.items()}
+    return {"settings": json.dumps(settings), "arrays": texts}
+
+
+def read_origin(entry: Mapping[str, Any]) -> EmbeddingOrigin:
+    """The inverse of :func:`origin_entry`; refuses what cannot be."""
+    check_values(entry, {"settings": text}, _PART)
+    settings = parse_json(entry["settings"].encode(), _PART)
+    check_values(settings, {"use_rep": text, "n_features": partial(check_integer, minimum=1)}, _PART)
+    if not isinstance(entry.get("arrays"), Mapping):
+        msg = f"{_PART}: 'arrays' is missing."
+        raise ValueError(msg)
+    arrays = {name: _as_text(np.asarray(value)) for name, value in entry["arrays"].items()}
+    unknown = [name for name in arrays if not name.startswith(_STEPS) and name not in ("features", "means")]
+    if unknown:
+        msg = f"{_PART} holds {listed(unknown)}, which are none of its arrays."
+        raise ValueError(msg)
+    return EmbeddingOrigin.from_arrays(settings, arrays, _PART)
+
+
+def _as_text(value: NDArray[Any]) -> NDArray[Any]:
+    return value.astype(np.str_) if value.dtype.kind in "OT" else value
+
+
 def _in_order(
     X: NDArray[Any],
     features: NDArray[Any],
@@ -178,7 +233,7 @@ def _in_order(
     allow_missing: float,
 ) -> NDArray[Any]:
     """Columns in the order of training; those that are missing, and may be, at the mean of training."""
-    found = _store.find_features(features, list(names), allow_missing)
+    found = find_features(features, list(names), allow_missing)
     if np.array_equal(found, np.arange(X.shape[1])):
         return X
     gone = found < 0
@@ -194,10 +249,10 @@ def _in_order(
     return filled(rows, (len(X), len(found)), X.dtype, in_file=isinstance(X, np.memmap))
 
 
-def _has_features(part: Any, projection: _store.Projection, allow_missing: float) -> bool:
+def _has_features(part: Any, projection: Projection, allow_missing: float) -> bool:
     """Whether all is there that the steps begin with."""
     try:
-        measured = _store.Measured(part, projection.settings["source"])
+        measured = Measured(part, projection.settings["source"])
         if measured.named:
             projection.find(list(measured.names), allow_missing)
     except (KeyError, ValueError):
@@ -205,7 +260,17 @@ def _has_features(part: Any, projection: _store.Projection, allow_missing: float
     return measured.named or measured.shape[1] == len(projection.features)
 
 
-def _projection_of(description: Any, arrays: Mapping[str, NDArray[Any]], path: Any) -> _store.Projection:
+def stored_projection(description: Any, arrays: Mapping[str, NDArray[Any]], path: Any) -> Projection | None:
+    """A projection that a file describes, ``None`` where it has none; ``path`` is named in errors.
+
+    Raises
+    ------
+    ValueError
+        If something is missing or does not fit.
+    """
+    if description is None:
+        return None
+
     def mapping(value: Any, name: str) -> None:
         if not isinstance(value, dict):
             msg = f"`{name}` has values by name, not {value!r}."
@@ -216,15 +281,13 @@ def _projection_of(description: Any, arrays: Mapping[str, NDArray[Any]], path: A
     is_model = mapping_of["kind"] == "model"
     check_values(
         mapping_of["settings"],
-        {"source": text, **({"model": mapping, "n_latent": check_integer} if is_model else {"named": boolean})},
+        {"source": text, **({"model": mapping, "n_latent": check_integer} if is_model else {"named": boolean})}
+        | ({"max_value": optional(partial(check_number, above=0))} if "max_value" in mapping_of["settings"] else {}),
         path,
     )
-    steps = {
-        name.removeprefix("projection."): value for name, value in arrays.items() if name.startswith("projection.")
-    }
     try:
-        return _store.Projection.from_arrays(mapping_of, steps)
-    except (KeyError, ValueError) as error:
+        return Projection.from_arrays(mapping_of, arrays)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         msg = f"{path}: {error.args[0]}"
         raise ValueError(msg) from error
 
