@@ -136,7 +136,7 @@ def as_categories(column: pd.Series, argument: str) -> pd.Categorical:
         if isinstance(column.dtype, np.dtype) and column.dtype in (np.float16, np.float32):
             # 0.1 is called so in any precision.
             codes, values = pd.factorize(column, sort=True)
-            categories = [float(str(value)) for value in np.asarray(values)]
+            categories = [float(str(value)) for value in np.asarray(values).astype(column.dtype)]
             column = pd.Series(pd.Categorical.from_codes(codes, categories), name=column.name)
         is_text = pd.api.types.infer_dtype(column, skipna=True) == "string"
         column = column.astype("category")
