@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from repatient import _store
+from repatient._checks import check_integer
 from repatient._docs import shared_docs
 from repatient._files._atomic import replace_when_whole
 from repatient._files._tables import write_table
@@ -138,6 +139,8 @@ def export_recipes(
     """
     _store.check_data(data)
     check_target(folder, "folder", what="export of recipes", ours=_is_export, folder=True, overwrite=overwrite)
+    check_integer(min_cells, "min_cells")
+    check_integer(min_donors, "min_donors")
     entry = _store.uns_entry(data, recipes_key, "recipes_key", "recipes")
     params = entry["params"]
     _store.check_recipes(data, entry)
