@@ -1,6 +1,6 @@
 """From files to predictions of new patients: CPU seconds and peak memory of each step.
 
-python benchmarks/from_files.py [slides large counts tubes]
+python benchmarks/from_files.py [slides large counts tubes] [--commands]
 
 Files are simulated in the layouts of TRIDENT (HDF5, one a slide), FCS (one a tube) and AnnData (raw counts, one a
 patient), with a CSV beside them; three quarters of the patients train, the others are new. Each cohort runs in a process of
@@ -8,6 +8,9 @@ its own: 40 slides of 500 tiles x 384; 20 slides of 5,000 tiles x 1,024, read to
 5,000 events x 12 markers; 8 patients with 8,000 cells x 2,000 genes in all. Writing the files is not counted. CPU seconds are
 those of all threads of the process, user and system together, and do not depend on what else the machine does; the seconds
 beside them do. Memory is the largest resident set of the process, with the interpreter and its packages (the row "import").
+
+With --commands, the same files go to a report by `repatient import`, `embed` and `report` with their default settings
+(20 splits of all methods); seconds are those of the clock, in brackets those of all processors.
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ COHORTS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cohorts", nargs="*", metavar="COHORT", help=f"some of {', '.join(COHORTS)}")
+    parser.add_argument("--commands", action="store_true", help="from the files to a report, by three commands")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if unknown := set(given.cohorts) - set(COHORTS):
@@ -45,9 +49,43 @@ def main() -> None:
     if given.inside:
         steps(given.cohorts[0])
         return
+    if given.commands:
+        print("| cohort | command | seconds (of all processors) |\n| --- | --- | ---: |")
+        for cohort in given.cohorts or ["slides", "counts"]:
+            commands(cohort)
+        return
     print("| cohort | step | CPU seconds | seconds | peak memory, MB |\n| --- | --- | ---: | ---: | ---: |", flush=True)
     for cohort in given.cohorts or list(COHORTS):
         subprocess.run([sys.executable, "-W", "ignore", __file__, cohort, "--inside"], check=True)
+
+
+def commands(cohort: str) -> None:
+    """Take the files of a cohort to a report, as one does who knows no Python."""
+    kind = {"tubes": "intensities", "counts": "counts"}.get(cohort, "features")
+    keys = ["--patient-key", "patient", "--label-key", "label"]
+    with tempfile.TemporaryDirectory() as folder:
+        files = Path(folder, "files")
+        files.mkdir()
+        WRITERS[cohort](files).to_csv(Path(folder, "labels.csv"), index=False)
+        start = perf_counter(), processors()
+        for command in (
+            ["import", "files", "labels.csv", "cohort.h5ad"],
+            ["embed", "cohort.h5ad", "embedded.h5ad", "--kind", kind],
+            ["report", "embedded.h5ad", "report.html", *keys],
+        ):
+            before = perf_counter(), processors()
+            subprocess.run([sys.executable, "-m", "repatient.cli", *command], cwd=folder, check=True, stdout=sys.stderr)
+            row = f"{perf_counter() - before[0]:.0f} ({processors() - before[1]:.0f})"
+            print(f"| {COHORTS[cohort]} | {command[0]} | {row} |", flush=True)
+        print(
+            f"| {COHORTS[cohort]} | all | {perf_counter() - start[0]:.0f} ({processors() - start[1]:.0f}) |", flush=True
+        )
+
+
+def processors() -> float:
+    """Seconds that finished processes used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def steps(cohort: str) -> None:

@@ -13,6 +13,13 @@ import repatient as rp
 README = Path(__file__).resolve().parents[1] / "README.md"
 
 
+def test_the_first_screen_says_what_for_whom_when_not_and_what_it_needs():
+    screen = README.read_text(encoding="utf-8").partition("\n## ")[0]
+    assert len(screen.splitlines()) <= 40
+    assert all(f"**{words}**" in screen for words in ("Use it if", "Leave it if", "It needs"))
+    assert "```python" in screen
+
+
 def test_python_blocks(plain, tmp_path, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert len(blocks) == 3
