@@ -97,10 +97,10 @@ class Travels:
         return probabilities
 
 
-def _of_rung(rung: str) -> Any:
+def _method_of(rung: str) -> Any:
     return type(f"{rung.title()}Travel", (Travels,), {"sends": RUNGS[rung], "__doc__": Travels.__doc__})
 
 
 register_method("travels", Travels)
 for _rung in RUNGS:
-    register_method(METHOD_OF_RUNG[_rung], _of_rung(_rung))
+    register_method(METHOD_OF_RUNG[_rung], _method_of(_rung))

@@ -47,8 +47,8 @@ def nearest_patient_ratio(
     rng = np.random.default_rng(random_state)
     some = at_random(len(real), _MOST_QUERIES, rng)
     between = np.median(_nearest(real[some], donors[some], real, donors))
-    asked = generated[at_random(len(generated), _MOST_QUERIES, rng)]
-    return float(np.median(_nearest(asked, None, real, donors)) / between) if between > 0 else np.nan
+    queries = generated[at_random(len(generated), _MOST_QUERIES, rng)]
+    return float(np.median(_nearest(queries, None, real, donors)) / between) if between > 0 else np.nan
 
 
 def nearest_cell_ratio(
