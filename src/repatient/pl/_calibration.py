@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
-from repatient import _store, get
+from repatient import _store
 from repatient._checks import check_integer
 from repatient._docs import shared_docs
-from repatient.evaluation import calibration_error, method_label, reliability
+from repatient.evaluation import calibration_error, reliability
 from repatient.pl._axes import SMALL, axes_or_new, check_axes, finish, open_frame, shortened, verbatim
-from repatient.pl._colours import class_colours
+from repatient.pl._held_out import read_held_out
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -78,12 +78,10 @@ def calibration(
     """
     check_axes(ax, show, save)
     check_integer(n_bins, "n_bins")
-    table = get.out_of_fold(data, method=method, evaluation_key=evaluation_key)
-    classes = [str(name) for name in table["label"].cat.categories]
-    probabilities = table[_store.keys.probability_columns(classes)].to_numpy(dtype=np.float64)
-    y, patients = table["label"].cat.codes.to_numpy(), table["patient"].astype(str).to_numpy()
-    label_key = data.uns[evaluation_key]["params"].get("label_key", "label")
-    colours = class_colours(data, str(label_key), classes, palette)
+    held_out = read_held_out(data, method, evaluation_key)
+    classes, probabilities, y = held_out.classes, held_out.probabilities, held_out.codes
+    patients = held_out.table["patient"].astype(str).to_numpy()
+    colours = held_out.colours(data, palette)
 
     ax = axes_or_new(ax, 4.6, 4.9)
     ax.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, zorder=1)
@@ -111,10 +109,10 @@ def calibration(
     ax.set_xlabel(f"Predicted probability of {verbatim(what)}" + ("\n(numbers: different patients)" if few else ""))
     ax.set_ylabel("Share that came true")
     error = calibration_error(y, probabilities, n_bins=n_bins)
-    title = f"{shortened(method_label(table['method'].iloc[0]), 34)}: calibration error {error:.2f}"
-    n_patients, n_splits = len(np.unique(patients)), table["split"].nunique()
+    title = f"{held_out.short_method(34)}: calibration error {error:.2f}"
+    n_patients = len(np.unique(patients))
     ax.set_title(
-        f"{verbatim(title)}\n{len(y)} predictions of {n_patients} patients, {n_splits} splits",
+        f"{verbatim(title)}\n{len(y)} predictions of {n_patients} patients, {held_out.n_splits} splits",
         fontsize=SMALL + 1,
         loc="left",
     )

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from repatient import _store, get
+from repatient import _store
 from repatient._docs import shared_docs
-from repatient.evaluation import method_label
 from repatient.pl._axes import SMALL, axes_or_new, check_axes, finish, shortened, verbatim
+from repatient.pl._held_out import read_held_out
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -61,11 +61,10 @@ def confusion(
     >>> ax = rp.pl.confusion(adata, "mean")
     """
     check_axes(ax, show, save)
-    table = get.out_of_fold(data, method=method, evaluation_key=evaluation_key)
-    classes = [str(name) for name in table["label"].cat.categories]
-    predicted = table[_store.keys.probability_columns(classes)].to_numpy().argmax(axis=1)
+    held_out = read_held_out(data, method, evaluation_key)
+    classes, table = held_out.classes, held_out.table
     counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
-    np.add.at(counts, (table["label"].cat.codes.to_numpy(), predicted), 1)
+    np.add.at(counts, (held_out.codes, held_out.probabilities.argmax(axis=1)), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
     side = 1.0 + 0.72 * len(classes)
@@ -95,6 +94,6 @@ def confusion(
     ax.spines[:].set_visible(False)
     ax.set_xlabel("Predicted while held out")
     ax.set_ylabel("True class (patients)")
-    method_name = verbatim(shortened(method_label(table["method"].iloc[0]), 30))
-    ax.set_title(f"{method_name}\n{len(table)} predictions, {table['split'].nunique()} splits", fontsize=SMALL + 1)
+    method_name = verbatim(held_out.short_method(30))
+    ax.set_title(f"{method_name}\n{len(table)} predictions, {held_out.n_splits} splits", fontsize=SMALL + 1)
     return finish(ax, "confusion", show=show, save=save)

@@ -6,18 +6,16 @@ import numpy as np
 from matplotlib.patches import Patch
 from sklearn.metrics import auc, roc_curve
 
-from repatient import _store, get
+from repatient import _store
 from repatient._checks import check_number
 from repatient._docs import shared_docs
-from repatient.evaluation import method_label
 from repatient.pl._axes import SMALL, axes_or_new, check_axes, finish, open_frame, shortened, verbatim
-from repatient.pl._colours import class_colours
+from repatient.pl._held_out import read_held_out
 from repatient.pl._palette import CLASS_COLOURS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
     from anndata import AnnData
     from matplotlib.axes import Axes
     from mudata import MuData
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
 
     from repatient.pl._axes import Save
     from repatient.pl._colours import Palette
+    from repatient.pl._held_out import HeldOut
 
 _GRID = np.linspace(0, 1, 401)
 _DASHES = ("-", "--", "-.", ":", (0, (6, 1.5)), (0, (3, 1, 1, 1)))
@@ -85,23 +84,23 @@ def roc(
     """
     check_axes(ax, show, save)
     check_number(interval, "interval", above=0, maximum=1)
-    asked = [method] if method is None or isinstance(method, str) else list(method)
-    tables = [get.out_of_fold(data, method=name, evaluation_key=evaluation_key) for name in asked]
-    if not tables:
+    names = [method] if method is None or isinstance(method, str) else list(method)
+    drawn = [read_held_out(data, name, evaluation_key) for name in names]
+    if not drawn:
         msg = "`method` is empty; name one or more methods, or leave it out."
         raise ValueError(msg)
-    classes = [str(name) for name in tables[0]["label"].cat.categories]
-    if len(classes) > 2 and len(tables) > 1:
-        msg = f"`method`: {len(tables)} methods; of {len(classes)} classes each has a curve, so that one method can be drawn."
+    classes = drawn[0].classes
+    if len(classes) > 2 and len(drawn) > 1:
+        msg = f"`method`: {len(drawn)} methods; of {len(classes)} classes each has a curve, so that one method can be drawn."
         raise ValueError(msg)
     if len(classes) == 2:
-        curves = {method_label(table["method"].iloc[0]): _curves(table, classes[1]) for table in tables}
+        curves = {one.method: _curves(one, classes[1]) for one in drawn}
         colours = dict(zip(curves, [CLASS_COLOURS[i % len(CLASS_COLOURS)] for i in range(len(curves))], strict=True))
         title, kept = f"{shortened(classes[1], 24)} against {shortened(classes[0], 24)}", None
     else:
-        curves = {name: _curves(tables[0], name) for name in classes}
-        kept = class_colours(data, str(data.uns[evaluation_key]["params"].get("label_key", "label")), classes, palette)
-        colours, title = kept.of, f"{method_label(tables[0]['method'].iloc[0])}, each class against the rest"
+        curves = {name: _curves(drawn[0], name) for name in classes}
+        kept = drawn[0].colours(data, palette)
+        colours, title = kept.of, f"{drawn[0].method}, each class against the rest"
 
     ax = axes_or_new(ax, 4.6, 4.9)
     ax.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, zorder=1)
@@ -133,12 +132,11 @@ def roc(
     return finish(ax, "roc", show=show, save=save)
 
 
-def _curves(table: pd.DataFrame, label: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _curves(held_out: HeldOut, label: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Sensitivity over the grid in each split that has patients on both sides, and the areas under the curves."""
     sensitivity, areas = [], []
-    classes = [str(name) for name in table["label"].cat.categories]
-    column = _store.keys.probability_columns(classes)[classes.index(label)]
-    for _, of_split in table.groupby("split"):
+    column = held_out.columns[label]
+    for _, of_split in held_out.table.groupby("split"):
         actual = (of_split["label"] == label).to_numpy()
         if actual.all() or not actual.any():
             continue

@@ -9,9 +9,8 @@ from matplotlib.lines import Line2D
 from repatient import _store, get
 from repatient._checks import check_option
 from repatient._docs import shared_docs
-from repatient.evaluation import method_label
 from repatient.pl._axes import SMALL, axes_or_new, check_axes, finish, legend_above, open_frame, shortened, verbatim
-from repatient.pl._colours import class_colours
+from repatient.pl._held_out import read_held_out
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -81,16 +80,15 @@ def scores(
     """
     check_axes(ax, show, save)
     table = get.scores(data, method, interval=interval, evaluation_key=evaluation_key)
-    used = str(get.out_of_fold(data, method=method, evaluation_key=evaluation_key)["method"].iloc[0])
-    classes = [str(name) for name in table["label"].cat.categories]
+    held_out = read_held_out(data, method, evaluation_key)
+    classes = held_out.classes
     if label is None and len(classes) == 2:
         label = classes[1]
     if label is not None:
         check_option(label, "label", classes)
     values = _values(table, label)
     present = [name for name in classes if (table["label"] == name).any()]
-    label_key = data.uns[evaluation_key]["params"].get("label_key", "label")
-    colours = class_colours(data, str(label_key), classes, palette)
+    colours = held_out.colours(data, palette)
 
     named = len(table) <= _MOST_NAMES
     # The name of a class needs the height of a line, however close the patients stand.
@@ -123,7 +121,7 @@ def scores(
     ax.set_yticks(list(ticks) if named else [], names if named else [], fontsize=7)
     ax.tick_params(axis="y", length=0)
     what = "the patient's own class" if label is None else shortened(label, 30)
-    ax.set_xlabel(f"Probability of {verbatim(what)} while held out\n{verbatim(shortened(method_label(used), 50))}")
+    ax.set_xlabel(f"Probability of {verbatim(what)} while held out\n{verbatim(held_out.short_method(50))}")
     if not named:
         ax.set_ylabel(f"{len(table)} patients")
     open_frame(ax)
