@@ -103,6 +103,20 @@ def test_the_mean_into_a_logistic_regression_is_that_of_scikit_learn():
     np.testing.assert_allclose(Linear(C=0.5).fit(few, y).predict_proba(few), expected, atol=1e-4)
 
 
+def test_with_moderation_few_patients_do_not_make_a_feature_large():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(4 * 500, 30))
+    # The classes differ in one feature; in two patients chance makes every other one differ by as many spreads.
+    X[1000:, 0] += 1.0
+    bags = Bags.from_codes(X.astype(np.float32), np.repeat(np.arange(4), 500), 4)
+    own, moderated = (Linear(moderation=m).fit(bags.take([0, 2]), [0, 1]) for m in (0.0, 4.0))
+    weights = [np.abs(model._head.arrays["coef"][:, 1]) for model in (own, moderated)]
+    assert weights[0][0] < 1.01 * weights[0][1:].max()
+    assert weights[1][0] > 3 * weights[1][1:].max()
+    many = [Linear(moderation=m).fit(*cohort()).predict_proba(cohort()[0]) for m in (0.0, 4.0)]
+    assert np.abs(many[0] - many[1]).max() < 0.2
+
+
 def test_features_are_those_of_numpy():
     bags, grade = cohort()
     cells = [bags.X[bags.rows[a:b]].astype(np.float64) for a, b in zip(bags.indptr[:-1], bags.indptr[1:], strict=True)]
@@ -285,6 +299,7 @@ def test_a_million_cells_take_seconds():
         (Cells(max_cells=0), "max_cells"),
         (Ensemble([]), "members"),
         (Ensemble(weights="best"), "weights"),
+        (Linear(moderation=-1.0), "moderation"),
         (Ensemble(settings={"wings": 2}), "wings"),
         (Ensemble([("a", Linear()), ("a", Cells())]), "members"),
     ],

@@ -384,13 +384,16 @@ class Ensemble(BasePredictor):
         raise NotImplementedError
 
 
+# What few patients say of the spread of a feature is drawn towards that of all: with one patient a class nothing else helps
+# as much (AUROC of the mean of these members .60 to .67 on six cohorts), with three .010, with five nothing.
+_MODERATION = 4.0
 MEMBERS: list[tuple[str, Any]] = [
-    ("kernel_mean", Linear("kernel_mean", C=0.1)),
-    ("smooth_kernel_mean", Linear("kernel_mean", C=0.001)),
-    ("mean", Linear("mean")),
+    ("kernel_mean", Linear("kernel_mean", C=0.1, moderation=_MODERATION)),
+    ("smooth_kernel_mean", Linear("kernel_mean", C=0.001, moderation=_MODERATION)),
+    ("mean", Linear("mean", moderation=_MODERATION)),
     ("cells", Cells()),
-    ("quantiles", Linear("quantiles", C=0.1)),
-    ("composition", Linear("composition", C=0.1, n_components=10)),
+    ("quantiles", Linear("quantiles", C=0.1, moderation=_MODERATION)),
+    ("composition", Linear("composition", C=0.1, n_components=10, moderation=_MODERATION)),
     ("attention", Attention(validation_fraction=0.0, cells_per_step=256)),
 ]
 # Members that generated patients help, and cells of a patient (median) from which on: recipes of a few cells are guesses,
