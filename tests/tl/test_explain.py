@@ -143,7 +143,7 @@ def test_figures_write_the_names(named, figure):
 def test_tables_write_the_names(named, tmp_path):
     assert rp.get.compositions(named).columns.tolist() == ["cost $5", "T", "B/NK", "d"]
     assert rp.get.recipes(named)["name"].tolist()[:4] == ["cost $5", "T", "B/NK", "d"]
-    assert rp.tl.compare_recipes(named, n_draws=50, key_added="again")["name"].tolist()[:4] == [
+    assert rp.tl.compare_recipes(named, n_draws=100, key_added="again")["name"].tolist()[:4] == [
         "cost $5",
         "T",
         "B/NK",

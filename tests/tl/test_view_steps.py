@@ -38,7 +38,15 @@ def fitted(request, both, tmp_path_factory):
         rna, "rna", "protein", target_data=protein, source_rep=rep, pairs="obs_names", generator="regression", **OPTIONS
     )
     encoder = rp.tl.distill(
-        rna, "rna", "protein", primary_rep=rep, branches=2, dim=2, encoder={"width": 4, "projection": 4}, **OPTIONS
+        rna,
+        "rna",
+        "protein",
+        primary_rep=rep,
+        branches=2,
+        carry=False,
+        dim=2,
+        encoder={"width": 4, "projection": 4},
+        **OPTIONS,
     )
     translator.save(folder / "translator")
     encoder.save(folder / "encoder")
