@@ -74,6 +74,9 @@ class ClassTarget:
                 "(`generated_key`, or `augment='recipe'`)."
             )
             raise ValueError(msg)
+        if not training.labelled.any():
+            msg = f"`label_key`: no patient has a label in {self.label_key!r}; generated patients alone are nothing to learn from."
+            raise ValueError(msg)
         if self.grades is None:
             return sorted(str(name) for name in names)
         unknown = names - set(self.grades)
