@@ -5,7 +5,7 @@ python benchmarks/compare_recipes.py [--cohorts 500] [--seed 0] [--quick] [--pat
 Each row is of so many simulated cohorts of two classes. "null": both classes have one distribution; the share of cohorts
 with any component at a false discovery rate of .05 should be .05 or less. "doubled": the component of median share is
 twice as large in the second class; the share of cohorts in which it is found. "posterior" counts the tail probability of
-the posterior alone, "compare" what the function says: the larger of it and of two thirds of the p-value of a moderated t-test
+the posterior alone, "compare" what the function says: the larger of it and of four fifths of the p-value of a moderated t-test
 over donors.
 
 Patients are Dirichlet with the concentration given, or logistic-normal with a covariance of log-ratios drawn anew for each

@@ -22,11 +22,11 @@ _SHARE_OF_DEGREES = 1 / 24
 
 # Where both a posterior and the t-test have to agree, the p-value of the test counts less by this factor: each alone errs
 # in cohorts in which the other does not, and with the larger of both a component is found in 1 to 4 % of null cohorts.
-_LENIENCE = 1.5
+_LENIENCE = 1.25
 
 
 def p_values_of_both(tail_probability: Array, tested: Array) -> Array:
-    """P-values of what a posterior and a test say together: the larger of the tail probability and 2/3 of the test's.
+    """P-values of what a posterior and a test say together: the larger of the tail probability and 4/5 of the test's.
 
     Parameters
     ----------

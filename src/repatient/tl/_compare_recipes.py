@@ -85,7 +85,7 @@ def compare_recipes(
     ``tail_probability``
         Twice the posterior probability that the difference which is tested has the other sign.
     ``p_value``
-        The larger of that and two thirds of the p-value of a moderated t-test over donors.
+        The larger of that and four fifths of the p-value of a moderated t-test over donors.
     ``q_value``
         The p-value after the correction of Benjamini and Hochberg (1995) over all rows.
     ``significant``
@@ -112,7 +112,7 @@ def compare_recipes(
     Under these flat priors the tail probability of no difference at all is about uniform where the patients vary as the
     model has it. With two or three donors, or patients who vary otherwise (components that rise together), it is too small
     too often. So a component is called different only if a moderated t-test over donors
-    (:func:`repatient.recipe.moderated_p_values`) says so, too: the larger of the tail probability and two thirds of its
+    (:func:`repatient.recipe.moderated_p_values`) says so, too: the larger of the tail probability and four fifths of its
     p-value counts. How often a component is found where there is nothing, and how often one that is doubled, is measured
     by ``benchmarks/compare_recipes.py``.
 
