@@ -24,7 +24,7 @@ def folder(tmp_path_factory):
     rp.tl.mil(adata.copy(), patient_key="patient", label_key="label", model="mean").save(found / "my model")
     for name, label in {"one class": "same", "no label": np.nan}.items():
         bad = adata.copy()
-        bad.obs["label"] = pd.Series([label] * bad.n_obs, index=bad.obs_names, dtype=object)
+        bad.obs["label"] = pd.Series(label, index=bad.obs_names)
         bad.write_h5ad(found / f"{name}.h5ad")
     bad = adata.copy()
     bad.obs_names = ["cell"] * bad.n_obs
