@@ -67,6 +67,8 @@ class Carrier(NamedTuple):
         made_by = translator if self.translator is None else self.translator
         if made_by is not None and (made_by.source_names_ is not None or made_by.source_steps_ is not None):
             rows = rows_of_translator(adata, made_by, use_rep, "data")
+        # Products of arrays in another memory order differ in the last bits.
+        rows = np.ascontiguousarray(rows)
         if self.translator is not None:
             return self.translator.predict_features(rows)
         if translator is None and self.key not in adata.obsm:

@@ -79,7 +79,21 @@ class Comparison:
     groups: NDArray[Any] | None = None
 
     def errors(self, representation: Representation, *, n_labels: int = 50, random_state: int = 0) -> dict[str, float]:
-        """Errors of probes that learn the labels of training rows from their representation, on the test rows."""
+        """Errors of probes that learn the labels of training rows from their representation, on the test rows.
+
+        Parameters
+        ----------
+        representation
+            Of training and test rows, two arrays (n, ...).
+        n_labels
+            Labelled rows of the probe with few labels.
+        random_state
+            Seed of their draws.
+
+        Returns
+        -------
+        Errors by metric, see :func:`probe_errors`.
+        """
         (train, test), (training, tested) = representation, (self.training, self.test)
         return probe_errors(
             train[training.labelled],
