@@ -58,6 +58,10 @@ def sharing() -> Iterator[None]:
     """Inside, what is made of the same patients from the same seed is made once; nothing is kept beyond.
 
     What is made is the same to the bit with and without. Arrays of cells must not be changed meanwhile.
+
+    Yields
+    ------
+    Nothing.
     """
     before = _MEMORY.set(_Memory())
     try:
