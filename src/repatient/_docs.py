@@ -109,8 +109,8 @@ n_steps
 max_epochs
     Epochs of 10 gradient steps each, whatever the number of bags, that training takes at most; None for ``n_steps`` alone.
 cells_per_step
-    Cells of a bag that a gradient step sees at most, a random part of the bag; None for all of them. Validation and
-    prediction see all.
+    Cells of a bag that a gradient step sees at most, a random part of the bag, drawn anew for each step; None for all of
+    them. Validation and prediction see all.
 patience
     Epochs (of 10 gradient steps) without a lower validation loss after which training stops.
 validation_fraction

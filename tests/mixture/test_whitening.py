@@ -106,3 +106,16 @@ def test_ill_conditioned_map_is_left_to_double_precision():
     whitening = Whitening.from_moments(moments_of_rows(collinear), diagonal=False)
     assert whitening.rounded() is whitening
     assert not whitening.suits_float32
+
+
+@pytest.mark.parametrize("n_dims", [64, 80])
+def test_variances_are_enough_for_diagonal_mixtures_of_many_features(n_dims, monkeypatch):
+    monkeypatch.setattr(_chunks, "FEATURE_BYTES", 1 << 16)
+    rows = np.random.default_rng(1).normal(size=(900, n_dims)) * np.geomspace(1e-2, 1e2, n_dims) + 50
+    rows[:, 3] = 7.0
+    moments = moments_of_rows(rows, diagonal=True)
+    expected = rows.var(axis=0)
+    expected[3] = 0.0
+    np.testing.assert_allclose(np.diag(moments.covariance), expected, rtol=1e-9)
+    np.testing.assert_allclose(moments.mean, rows.mean(axis=0), rtol=1e-12)
+    assert (np.count_nonzero(moments.covariance - np.diag(np.diag(moments.covariance))) == 0) == (n_dims > 64)

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from repatient._files import _scratch
-from repatient.sampling import fit_donor_effects
+from repatient.sampling import _donor_effects, fit_donor_effects
 from repatient.sampling._streams import PatientStreams, patient_keys
 
 K, D = 4, 3
@@ -152,3 +152,10 @@ def test_blocks_and_files_change_nothing(masked, monkeypatch):
     for name in ("coordinates", "offsets", "precision", "gain", "roots", "variances"):
         np.testing.assert_array_equal(getattr(whole, name), getattr(expected, name), err_msg=name)
         np.testing.assert_allclose(getattr(in_blocks, name), getattr(expected, name), atol=1e-8, err_msg=name)
+
+
+def test_bandwidth_of_many_patients_is_that_of_some_of_them(monkeypatch):
+    roots = np.sqrt(np.random.default_rng(0).dirichlet(np.full(8, 5.0), size=1_500))
+    exact = _donor_effects._bandwidth(roots)
+    monkeypatch.setattr(_donor_effects, "_MOST_NEIGHBOURED", 400)
+    assert _donor_effects._bandwidth(roots) == pytest.approx(exact, rel=0.1)

@@ -246,14 +246,15 @@ class FittedFold:
         **settings: Any,
     ) -> Predictor:
         """A predictor of the classes trained on some patients, with whatever is added to them."""
-        from repatient.mil import make_predictor
+        from repatient.mil import fit_once, make_predictor
 
         model = make_predictor(predictor, random_state=self.seed, device="cpu", progress=False)
         known = model.get_params(deep=False)
         planned = {"n_steps": self.plan.n_steps, **self.plan.classifier}
         planned = {name: value for name, value in planned.items() if name in known and value is not None}
         model.set_params(**{**planned, **settings})
-        return model.fit(
+        return fit_once(
+            model,
             self.bags_aligned(align).take(patients),
             self.cohort.y[patients],
             groups=self.cohort.donors[patients],

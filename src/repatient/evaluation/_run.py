@@ -127,9 +127,11 @@ def run_fold(
     cohort: Cohort, scenario: Scenario, fold: Fold, methods: Sequence[Method], plan: Plan
 ) -> tuple[int, dict[str, dict[str, Any]]]:
     """Metrics of some methods in one split, and their probabilities of the test patients."""
+    from repatient.mil import sharing
+
     fitted = FittedFold(cohort, scenario, fold, plan)
     # One thread, here as in a process of its own, so that sums run in one order.
-    with threadpool_limits(limits=1):
+    with threadpool_limits(limits=1), sharing():
         return fold.number, {method.name: _judged(cohort.y[fold.test], method.predict(fitted)) for method in methods}
 
 

@@ -29,6 +29,7 @@ from repatient.mil._ordinal import MILOrdinalClassifier
 from repatient.mil._predictor import BasePredictor, Predictor
 from repatient.mil._registry import PREDICTORS, make_predictor, register_predictor
 from repatient.mil._regressor import MILRegressor
+from repatient.mil._shared import fit_once, sharing
 from repatient.mil._uncertainty import PredictiveSD, epistemic, margin, predictive_sd, total_entropy
 
 __all__ = [
@@ -51,10 +52,12 @@ __all__ = [
     "Predictor",
     "Sampler",
     "epistemic",
+    "fit_once",
     "load_model",
     "make_predictor",
     "margin",
     "predictive_sd",
     "register_predictor",
+    "sharing",
     "total_entropy",
 ]

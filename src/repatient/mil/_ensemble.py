@@ -18,6 +18,7 @@ from repatient.mil._linear import Linear
 from repatient.mil._outcomes import ClassOutcome
 from repatient.mil._persistence import above, array_of, packed, under, unpacked
 from repatient.mil._predictor import BasePredictor
+from repatient.mil._shared import fit_once
 from repatient.mil._train import check_temperature, fit_temperature
 
 if TYPE_CHECKING:
@@ -245,7 +246,7 @@ class Ensemble(BasePredictor):
         known = member.get_params(deep=False)
         model = clone(member).set_params(**{name: value for name, value in given.items() if name in known})
         classes = None if self.outcome == "continuous" else cohort.classes
-        return model.fit(cohort.real, cohort.classes[cohort.y], groups=cohort.groups, classes=classes, **more)
+        return fit_once(model, cohort.real, cohort.classes[cohort.y], groups=cohort.groups, classes=classes, **more)
 
     def _learn_from_left_out(self, chosen: Sequence[tuple[str, Any]], cohort: TrainingBags) -> None:
         """Temperature and weights from donors that members did not see."""

@@ -18,6 +18,7 @@ from repatient._files._scratch import blocks
 from repatient.mil._bags import Bags, used_rows
 from repatient.mil._inputs import apply_scaler
 from repatient.mil._persistence import array_of
+from repatient.mil._shared import once
 from repatient.mixture import Components, GaussianMixture
 
 if TYPE_CHECKING:
@@ -75,6 +76,11 @@ class CellReader:
         for part in blocks(len(result)):
             result[part] = values(self.read(self.bags.rows[part]))
         return result
+
+    @property
+    def parts(self) -> tuple[Any, ...]:
+        """All that the cells depend on."""
+        return self.bags, self.mean, self.scale
 
     def bag_of_entries(self) -> NDArray[np.int64]:
         """Bag of each entry."""
@@ -232,9 +238,8 @@ class Composition(PatientFeatures):
     name = "composition"
 
     def fit(self, cells: CellReader, rng: np.random.Generator, settings: Mapping[str, Any]) -> Self:
-        seed = int(rng.integers(2**31))
-        fitted = Components.fit(cells.sample(rng, CELLS_OF_A_MIXTURE)[0], settings["n_components"], random_state=seed)
-        self.arrays = components_arrays(fitted)
+        number = settings["n_components"]
+        self.arrays = dict(once("mixture", (*cells.parts, number, rng), lambda: _fit_mixture(cells, number, rng)))
         return self
 
     def transform(self, cells: CellReader) -> NDArray[np.float64]:
@@ -259,10 +264,8 @@ class Composition(PatientFeatures):
 
     def components(self, cells: CellReader) -> NDArray[np.int64]:
         """Component of each entry, (m,); a cell in several bags is assigned once."""
-        used, place = used_rows(cells.bags)
-        fitted = components_of(self.arrays)
-        parts = [fitted.assign(cells.read(used[part])) for part in blocks(len(used))]
-        return np.concatenate(parts)[place[cells.bags.rows]]
+        arrays = {name: self.arrays[name] for name in _OF_MIXTURE if name in self.arrays}
+        return once("components", (*cells.parts, arrays), lambda: _assign(cells, arrays))
 
     def attribute(self, cells: CellReader, weights: Array, centre: Array) -> NDArray[np.float64]:
         component, bag = self.components(cells), cells.bag_of_entries()
@@ -378,6 +381,21 @@ def _divide(has: NDArray[np.float64], bag: NDArray[np.int64], difference: Array,
     per_entry = np.where(nobody, 0.0, difference / np.where(nobody, 1.0, having))
     shared = (np.where(nobody, difference, 0.0) @ weights) / sizes[:, None]
     return (has * per_entry[bag]) @ weights + shared[bag]
+
+
+def _fit_mixture(cells: CellReader, n_components: int, rng: np.random.Generator) -> dict[str, Array]:
+    seed = int(rng.integers(2**31))
+    return components_arrays(Components.fit(cells.sample(rng, CELLS_OF_A_MIXTURE)[0], n_components, random_state=seed))
+
+
+def _assign(cells: CellReader, arrays: Mapping[str, Array]) -> NDArray[np.int64]:
+    used, place = used_rows(cells.bags)
+    fitted = components_of(arrays)
+    parts = [fitted.assign(cells.read(used[part])) for part in blocks(len(used))]
+    return np.concatenate(parts)[place[cells.bags.rows]]
+
+
+_OF_MIXTURE = ("weights", "means", "covariances", "axes", "centre")
 
 
 def components_arrays(fitted: Components) -> dict[str, Array]:

@@ -13,6 +13,7 @@ from repatient._device import find_device
 from repatient._files._scratch import blocks, filled, is_in_file
 from repatient.mil._bags import Bags, used_rows
 from repatient.mil._persistence import array_of
+from repatient.mil._shared import once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -312,6 +313,10 @@ def fit_scaler(bags: Bags, *, standardize: bool) -> tuple[NDArray[np.float64], N
     """Mean and scale of each feature over the entries of some bags; the scale of a constant feature is 1."""
     if not standardize:
         return np.zeros(bags.X.shape[1]), np.ones(bags.X.shape[1])
+    return once("scaler", (bags,), lambda: _fit_scaler(bags))
+
+
+def _fit_scaler(bags: Bags) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     scaler = StandardScaler()
     for part in blocks(len(bags.rows)):
         scaler.partial_fit(bags.X[bags.rows[part]])

@@ -13,6 +13,7 @@ from repatient.mil._features import FEATURES, CellReader, PatientFeatures
 from repatient.mil._heads import Head, fit_head, stored_head
 from repatient.mil._persistence import array_of, under
 from repatient.mil._predictor import BasePredictor
+from repatient.mil._shared import once
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,10 +55,21 @@ class FeaturePredictor(BasePredictor):
         self._mean, self._scale = _inputs.fit_scaler(training.real, standardize=self.standardize)
         settings = {name: getattr(self, name) for name in ("bandwidth", "n_frequencies", "n_components")}
         real = self._read(training.real)
-        self._kinds = [self.feature_kinds[name]().fit(real, rng, settings) for name in self._feature_names()]
+        self._kinds = [self._fit_kind(self.feature_kinds[name], real, rng, settings) for name in self._feature_names()]
+
+    @staticmethod
+    def _fit_kind(
+        kind: type[PatientFeatures], cells: CellReader, rng: np.random.Generator, settings: dict[str, Any]
+    ) -> PatientFeatures:
+        parts = (kind, *cells.parts, settings, rng)
+        return kind(once("features", parts, lambda: kind().fit(cells, rng, settings).arrays))
+
+    @staticmethod
+    def _transform(kind: PatientFeatures, cells: CellReader) -> NDArray[np.float64]:
+        return once("patients", (type(kind), kind.arrays, *cells.parts), lambda: kind.transform(cells))
 
     def _transform_all(self, training: TrainingSet) -> NDArray[np.float64]:
-        features = [[kind.transform(self._read(part)) for kind in self._kinds] for part in training.parts]
+        features = [[self._transform(kind, self._read(part)) for kind in self._kinds] for part in training.parts]
         self._widths = [some.shape[1] for some in features[0]]
         return np.concatenate([np.concatenate(some, axis=1) for some in features])
 
@@ -66,7 +78,7 @@ class FeaturePredictor(BasePredictor):
 
     def _features(self, bags: Bags) -> NDArray[np.float64]:
         cells = self._read(bags)
-        return np.concatenate([kind.transform(cells) for kind in self._kinds], axis=1)
+        return np.concatenate([self._transform(kind, cells) for kind in self._kinds], axis=1)
 
     def _standardized(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         return (features - self._centre) * self._inverse

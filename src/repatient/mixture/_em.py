@@ -105,7 +105,7 @@ class Sample:
     def part(self, index: NDArray[np.intp]) -> Sample:
         """The rows at these increasing positions, in memory."""
         rows = take_rows(self.rows, index)
-        moments = moments_of_rows(rows, may_be_constant=True)
+        moments = moments_of_rows(rows, may_be_constant=True, diagonal=self.whitening.diagonal)
         groups = None if self.groups is None else self.groups[index]
         scatter = self.whitening.covariance(moments)
         return replace(self, rows=rows, scatter=scatter, extremes=moments.extremes, groups=groups)

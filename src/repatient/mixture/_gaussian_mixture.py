@@ -264,8 +264,8 @@ class GaussianMixture(MixtureDensity):
         self, rows: Any, groups: NDArray[np.intp] | None, given: tuple[RegCovar, Strength] | None
     ) -> tuple[EMTrace, Whitening]:
         """Start, then iterate over all rows."""
-        moments = moments_of_rows(rows)
         diagonal = self.covariance_type == "diag"
+        moments = moments_of_rows(rows, diagonal=diagonal)
         usual = robust_moments(rows, moments)
         own = spreads(usual)
         whitening = Whitening.from_moments(usual, diagonal=diagonal, ridge=self.reg_covar * own**2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     Float = NDArray[np.float64]
     RunningMoments = tuple[int, Float, Float, Float]
 
+# Features from which on the products of all of them take longer than everything that a diagonal mixture needs.
+_MANY_FEATURES = 64
 # Directions with less than this share of the largest variance (of standardised features) are rank deficiency.
 _EIGENVALUE_FLOOR = 1e-10
 # Distances beyond which a component hides the spread of the others, in such spreads.
@@ -42,9 +45,12 @@ class RowMoments:
     extremes: NDArray[np.float64] | None = None
 
 
-def moments_of_rows(rows: Any, *, may_be_constant: bool = False) -> RowMoments:
-    """Mean, covariance (divided by n) and extremes in one pass."""
-    count, mean, scatter, extremes = fold(rows, _running_moments, _merge_moments)
+def moments_of_rows(rows: Any, *, may_be_constant: bool = False, diagonal: bool = False) -> RowMoments:
+    """Mean, covariance (divided by n) and extremes in one pass; of many features variances alone, if they are enough."""
+    alone = diagonal and rows.shape[1] > _MANY_FEATURES
+    count, mean, scatter, extremes = fold(rows, partial(_running_moments, alone=alone), _merge_moments)
+    if alone:
+        scatter = np.diag(scatter)
     if not np.isfinite(scatter).all():
         msg = "X holds values whose squares overflow: rescale the features first."
         raise ValueError(msg)
@@ -91,16 +97,17 @@ def robust_moments(rows: Any, moments: RowMoments) -> RowMoments:
     return RowMoments(mean, covariance, moments.extremes)
 
 
-def _running_moments(rows: Any) -> RunningMoments:
-    """Moments of the rows, block by block."""
+def _running_moments(rows: Any, *, alone: bool) -> RunningMoments:
+    """Moments of the rows, block by block; with the sums of squares ``alone`` in place of the scatter."""
     n_dims = rows.shape[1]
     nowhere = np.stack([np.full(n_dims, np.inf), np.full(n_dims, -np.inf)])
-    running: RunningMoments = (0, np.zeros(n_dims), np.zeros((n_dims, n_dims)), nowhere)
+    running: RunningMoments = (0, np.zeros(n_dims), np.zeros(n_dims if alone else (n_dims, n_dims)), nowhere)
     for _, block in iter_blocks(rows, block_length(n_dims, 8)):
         mean = block.mean(axis=0)
         centred = block - mean
         extremes = np.stack([block.min(axis=0), block.max(axis=0)])
-        running = _merge_moments(running, (len(block), mean, centred.T @ centred, extremes))
+        own = np.einsum("ij,ij->j", centred, centred) if alone else centred.T @ centred
+        running = _merge_moments(running, (len(block), mean, own, extremes))
     return running
 
 
@@ -108,7 +115,8 @@ def _merge_moments(one: RunningMoments, other: RunningMoments) -> RunningMoments
     """Number of rows, mean, scatter and extremes of the rows of both, the first three as Chan et al. (1983) merge them."""
     (n_one, mean, scatter, (low, high)), (n_other, other_mean, other_scatter, (other_low, other_high)) = one, other
     count, shift = n_one + n_other, other_mean - mean
-    between = np.outer(shift, shift) * (n_one * n_other / count)
+    products = shift * shift if scatter.ndim == 1 else np.outer(shift, shift)
+    between = products * (n_one * n_other / count)
     extremes = np.stack([np.minimum(low, other_low), np.maximum(high, other_high)])
     return count, mean + shift * (n_other / count), scatter + (other_scatter + between), extremes
 
