@@ -112,7 +112,7 @@ def test_with_moderation_few_patients_do_not_make_a_feature_large():
     own, moderated = (Linear(moderation=m).fit(bags.take([0, 2]), [0, 1]) for m in (0.0, 4.0))
     weights = [np.abs(model._head.arrays["coef"][:, 1]) for model in (own, moderated)]
     assert weights[0][0] < 1.01 * weights[0][1:].max()
-    assert weights[1][0] > 3 * weights[1][1:].max()
+    assert weights[1][0] > 1.5 * weights[1][1:].max()
     many = [Linear(moderation=m).fit(*cohort()).predict_proba(cohort()[0]) for m in (0.0, 4.0)]
     assert np.abs(many[0] - many[1]).max() < 0.2
 

@@ -105,7 +105,7 @@ def _opened(folder: Path) -> Iterator[tuple[Callable[[], bool], Callable[[str], 
         os.close(held)
 
 
-def parse_json(content: bytes, path: Path) -> dict[str, Any]:
+def parse_json(content: bytes, path: Path | str) -> dict[str, Any]:
     """Values by name; any other JSON is refused."""
     if len(content) > MOST_BYTES_OF_JSON:
         msg = f"{path} has {len(content):,} bytes; {MOST_BYTES_OF_JSON:,} are the most that such a file may have."

@@ -72,7 +72,7 @@ class EmbeddingOrigin:
         projection, features = read_projection(data, use_rep), feature_names(data, use_rep)
         if projection is not None and projection.n_components != n_features:
             projection = None
-        return cls(use_rep, n_features, projection, features, None if features is None else np.float32(means()))
+        return cls(use_rep, n_features, projection, features, None if features is None else np.asarray(means(), dtype=np.float32))
 
     @property
     def is_known(self) -> bool:
@@ -181,7 +181,7 @@ class EmbeddingOrigin:
         if (description := settings.get("projection")) is not None:
             steps = {name.removeprefix(_STEPS): value for name, value in arrays.items() if name.startswith(_STEPS)}
             projection = stored_projection(description, steps, path)
-            if projection.n_components != n_features:
+            if projection is not None and projection.n_components != n_features:
                 msg = f"{path}: the steps lead to {projection.n_components} dimensions, and the model has {n_features}."
                 raise ValueError(msg)
         features, means = arrays.get("features"), arrays.get("means")
