@@ -77,8 +77,7 @@ def evaluate(
         Names, mappings of ``"method"``, ``"name"`` and settings, or :class:`repatient.evaluation.Method`. ``None``: those
         of the scenario in :data:`repatient.evaluation.DEFAULTS`. A name is that of a predictor,
 
-        ``"mean"``, ``"moments"``, ``"extremes"``, ``"quantiles"``, ``"composition"``, ``"prototypes"``, ``"kernel_mean"``,
-        ``"cloudpred"``, ``"cells"``, ``"centroid"``, ``"likelihood"``, ``"attention"``, ``"auto"``
+        those in :data:`repatient.mil.PREDICTORS`
             as in :func:`repatient.tl.mil`, alone or joined by ``"+"`` to what it is trained on besides the patients:
             ``"mean+recipe"``, ``"attention+recipe+psemix+insmix"``, and so on for every predictor and every augmenter
             that :func:`repatient.tl.mil` has. Settings are those of the predictor and of the augmenter. An augmenter's
