@@ -72,7 +72,13 @@ class EmbeddingOrigin:
         projection, features = read_projection(data, use_rep), feature_names(data, use_rep)
         if projection is not None and projection.n_components != n_features:
             projection = None
-        return cls(use_rep, n_features, projection, features, None if features is None else np.asarray(means(), dtype=np.float32))
+        return cls(
+            use_rep,
+            n_features,
+            projection,
+            features,
+            None if features is None else np.asarray(means(), dtype=np.float32),
+        )
 
     @property
     def is_known(self) -> bool:
