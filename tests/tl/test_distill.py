@@ -166,7 +166,7 @@ def test_the_synthetic_view_follows_an_embedding_that_loses_it(mdata, tmp_path):
 
 
 def test_an_embedding_that_keeps_its_partner_goes_alone(mdata, monkeypatch):
-    monkeypatch.setattr("repatient.views._encoder.kept_share", lambda *_: 0.99)
+    monkeypatch.setattr(rp.views.Encoder, "carries_", False)
     rp.tl.distill(mdata, "rna", "protein", **QUICK)
     assert mdata["rna"].obsm["X_spi"].shape == (120, 4)
     rp.tl.distill(mdata, "rna", "protein", carry=True, **QUICK)
