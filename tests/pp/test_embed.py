@@ -220,7 +220,7 @@ def test_nothing_to_project_by(features, plain):
     with pytest.raises(KeyError, match="`use_rep`"):
         rp.pp.project(features, plain)
     with pytest.raises(TypeError, match="`reference`"):
-        rp.pp.project(features, "model")
+        rp.pp.project(features, 3)
     features.X[3, 2] = np.nan
     with pytest.raises(ValueError, match="NaN"):
         rp.pp.embed(features, "features")

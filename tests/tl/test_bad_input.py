@@ -195,7 +195,7 @@ def test_unused_categories_are_no_classes(plain):
         (TypeError, "`n_patients`", {"n_patients": 2.5}),
         (ValueError, ["`n_patients`", "balance"], {"n_patients": "equal"}),
         (ValueError, "`n_patients`", {"n_patients": {}}),
-        (ValueError, ["`pool`", "['all', 'same', 'healthy', 'disease']"], {"pool": "nobody"}),
+        (ValueError, ["`pool`", "'healthy', 'disease'"], {"pool": "nobody"}),
         (ValueError, "`n_donors`", {"n_donors": 0}),
         (ValueError, "`n_donors`", {"n_donors": lambda data: data.obs["patient"].nunique() + 1}),
         (ValueError, "`n_cells`", {"n_cells": 0}),

@@ -23,6 +23,8 @@ QUICK = {
 class Doubler:
     """A translator of two features."""
 
+    source_names_ = target_names_ = source_steps_ = target_steps_ = None
+
     def predict_features(self, rows):
         return 2 * rows[:, :2]
 

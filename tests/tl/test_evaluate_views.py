@@ -137,6 +137,8 @@ def test_observations_without_a_label_are_not_tested_on(mdata, comparisons):
 
 def test_a_translator_for_every_seed(mdata, comparisons):
     class Constant:
+        source_names_ = target_names_ = source_steps_ = target_steps_ = None
+
         def __init__(self, factor):
             self.factor = factor
 

@@ -141,7 +141,7 @@ def test_a_call_that_fails_writes_nothing(file, new):
 def test_an_evaluation_refuses_a_reference_of_other_steps(there, new):
     rp.pp.embed(new, "features", n_components=8)
     with pytest.raises(ValueError, match=r"`reference`.*other steps"):
-        rp.tl.evaluate(new, **KEYS, reference=there, travels=["nothing", "recipes"], n_splits=1)
+        rp.tl.evaluate(new, **KEYS, reference=there, travels=["nothing", "recipes"], n_splits=2)
 
 
 def test_recorded_models_of_references_have_to_agree(there, file, new):

@@ -39,13 +39,13 @@ class Watched:
 def passed(monkeypatch):
     """What the classifier is given to augment with."""
     seen = {}
-    original = MILClassifier.fit
+    original = rp.mil.Attention.fit
 
     def spy(self, bags, y, **kwargs):
         seen.update(kwargs, bags=bags)
         return original(self, bags, y, **kwargs)
 
-    monkeypatch.setattr(MILClassifier, "fit", spy)
+    monkeypatch.setattr(rp.mil.Attention, "fit", spy)
     return seen
 
 
@@ -110,13 +110,13 @@ def test_no_cell_outside_the_mask_or_of_a_validation_donor_is_drawn(generated, k
     inside = patients.isin(patients.cat.categories[:14]).to_numpy()
     generated.obs["donor"] = pd.Categorical(patients.cat.codes // 2)
     watched = []
-    original = MILClassifier.fit
+    original = rp.mil.Attention.fit
 
     def fit(self, bags, y, augment, **kwargs):
         watched.append(Watched(augment))
         return original(self, bags, y, augment=watched[0], **kwargs)
 
-    monkeypatch.setattr(MILClassifier, "fit", fit)
+    monkeypatch.setattr(rp.mil.Attention, "fit", fit)
     rp.tl.mil(
         generated,
         **keys,

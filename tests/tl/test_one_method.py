@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
 
 import numpy as np
 import pytest
@@ -30,13 +31,13 @@ METHODS_OF = {"X_pca": METHODS, "X": SCALED}
 CASES = [(use_rep, name) for use_rep, names in METHODS_OF.items() for name in names]
 
 
-@pytest.fixture(scope="module")
-def evaluated(request):
+@cache
+def evaluated(use_rep):
     """A cohort with features as coordinates or in units of their own, and the evaluation of all methods on it."""
     adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=40)
     features = adata.obsm["X_pca"][:, :6].astype(np.float32)
     adata.obsm["X_pca"] = features.copy()
-    if request.param == "X":
+    if use_rep == "X":
         adata = adata[:, :6].copy()
         adata.X = features * np.array([1, 10, 0.1, 5, 1, 2], dtype=np.float32)
     with warnings.catch_warnings():
@@ -44,18 +45,18 @@ def evaluated(request):
         frame = rp.tl.evaluate(
             adata,
             **KEYS,
-            use_rep=request.param,
-            methods=METHODS_OF[request.param],
+            use_rep=use_rep,
+            methods=METHODS_OF[use_rep],
             n_splits=2,
             n_steps=20,
             progress=False,
         )
-    return adata, request.param, frame
+    return adata, frame
 
 
-@pytest.mark.parametrize(("evaluated", "name"), CASES, indirect=["evaluated"])
-def test_equal_predictions(evaluated, name):
-    adata, use_rep, frame = evaluated
+@pytest.mark.parametrize(("use_rep", "name"), CASES)
+def test_equal_predictions(use_rep, name):
+    adata, frame = evaluated(use_rep)
     predictor, _, augment = name.partition("+")
     stored = adata.uns["evaluation"]["predictions"]
     own = stored[(stored["method"] == name) & (stored["split"] == 1)].set_index("patient")

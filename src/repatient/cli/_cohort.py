@@ -96,6 +96,9 @@ def check_cohort(adata: ad.AnnData, arguments: argparse.Namespace, *, values: bo
     _store.read_embedding(adata, arguments.use_rep, patient_key=arguments.patient_key, lazy=True)
     if values:
         return []
+    if not patients.classes:
+        msg = f"`label_key`: no patient has a label in {arguments.label_key!r}; name the column that says the classes."
+        raise ValueError(msg)
     labels = list(patients.labels)
     few = {name: labels.count(name) for name in patients.classes if labels.count(name) < FEW_PATIENTS}
     if few:

@@ -90,6 +90,14 @@ def bags(
         model = ABMIL(in_shape=bags[0]["X"].shape[1:])
         for batch in loader:
             _, losses = model.compute_loss(batch["Y"], batch["X"], batch["mask"])
+
+    Any other loop takes them one by one:
+
+    >>> import repatient as rp
+    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+    >>> bags = rp.get.bags(adata, patient_key="patient", label_key="label")
+    >>> len(bags)
+    12
     """
     _store.check_data(data)
     check_option(outcome, "outcome", ("class", "continuous"))

@@ -131,7 +131,7 @@ def _with_outcome() -> inspect.Signature:
     """The parameters of the network, without validation by default, and the outcome."""
     of_network, own = (inspect.signature(cls.__init__).parameters for cls in (NetworkEstimator, Attention))
     known = {**of_network, "validation_fraction": own["validation_fraction"], "outcome": own["outcome"]}
-    return inspect.Signature(list(known.values()))
+    return inspect.Signature(list(known.values()), return_annotation=None)
 
 
 # scikit-learn, help() and editors of notebooks read the parameters from here.

@@ -130,7 +130,19 @@ def artefacts(
 
 
 def concern(found: Sequence[Artefact], missing: Sequence[str]) -> str | None:
-    """What is to be said where classes are known by generated patients alone; ``None`` if nothing speaks against it."""
+    """What is to be said where classes are known by generated patients alone.
+
+    Parameters
+    ----------
+    found
+        What :func:`artefacts` found.
+    missing
+        Classes without a real patient.
+
+    Returns
+    -------
+    A sentence with the numbers and a remedy; ``None`` if nothing speaks against the model.
+    """
     apart = [part for part in found if part.told_apart]
     if not apart or not missing:
         return None

@@ -10,7 +10,16 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import euclidean_distances
 
 from repatient.mixture._clusters import parameters_of_clusters
-from repatient.mixture._em import EMTrace, RegCovar, Sample, Settings, expectation, maximisation, run_em
+from repatient.mixture._em import (
+    EMTrace,
+    RegCovar,
+    Sample,
+    Settings,
+    SingularCovarianceError,
+    expectation,
+    maximisation,
+    run_em,
+)
 from repatient.mixture._exchange import exchange_components
 from repatient.mixture._prior import Strength
 
@@ -100,7 +109,11 @@ def _most_general(
         # The memory that many rows have of those held out does not last for a single step.
         run = start
         if part.rows.shape[0] <= _FEW_ROWS:
-            run = _fold_run(train, feature_map, n_components, covariance_type, settings, rng)
+            try:
+                run = _fold_run(train, feature_map, n_components, covariance_type, settings, rng)
+            except SingularCovarianceError:
+                # A row in the far distance that stands in none of the components; the other folds decide.
+                continue
         fits.append((train, test, expectation(train, feature_map, feature_map.coefficients(run.parameters)).sums, run))
     if not fits:
         return settings

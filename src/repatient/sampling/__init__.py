@@ -30,6 +30,7 @@ from repatient.sampling._weighted import draw_with_effects
 __all__ = [
     "ALIGNMENTS",
     "AffineMap",
+    "AlignmentSide",
     "ArraySide",
     "CellsOfClasses",
     "DonorEffects",
@@ -39,7 +40,6 @@ __all__ = [
     "Moments",
     "MonotoneMap",
     "QuantileMap",
-    "AlignmentSide",
     "Spread",
     "TransportMap",
     "can_fit_donor_effects",

@@ -71,7 +71,7 @@ def test_own_mixture_where_anything_differs(cohort, fits, changed):
 def test_members_of_an_ensemble_are_the_predictors_of_their_names(cohort):
     bags, y = cohort
     with sharing():
-        mean = fit_once(Linear("mean"), bags, y, groups=np.arange(12))
+        mean = fit_once(Linear("mean", moderation=4.0), bags, y, groups=np.arange(12))
         members = dict(Ensemble(device="cpu", progress=False).fit(bags, y, groups=np.arange(12)).members_)
     assert members["mean"] is mean
 
