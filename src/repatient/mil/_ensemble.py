@@ -385,8 +385,8 @@ class Ensemble(BasePredictor):
         raise NotImplementedError
 
 
-# What few patients say of the spread of a feature is drawn towards that of all: with one patient a class nothing else helps
-# as much (AUROC of the mean of these members .60 to .67 on six cohorts), with three .010, with five nothing.
+# What few patients say of the spread of a feature is drawn towards that of all: with one patient a class, a feature that is
+# standardised over two patients differs by as much whether it means anything or not.
 _MODERATION = 4.0
 MEMBERS: list[tuple[str, Any]] = [
     ("kernel_mean", Linear("kernel_mean", C=0.1, moderation=_MODERATION)),
