@@ -63,5 +63,5 @@ def test_titles(renamed):
 
 def test_a_legend_has_names_that_begin_with_an_underscore(renamed):
     texts = [text.get_text() for text in rp.pl.recipes(renamed).get_legend().get_texts()]
-    assert texts[:2] == [name.replace("$", r"\$") + " (n=8)" for name in NAMES.values()]
+    assert texts[:2] == [name.replace("$", r"\$") for name in NAMES.values()]
     assert np.char.startswith(texts[:2], "_").any()

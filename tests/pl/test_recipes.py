@@ -29,9 +29,8 @@ def mean(generated):
 
 def test_bars_are_as_high_as_the_means(generated, mean):
     bars = bars_of(rp.pl.recipes(generated))
-    assert list(bars) == ["healthy (n=8)", "disease (n=8)"]
-    for legend, patches in bars.items():
-        name = legend.removesuffix(" (n=8)")
+    assert list(bars) == ["healthy", "disease"]
+    for name, patches in bars.items():
         np.testing.assert_allclose([patch.get_height() for patch in patches], mean.loc[name])
         assert {to_hex(patch.get_facecolor()) for patch in patches} == {
             generated.uns["label_colors"][list(generated.obs["label"].cat.categories).index(name)]
@@ -43,9 +42,7 @@ def test_whiskers_span_the_interval(generated):
     table = rp.get.recipes(generated, interval=0.5).set_index("class").loc["disease"]
     whiskers = np.array([segment[:, 1] for segment in ax.collections[1].get_segments()])
     np.testing.assert_allclose(whiskers, table[["low", "high"]])
-    assert ax.get_legend().get_texts()[-1].get_text() == "middle 50 % of patients"
-    texts = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert {"healthy (n=8)", "disease (n=8)"} < set(texts)
+    assert ax.get_legend().get_texts()[-1].get_text() == "middle 50 % of patients (n = 8, 8)"
 
 
 def test_stacked_bars_sum_to_one_in_component_colours(generated, mean):

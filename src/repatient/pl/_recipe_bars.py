@@ -31,7 +31,7 @@ def draw_bars(
     width = _GROUP / len(table.classes)
     handles: list[Any] = []
     number = table.n_patients or {}
-    labels = [f"{written(name)} (n={number[name]})" if name in number else written(name) for name in table.classes]
+    labels = [written(name) for name in table.classes]
     for i, name in enumerate(table.classes):
         at = x + (i + 0.5) * width - _GROUP / 2
         colour = class_colours[name]
@@ -45,7 +45,9 @@ def draw_bars(
     open_frame(ax)
     name_components(ax, table.components, component_colours, table.written)
     handles.append(Line2D([], [], color="#333333", linewidth=0.9))
-    labels.append(f"middle {interval * 100:g} % of patients")
+    # Beside the names themselves they would no longer be what the object calls the classes.
+    sizes = ", ".join(str(number[name]) for name in table.classes if name in number)
+    labels.append(f"middle {interval * 100:g} % of patients" + (f" (n = {sizes})" if sizes else ""))
     legend_above(ax, handles, labels, figure_of(ax).get_figwidth() - 0.8)
 
 
