@@ -48,7 +48,8 @@ def to_comparable(
 
 def is_counted(views: ViewPair, privileged_rep: str | None) -> bool:
     """Whether the measured view is there and holds counts in vectors, which are compared as logarithms."""
-    if views.privileged is None:
+    if views.privileged is None or (privileged_rep is None and views.privileged.X is None):
+        # The default is the matrix, which images do not have.
         return False
     values = read_rows(views.privileged, privileged_rep, "privileged_rep")
     return values.ndim == 2 and _are_counts(values)
