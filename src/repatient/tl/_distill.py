@@ -218,7 +218,9 @@ def distill(
         groups=None if patients is None else patients[of],
         checkpoint=checkpoint,
     )
-    carried = synthetic is not None and (model.carries_ if carry is None else carry)
+    # By itself no image is carried: its pixels would be most of the embedding.
+    by_itself = model.carries_ and synthetic is not None and synthetic.ndim == 2
+    carried = synthetic is not None and (by_itself if carry is None else carry)
     params = _store.record(
         primary=primary,
         privileged=privileged,
