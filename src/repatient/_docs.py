@@ -91,6 +91,33 @@ show
 save
     File to write the figure to. ``True``, or text that begins with ``_`` or ``.``, does as in scanpy: a file of the
     function's name with that suffix in ``scanpy.settings.figdir``.""",
+    "example_generated": """\
+>>> import repatient as rp
+>>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+>>> rp.tl.gmm(adata, 5, covariance_type="diag")
+>>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
+>>> rp.tl.generate(adata, 3)""",
+    "example_recipes": """\
+>>> import repatient as rp
+>>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+>>> rp.tl.gmm(adata, 5, covariance_type="diag")
+>>> rp.tl.recipes(adata, patient_key="patient", label_key="label")""",
+    "example_mixture": """\
+>>> import repatient as rp
+>>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+>>> rp.tl.gmm(adata, 5, covariance_type="diag")""",
+    "example_evaluated": """\
+>>> import repatient as rp
+>>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
+>>> keys = {"patient_key": "patient", "label_key": "label"}
+>>> results = rp.tl.evaluate(adata, **keys, methods=["mean", "size_only"], n_splits=3)""",
+    "example_views": """\
+>>> import mudata
+>>> import repatient as rp
+>>> full, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=40)
+>>> panel = full[:, :30].copy()
+>>> panel.X = panel.X.toarray()
+>>> mdata = mudata.MuData({"panel": panel, "rna": full})""",
     "mil_parameters": """\
 hidden
     Width of the cell encoder and of the head.

@@ -142,11 +142,7 @@ def augmented(
 
     Examples
     --------
-    >>> import repatient as rp
-    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
-    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
-    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
-    >>> rp.tl.generate(adata, 3)
+    %(example_generated)s
     >>> both = rp.get.augmented(adata, progress=False)
     >>> both.obs["patient"].nunique()
     18

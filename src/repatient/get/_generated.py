@@ -79,11 +79,7 @@ def generated(
 
     Examples
     --------
-    >>> import repatient as rp
-    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
-    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
-    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
-    >>> rp.tl.generate(adata, 3)
+    %(example_generated)s
     >>> rp.get.generated(adata, progress=False).obs["patient"].nunique()
     6
     """

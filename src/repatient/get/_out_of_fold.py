@@ -43,10 +43,7 @@ def out_of_fold(
 
     Examples
     --------
-    >>> import repatient as rp
-    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
-    >>> keys = {"patient_key": "patient", "label_key": "label"}
-    >>> results = rp.tl.evaluate(adata, **keys, methods=["mean", "size_only"], n_splits=3)
+    %(example_evaluated)s
     >>> rp.get.out_of_fold(adata, method="mean")["split"].nunique()
     3
     """

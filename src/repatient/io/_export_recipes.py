@@ -113,10 +113,7 @@ def export_recipes(
 
     Examples
     --------
-    >>> import repatient as rp
-    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
-    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
-    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
+    %(example_recipes)s
     >>> rp.io.export_recipes(adata, "recipes")
 
     In R:

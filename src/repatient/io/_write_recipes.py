@@ -97,10 +97,7 @@ def write_recipes(
 
     Examples
     --------
-    >>> import repatient as rp
-    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
-    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
-    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
+    %(example_recipes)s
     >>> rp.io.write_recipes(adata, "cohort.recipes.h5")
     >>> sorted(rp.io.read_recipes("cohort.recipes.h5"))
     ['cohort', 'gmm', 'recipes']

@@ -74,10 +74,7 @@ def write_report(
 
     Examples
     --------
-    >>> import repatient as rp
-    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
-    >>> keys = {"patient_key": "patient", "label_key": "label"}
-    >>> results = rp.tl.evaluate(adata, **keys, methods=["mean", "size_only"], n_splits=3)
+    %(example_evaluated)s
     >>> rp.io.write_report(adata, "report.html")
     >>> open("report.html", encoding="utf-8").readline().strip()
     '<!DOCTYPE html>'

@@ -96,9 +96,7 @@ def attention(
 
     Examples
     --------
-    >>> import repatient as rp
-    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
-    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
+    %(example_mixture)s
     >>> model = rp.tl.mil(adata, patient_key="patient", label_key="label", model=rp.mil.Attention(n_steps=5))
     >>> ax = rp.pl.attention(adata, "patient_000")
     """

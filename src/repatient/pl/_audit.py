@@ -74,11 +74,7 @@ def audit(
 
     Examples
     --------
-    >>> import repatient as rp
-    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
-    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
-    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
-    >>> rp.tl.generate(adata, 3)
+    %(example_generated)s
     >>> table = rp.tl.audit(adata, n_permutations=19, n_repeats=1)
     >>> ax = rp.pl.audit(adata)
     """

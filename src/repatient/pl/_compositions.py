@@ -70,11 +70,7 @@ def compositions(
 
     Examples
     --------
-    >>> import repatient as rp
-    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
-    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
-    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
-    >>> rp.tl.generate(adata, 3)
+    %(example_generated)s
     >>> ax = rp.pl.compositions(adata)
     """
     check_axes(ax, show, save)

@@ -78,9 +78,7 @@ def contributions(
 
     Examples
     --------
-    >>> import repatient as rp
-    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
-    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
+    %(example_mixture)s
     >>> model = rp.tl.mil(adata, patient_key="patient", label_key="label", model="mean")
     >>> rp.tl.explain(adata, model)
     >>> ax = rp.pl.contributions(adata, "patient_000")

@@ -93,10 +93,7 @@ def embedding(
 
     Examples
     --------
-    >>> import repatient as rp
-    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
-    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
-    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
+    %(example_recipes)s
     >>> ax = rp.pl.embedding(adata)
     """
     _store.check_data(data)

@@ -66,11 +66,7 @@ def uncertainty(
 
     Examples
     --------
-    >>> import repatient as rp
-    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
-    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
-    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
-    >>> rp.tl.generate(adata, 3)
+    %(example_generated)s
     >>> model = rp.tl.mil(adata, patient_key="patient", label_key="label", model="mean", generated_key="generated")
     >>> rp.tl.select(adata, model)
     >>> ax = rp.pl.uncertainty(adata)

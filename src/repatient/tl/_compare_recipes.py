@@ -131,10 +131,7 @@ def compare_recipes(
 
     Examples
     --------
-    >>> import repatient as rp
-    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
-    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
-    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
+    %(example_recipes)s
     >>> table = rp.tl.compare_recipes(adata, n_draws=200)
     >>> len(table)
     5

@@ -166,12 +166,7 @@ def distill(
 
     Examples
     --------
-    >>> import mudata
-    >>> import repatient as rp
-    >>> full, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=40)
-    >>> panel = full[:, :30].copy()
-    >>> panel.X = panel.X.toarray()
-    >>> mdata = mudata.MuData({"panel": panel, "rna": full})
+    %(example_views)s
     >>> encoder = rp.tl.distill(mdata, "panel", "rna", partner="authentic", pairs="obs_names", n_steps=5)
     >>> mdata["panel"].obsm["X_spi"].shape[0] == panel.n_obs
     True

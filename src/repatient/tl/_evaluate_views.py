@@ -136,12 +136,7 @@ def evaluate_views(
 
     Examples
     --------
-    >>> import mudata
-    >>> import repatient as rp
-    >>> full, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=40)
-    >>> panel = full[:, :30].copy()
-    >>> panel.X = panel.X.toarray()
-    >>> mdata = mudata.MuData({"panel": panel, "rna": full})
+    %(example_views)s
     >>> translator = rp.tl.synthesize(mdata, "panel", "rna", pairs="obs_names", n_steps=5)
     >>> results = rp.tl.evaluate_views(
     ...     mdata, "panel", "rna", label_key="panel:state", pairs="obs_names", arms=["raw"], n_labels=10, n_seeds=1

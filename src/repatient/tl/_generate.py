@@ -171,10 +171,7 @@ def generate(
 
     Examples
     --------
-    >>> import repatient as rp
-    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
-    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
-    >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
+    %(example_recipes)s
     >>> rp.tl.generate(adata, 3)
     >>> adata.obsm["generated"].shape
     (782, 6)

@@ -166,9 +166,7 @@ def recipes(
 
     Examples
     --------
-    >>> import repatient as rp
-    >>> adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=60)
-    >>> rp.tl.gmm(adata, 5, covariance_type="diag")
+    %(example_mixture)s
     >>> rp.tl.recipes(adata, patient_key="patient", label_key="label")
     >>> adata.uns["recipes"]["mean"].shape
     (2, 5)
