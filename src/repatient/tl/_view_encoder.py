@@ -12,6 +12,7 @@ from mudata import MuData
 
 from repatient import _store
 from repatient._checks import listed
+from repatient._docs import shared_docs
 from repatient._files._model_folder import ENCODER
 from repatient._files._read import boolean, check_values, optional, parse_arrays, parse_json, sequence_of, text
 from repatient._files._sealed_json import checked, write_sealed
@@ -81,6 +82,7 @@ class Carrier(NamedTuple):
         return np.log1p(np.maximum(made, 0)) if self.logged else made
 
 
+@shared_docs
 class ViewEncoder:
     """Encoder of one modality that reads AnnData and MuData; :func:`repatient.tl.distill` returns one.
 
@@ -102,14 +104,9 @@ class ViewEncoder:
 
     Examples
     --------
-    >>> import mudata
-    >>> import repatient as rp
-    >>> full, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=40)
-    >>> panel = full[:, :30].copy()
-    >>> panel.X = panel.X.toarray()
-    >>> mdata = mudata.MuData({"panel": panel, "rna": full})
+    %(example_views)s
     >>> encoder = rp.tl.distill(mdata, "panel", "rna", partner="authentic", pairs="obs_names", n_steps=5)
-    >>> mdata["panel"].obsm["X_spi"].shape[0] == panel.n_obs
+    >>> encoder.embed(panel).shape[0] == panel.n_obs
     True
     """
 
