@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -37,6 +39,24 @@ def read_cohort():
         return ad.read_h5ad(path)
 
     return read
+
+
+@pytest.fixture(scope="session")
+def load_benchmark():
+    """A script of ``benchmarks`` as a module, so that what it claims can be asserted at the size of a test."""
+    folder = Path(__file__).resolve().parents[1] / "benchmarks"
+
+    def load(name: str) -> Any:
+        spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(folder)
+            # Dataclasses look up the module that they are of.
+            patch.setitem(sys.modules, name, module)
+            spec.loader.exec_module(module)
+        return module
+
+    return load
 
 
 @pytest.fixture(scope="session")

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
-from pathlib import Path
 
 import anndata as ad
 import pytest
 
-BENCHMARK = Path(__file__).resolve().parents[1] / "benchmarks" / "atlas.py"
-
 
 @pytest.fixture(scope="module")
-def benchmark():
-    if not BENCHMARK.is_file():
-        pytest.skip(f"the benchmark {BENCHMARK} is not there")
-    spec = importlib.util.spec_from_file_location("atlas", BENCHMARK)
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        # Its dataclass looks up the module that it is of.
-        patch.setitem(sys.modules, "atlas", module)
-        spec.loader.exec_module(module)
-    return module
+def benchmark(load_benchmark):
+    return load_benchmark("atlas")
 
 
 def test_pieces_of_an_atlas_make_a_sound_object(benchmark, tmp_path):

@@ -86,10 +86,9 @@ def test_missing_features_are_named(fitted):
             read(new)
 
 
+@pytest.mark.parametrize("fitted", ["X", "markers"], indirect=True)
 def test_partners_that_a_translator_makes_are_of_its_features(fitted):
     rna, rep, translator, _, _ = fitted
-    if rep == "X_embedded":
-        pytest.skip("an embedding has no order of features")
     options = {"primary_rep": rep, "translator": translator, "branches": 2, "dim": 2, **OPTIONS}
     new = of_view(rna, rep, list(rna.var_names[::-1]))
     short = of_view(rna, rep, list(rna.var_names[1:]))

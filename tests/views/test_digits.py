@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from repatient.views import Encoder, Translator, probe_errors
 
-BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "views_digits.py"
-
 
 @pytest.fixture(scope="module")
-def benchmark():
-    if not BENCHMARK.is_file():
-        pytest.skip(f"the benchmark {BENCHMARK} is not there")
-    spec = importlib.util.spec_from_file_location("views_digits", BENCHMARK)
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(BENCHMARK.parent)
-        spec.loader.exec_module(module)
-    return module
+def benchmark(load_benchmark):
+    return load_benchmark("views_digits")
 
 
 def test_synthetic_partners_teach_an_encoder_to_see_digits_in_clutter(benchmark):

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 BACKGROUNDS = (0.0, 0.5)
-FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
-def benchmark():
-    if not (FOLDER / "views_map.py").is_file():
-        pytest.skip("the benchmark is not there")
+def benchmark(load_benchmark):
+    module = load_benchmark("views_map")
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(FOLDER)
-        spec = importlib.util.spec_from_file_location("views_map", FOLDER / "views_map.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
         patch.setattr(module, "LABELS", (600,))
         patch.setattr(module, "BUDGETS", (1.0,))
         yield module

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from sklearn.utils.validation import check_is_fitted
 
@@ -57,8 +56,50 @@ class Attention(NetworkEstimator):
 
     kind: ClassVar[str] = "attention"
 
-    def __init__(self, *, outcome: str = "class", validation_fraction: float = 0.0, **network: Any) -> None:
-        super().__init__(validation_fraction=validation_fraction, **network)
+    # Written out, as scikit-learn reads the parameters of an estimator from here.
+    def __init__(
+        self,
+        *,
+        hidden: int = 64,
+        attention_hidden: int = 32,
+        n_layers: int = 1,
+        dropout: float = 0.5,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 1.0,
+        batch_size: int = 16,
+        n_steps: int = 200,
+        max_epochs: int | None = None,
+        cells_per_step: int | None = None,
+        patience: int = 10,
+        validation_fraction: float = 0.0,
+        class_weight: Literal["balanced"] | None = "balanced",
+        standardize: bool = True,
+        n_passes: int = 50,
+        device: str = "auto",
+        outcome: str = "class",
+        random_state: int | None = 0,
+        progress: bool | None = None,
+    ) -> None:
+        super().__init__(
+            hidden=hidden,
+            attention_hidden=attention_hidden,
+            n_layers=n_layers,
+            dropout=dropout,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            batch_size=batch_size,
+            n_steps=n_steps,
+            max_epochs=max_epochs,
+            cells_per_step=cells_per_step,
+            patience=patience,
+            validation_fraction=validation_fraction,
+            class_weight=class_weight,
+            standardize=standardize,
+            n_passes=n_passes,
+            device=device,
+            random_state=random_state,
+            progress=progress,
+        )
         self.outcome = outcome
 
     def _fit_given(self, given: Given) -> Self:
@@ -125,14 +166,3 @@ class Attention(NetworkEstimator):
     def _fitted(self) -> MILClassifier | MILRegressor:
         check_is_fitted(self, "network_")
         return self.network_
-
-
-def _with_outcome() -> inspect.Signature:
-    """The parameters of the network, without validation by default, and the outcome."""
-    of_network, own = (inspect.signature(cls.__init__).parameters for cls in (NetworkEstimator, Attention))
-    known = {**of_network, "validation_fraction": own["validation_fraction"], "outcome": own["outcome"]}
-    return inspect.Signature(list(known.values()), return_annotation=None)
-
-
-# scikit-learn, help() and editors of notebooks read the parameters from here.
-Attention.__init__.__signature__ = _with_outcome()  # type: ignore[attr-defined]
