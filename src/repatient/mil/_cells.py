@@ -8,7 +8,7 @@ import numpy as np
 
 from repatient._checks import check_integer, check_number
 from repatient.mil import _inputs
-from repatient.mil._features import CellReader
+from repatient.mil._cell_reader import CellReader
 from repatient.mil._heads import Head, fit_head, probabilities, stored_head
 from repatient.mil._persistence import above, under
 from repatient.mil._predictor import BasePredictor

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from repatient._checks import check_integer, check_number
 from repatient.mil import _inputs
-from repatient.mil._features import CellReader, PatientFeatures
+from repatient.mil._features import PatientFeatures
 from repatient.mil._linear import FeaturePredictor
 from repatient.mil._persistence import array_of
 from repatient.mil._train import single_thread
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from repatient.mil._cell_reader import CellReader
     from repatient.mil._training_set import TrainingSet
 
     Array = NDArray[Any]

@@ -6,19 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from scipy.optimize import minimize
 from sklearn.base import clone
 from sklearn.utils.metaestimators import available_if
 
 from repatient._checks import check_integer, check_option
 from repatient._files._read import check_values, sequence_of, text
-from repatient.mil._attention import Attention
-from repatient.mil._cells import Cells
-from repatient.mil._linear import Linear
+from repatient.mil._members import CELLS_FOR_GENERATED, HELPED, MEMBERS, RARE, RARE_MEMBERS
 from repatient.mil._outcomes import ClassOutcome
 from repatient.mil._persistence import above, array_of, packed, under, unpacked
 from repatient.mil._predictor import BasePredictor
 from repatient.mil._shared import fit_once
+from repatient.mil._stacking import N_FOLDS, folds_of_donors, stacked
 from repatient.mil._train import check_temperature, fit_temperature
 
 if TYPE_CHECKING:
@@ -35,9 +33,6 @@ if TYPE_CHECKING:
 
 # Donors from which on the temperature and the weights are learnt, and how many donors equal weights count as.
 DONORS_FOR_TEMPERATURE, DONORS_FOR_WEIGHTS, EQUAL_WORTH = 40, 60, 100
-N_FOLDS = 3
-# A class of so few patients is not for a network.
-RARE = 2
 N_PLACES, STEP = 16, 1e-5
 # What the values of a stored ensemble have to be.
 _STORED = {"temperature": check_temperature, "reasons": sequence_of(text)}
@@ -254,7 +249,7 @@ class Ensemble(BasePredictor):
         n = len(donors)
         weigh = self.weights == "auto" and n >= DONORS_FOR_WEIGHTS and len(chosen) > 1
         calibrate = self.calibrate and self.outcome != "continuous" and n >= DONORS_FOR_TEMPERATURE
-        folds = _folds(cohort, first, self.outcome, self.random_state) if weigh or calibrate else None
+        folds = folds_of_donors(cohort, first, self.outcome, self.random_state) if weigh or calibrate else None
         if folds is None:
             self.reasons_.append(f"equal weights and no temperature for {n} donors")
             return
@@ -275,7 +270,7 @@ class Ensemble(BasePredictor):
         order = np.argsort(np.concatenate([np.flatnonzero(folds == fold) for fold in range(N_FOLDS)]), kind="stable")
         p = np.concatenate(left_out, axis=1)[:, order]
         if weigh:
-            learnt = _stacked(p, cohort, self.outcome)
+            learnt = stacked(p, cohort, self.outcome)
             self.weights_ = (n * learnt + EQUAL_WORTH * self.weights_) / (n + EQUAL_WORTH)
             self.reasons_.append(f"weights drawn towards those of stacking by {n} donors, {EQUAL_WORTH} for equal ones")
         else:
@@ -383,59 +378,6 @@ class Ensemble(BasePredictor):
     def _scores_of_passes(self, bags: Bags, n_passes: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """Members pass by themselves, see ``predict_proba_mc``."""
         raise NotImplementedError
-
-
-# What few patients say of the spread of a feature is drawn towards that of all: with one patient a class, a feature that is
-# standardised over two patients differs by as much whether it means anything or not.
-_MODERATION = 4.0
-MEMBERS: list[tuple[str, Any]] = [
-    ("kernel_mean", Linear("kernel_mean", C=0.1, moderation=_MODERATION)),
-    ("smooth_kernel_mean", Linear("kernel_mean", C=0.001, moderation=_MODERATION)),
-    ("mean", Linear("mean", moderation=_MODERATION)),
-    ("cells", Cells()),
-    ("quantiles", Linear("quantiles", C=0.1, moderation=_MODERATION)),
-    ("composition", Linear("composition", C=0.1, n_components=10, moderation=_MODERATION)),
-    ("attention", Attention(validation_fraction=0.0, cells_per_step=256)),
-]
-# Members that generated patients help, and cells of a patient (median) from which on: recipes of a few cells are guesses,
-# and cost musk1 and elephant .01 to .03.
-HELPED, CELLS_FOR_GENERATED = ("composition",), 20
-# One or two patients of a class are too few for a network.
-RARE_MEMBERS = [pair for pair in MEMBERS if pair[0] != "attention"]
-
-
-def _folds(cohort: TrainingBags, donors: NDArray[np.int64], outcome: str, seed: int | None) -> NDArray[np.int64] | None:
-    """Fold of each patient, whole donors, classes in proportion; None where a class would be missing from a rest."""
-    key = cohort.y if outcome != "continuous" else np.zeros_like(cohort.y)
-    rng = np.random.default_rng(seed)
-    n = int(donors.max()) + 1
-    of_donor = np.zeros(n, dtype=np.int64)
-    of_donor[donors] = key
-    order = np.lexsort((rng.random(n), of_donor))
-    fold = np.empty(n, dtype=np.int64)
-    fold[order] = np.arange(n) % N_FOLDS
-    folds = fold[donors]
-    present = np.unique(key)
-    if len(present) < (len(cohort.classes) if outcome != "continuous" else 1):
-        return None
-    enough = all(np.isin(present, key[folds != f]).all() and (folds == f).any() for f in range(N_FOLDS))
-    return folds if enough else None
-
-
-def _stacked(p: Array, cohort: TrainingBags, outcome: str) -> NDArray[np.float64]:
-    """Weights, none negative and of sum 1, under which left-out patients are predicted best."""
-    n_members = len(p)
-    if outcome == "continuous":
-        target = cohort.classes[cohort.y]
-        loss = lambda w: float(((w @ p - target) ** 2).mean() / target.var())
-    else:
-        right = p[:, np.arange(p.shape[1]), cohort.y]
-        weights = 1.0 / np.bincount(cohort.y)[cohort.y]
-        loss = lambda w: float(-(weights @ np.log(np.maximum(w @ right, 1e-12))) / weights.sum())
-    start = np.full(n_members, 1 / n_members)
-    sum_to_one = {"type": "eq", "fun": lambda w: w.sum() - 1}
-    found = minimize(loss, start, method="SLSQP", bounds=[(0, 1)] * n_members, constraints=[sum_to_one]).x
-    return np.maximum(found, 0) / np.maximum(found, 0).sum()
 
 
 def _mean_slopes(function: Any, start: Array, end: Array) -> NDArray[np.float64]:

@@ -9,7 +9,8 @@ from scipy.special import gammaln, log_softmax, psi, softmax
 
 from repatient._checks import check_integer, check_number
 from repatient.mil import _inputs
-from repatient.mil._features import CellReader, Composition, components_arrays
+from repatient.mil._cell_reader import CellReader
+from repatient.mil._features import Composition, components_arrays
 from repatient.mil._outcomes import ClassOutcome
 from repatient.mil._persistence import above, array_of, under
 from repatient.mil._predictor import BasePredictor

@@ -9,7 +9,8 @@ import numpy as np
 from repatient._checks import check_integer, check_number, check_option, listed
 from repatient.mil import _inputs
 from repatient.mil._bags import Bags
-from repatient.mil._features import FEATURES, CellReader, PatientFeatures
+from repatient.mil._cell_reader import CellReader
+from repatient.mil._features import FEATURES, PatientFeatures
 from repatient.mil._heads import Head, fit_head, stored_head
 from repatient.mil._persistence import array_of, under
 from repatient.mil._predictor import BasePredictor

@@ -8,6 +8,7 @@ and uses no cell of any other. :func:`fit_with_references` trains with what othe
     What may travel from a cohort: ``"recipes"``, ``"offsets"``, ``"model"``, ``"cells"``.
 """
 
+from repatient.mixing._aligned import Aligned, alignment
 from repatient.mixing._alternating import Alternating
 from repatient.mixing._artefacts import Artefact, artefacts, concern, draw_generated
 from repatient.mixing._counterfactual import Counterfactual, CounterfactualGenerator, Moves
@@ -19,7 +20,7 @@ from repatient.mixing._psemix import PseMix
 from repatient.mixing._rankmix import RankMix
 from repatient.mixing._recipe_mix import RecipeMix
 from repatient.mixing._recipe_sampler import RecipeSampler
-from repatient.mixing._reference import TRAVELS, Aligned, Reference, ReferenceMixture, alignment
+from repatient.mixing._reference import TRAVELS, Reference, ReferenceMixture
 from repatient.mixing._registry import (
     RegisteredAugmenter,
     augment_settings,

@@ -9,8 +9,9 @@ import numpy as np
 
 from repatient._checks import check_integer, check_number, listed
 from repatient.mil import Bags
+from repatient.mixing._aligned import alignment
 from repatient.mixing._recipe_sampler import RecipeSampler, Stock
-from repatient.mixing._reference import Reference, ReferenceMixture, alignment, counts_of
+from repatient.mixing._reference import Reference, ReferenceMixture, counts_of
 from repatient.recipe import counterfactual_compositions, fit_recipes
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
-from repatient.mixing._reference import Aligned, Reference, counts_of
+from repatient.mixing._reference import Reference, counts_of
 from repatient.recipe import proportions, smoothed, smoothed_proportions
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from repatient.mil import Bags
+    from repatient.mixing._aligned import Aligned
     from repatient.mixing._reference import ReferenceMixture
     from repatient.recipe import Recipes
 

@@ -1,0 +1,53 @@
+"""Weights of an ensemble's members by what they say of donors that were left out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.optimize import minimize
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from repatient.mil._inputs import TrainingBags
+
+    Array = NDArray[Any]
+
+N_FOLDS = 3
+
+
+def folds_of_donors(
+    cohort: TrainingBags, donors: NDArray[np.int64], outcome: str, seed: int | None
+) -> NDArray[np.int64] | None:
+    """Fold of each patient, whole donors, classes in proportion; None where a class would be missing from a rest."""
+    key = cohort.y if outcome != "continuous" else np.zeros_like(cohort.y)
+    rng = np.random.default_rng(seed)
+    n = int(donors.max()) + 1
+    of_donor = np.zeros(n, dtype=np.int64)
+    of_donor[donors] = key
+    order = np.lexsort((rng.random(n), of_donor))
+    fold = np.empty(n, dtype=np.int64)
+    fold[order] = np.arange(n) % N_FOLDS
+    folds = fold[donors]
+    present = np.unique(key)
+    if len(present) < (len(cohort.classes) if outcome != "continuous" else 1):
+        return None
+    enough = all(np.isin(present, key[folds != f]).all() and (folds == f).any() for f in range(N_FOLDS))
+    return folds if enough else None
+
+
+def stacked(p: Array, cohort: TrainingBags, outcome: str) -> NDArray[np.float64]:
+    """Weights, none negative and of sum 1, under which left-out patients are predicted best."""
+    n_members = len(p)
+    if outcome == "continuous":
+        target = cohort.classes[cohort.y]
+        loss = lambda w: float(((w @ p - target) ** 2).mean() / target.var())
+    else:
+        right = p[:, np.arange(p.shape[1]), cohort.y]
+        weights = 1.0 / np.bincount(cohort.y)[cohort.y]
+        loss = lambda w: float(-(weights @ np.log(np.maximum(w @ right, 1e-12))) / weights.sum())
+    start = np.full(n_members, 1 / n_members)
+    sum_to_one = {"type": "eq", "fun": lambda w: w.sum() - 1}
+    found = minimize(loss, start, method="SLSQP", bounds=[(0, 1)] * n_members, constraints=[sum_to_one]).x
+    return np.maximum(found, 0) / np.maximum(found, 0).sum()
