@@ -15,17 +15,11 @@ from pathlib import Path
 
 import anndata as ad
 import numpy as np
-from cohorts import DEFAULT_FOLDER
+from cohorts import ALL_FILES, DEFAULT_FOLDER
 
 import repatient as rp
 
-FILES = {
-    "melanoma": "melanoma_icb_scrna.h5ad",
-    "aml": "aml_flowcap2_tube4.h5ad",
-    "covid": "covid_pbmc_scrna_stephenson20.h5ad",
-    "t1d": "t1d_pancreas_imc_neighbourhoods.h5ad",
-    "krieg": "krieg_antipd1_cytof.h5ad",
-}
+LARGE = ("melanoma", "aml", "covid", "t1d", "krieg")
 
 
 def main() -> None:
@@ -34,7 +28,7 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--most", type=int, nargs="+", default=[64, 128, 256])
-    parser.add_argument("--cohorts", nargs="+", choices=list(FILES), default=list(FILES))
+    parser.add_argument("--cohorts", nargs="+", choices=LARGE, default=list(LARGE))
     given = parser.parse_args()
     methods = [{"method": "attention", "name": "all", "cells_per_step": None}]
     methods += [{"method": "attention", "name": str(most), "cells_per_step": most} for most in given.most]
@@ -47,7 +41,7 @@ def main() -> None:
     differences = []
     for name in given.cohorts:
         start = time.process_time()
-        adata = ad.read_h5ad(given.data / FILES[name])
+        adata = ad.read_h5ad(given.data / ALL_FILES[name])
         obs = adata.obs.astype({"patient": str, "label": str})
         if name == "melanoma":
             # Some people gave samples of both outcomes.

@@ -33,6 +33,12 @@ FILES = {
     "musk1": "musk1.h5ad",
     "elephant": "elephant.h5ad",
 }
+ALL_FILES = FILES | {
+    "krieg": "krieg_antipd1_cytof.h5ad",
+    "covid": "covid_pbmc_scrna_stephenson20.h5ad",
+    "t1d": "t1d_pancreas_imc_neighbourhoods.h5ad",
+    "ucsb": "ucsb_breast_tiles.h5ad",
+}
 
 
 class Shared(NamedTuple):

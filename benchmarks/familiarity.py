@@ -19,36 +19,30 @@ from typing import TYPE_CHECKING, Any
 
 import anndata as ad
 import numpy as np
-from cohorts import DEFAULT_FOLDER, FILES
+from cohorts import ALL_FILES, DEFAULT_FOLDER
 
 from repatient.evaluation import Familiarity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-COHORTS = {
-    **FILES,
-    "krieg": "krieg_antipd1_cytof.h5ad",
-    "covid": "covid_pbmc_scrna_stephenson20.h5ad",
-    "t1d": "t1d_pancreas_imc_neighbourhoods.h5ad",
-    "ucsb": "ucsb_breast_tiles.h5ad",
-}
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cohorts", nargs="*", metavar="COHORT", default=list(COHORTS), help=f"of {', '.join(COHORTS)}")
+    parser.add_argument(
+        "cohorts", nargs="*", metavar="COHORT", default=list(ALL_FILES), help=f"of {', '.join(ALL_FILES)}"
+    )
     parser.add_argument("--data", type=Path, default=DEFAULT_FOLDER, metavar="FOLDER", help="folder of the cohorts")
     parser.add_argument("--folds", type=int, default=0, help="groups of donors that are left out; 0: each donor")
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    if unknown := set(given.cohorts) - set(COHORTS):
-        parser.error(f"no cohort {sorted(unknown)}; there are {', '.join(COHORTS)}")
+    if unknown := set(given.cohorts) - set(ALL_FILES):
+        parser.error(f"no cohort {sorted(unknown)}; there are {', '.join(ALL_FILES)}")
     print(f"| cohort | patients | warned of, right | {' | '.join(FOREIGN)} |")
     print(f"| --- | ---: | ---: |{' ---: |' * len(FOREIGN)}")
     for name in given.cohorts:
-        X, codes, donors = read(given.data / COHORTS[name])
+        X, codes, donors = read(given.data / ALL_FILES[name])
         warned = false_warnings(X, codes, donors, given.folds, given.seed)
         noticed = [noticed_of(X, codes, donors, change, given.splits, given.seed) for change in FOREIGN.values()]
         cells = [f"{warned.mean():.1%} ({int(warned.sum())})", *(f"{refused}/{told}" for refused, told in noticed)]

@@ -148,7 +148,8 @@ def test_the_object_stays_as_it_is_and_the_page_is_the_same(complete, page, same
 
 def test_bad_requests_leave_the_old_page(held_out, tmp_path):
     path = tmp_path / "report.html"
-    path.write_text("old")
+    rp.io.write_report(held_out, path)
+    old = path.read_bytes()
     for kwargs, error, match in (
         ({"mil_key": "other"}, KeyError, "`mil_key`.*'other'"),
         ({"batch_key": "nothing"}, KeyError, "`batch_key`"),
@@ -157,7 +158,7 @@ def test_bad_requests_leave_the_old_page(held_out, tmp_path):
     ):
         with pytest.raises(error, match=match):
             rp.io.write_report(held_out, path, **kwargs)
-    assert path.read_text() == "old"
+    assert path.read_bytes() == old
     with pytest.raises(IsADirectoryError, match="`path`"):
         rp.io.write_report(held_out, tmp_path)
     with pytest.raises(FileNotFoundError):

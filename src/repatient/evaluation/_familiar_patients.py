@@ -146,7 +146,10 @@ def _log_variances(arrays: Mapping[str, NDArray[Any]], summary: Summary) -> NDAr
 
 
 def distances_of(arrays: Mapping[str, NDArray[Any]], summary: Summary) -> NDArray[np.float64]:
-    """Logarithm of how far each patient lies from the training patients, by ``MEASURES``, (P, 6); of coherence, how much is lacking in standard deviations."""
+    """How far each patient lies from the training patients, by ``MEASURES``, (P, 6).
+
+    Logarithms of distances; of coherence, how much is lacking, in standard deviations.
+    """
     n = summary.n_cells
     # Patients of fewer cells than usual differ more by chance.
     more = np.maximum(1 / n - np.mean(1 / arrays["n_cells"]), 0)

@@ -25,6 +25,8 @@ _LARGEST_SVG = 600_000
 _WIDE = 430
 _LONGEST_VALUE = 160
 _LONGEST_LINE = 28
+# Of a table, letters side by side that a telephone shows; a column has two for its margin, a long text is broken at so many.
+_NARROW, _MARGIN, _BROKEN = 44, 2, 24
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,9 @@ class Section:
     def table(self, frame: pd.DataFrame, caption: str = "") -> None:
         """Add a table whose first column is the index; numbers are written with three digits."""
         rows = zip(frame.index, frame.to_numpy(dtype=object), strict=True)
-        content = {
-            "head": [str(frame.index.name or ""), *map(str, frame.columns)],
-            "rows": [[_cell(name), *map(_cell, row)] for name, row in rows],
-        }
-        self.blocks.append(Block("table", content, caption))
+        head = [str(frame.index.name or ""), *map(str, frame.columns)]
+        cells = [[_cell(name), *map(_cell, row)] for name, row in rows]
+        self.blocks.append(Block("table", {"head": head, "rows": cells, "cut": _is_wide(head, cells)}, caption))
 
     def figure(self, draw: Callable[[], Axes | Figure], caption: str) -> None:
         """Draw and add a figure; the caption says what to see and stands in for it where it cannot be seen."""
@@ -98,6 +98,14 @@ def _cell(value: Any) -> tuple[str, str]:
     """Text of a cell and how it is set: short ones in one line."""
     text = written(value)
     return text, "long" if len(text) > _LONGEST_LINE else "short"
+
+
+def _is_wide(head: list[str], rows: list[list[tuple[str, str]]]) -> bool:
+    """Whether a table is wider than a small screen, so that the page says that it scrolls."""
+    names = [max(map(len, name.split()), default=0) for name in head]
+    texts = [[len(text) if style == "short" else _BROKEN for text, style in row] for row in rows]
+    widths = [max(column) for column in zip(names, *texts, strict=True)]
+    return sum(widths) + _MARGIN * len(widths) > _NARROW
 
 
 def written(value: Any) -> str:

@@ -151,7 +151,10 @@ def test_distill(trial, modalities, data):
     if not done:
         return
     source = source_of(cohort)
-    assert source.obsm["X_spi"].shape == (source.n_obs, encoder.encoder.dim)
+    n_obs, width = source.obsm["X_spi"].shape
+    assert n_obs == source.n_obs
+    # What an encoder carries beside the embedding follows it.
+    assert (width > encoder.encoder.dim) == (encoder.carrier is not None)
     assert np.isfinite(source.obsm["X_spi"]).all()
     np.testing.assert_array_equal(encoder.embed(cohort), source.obsm["X_spi"])
     if draw(st.integers(0, 4)) == 0:
