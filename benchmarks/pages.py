@@ -19,6 +19,8 @@ PAGES = HERE.parent / "docs" / "benchmarks"
 SPEED = ("mixture_speed", "mixture_out_of_core", "draws", "mil_speed", "evaluate_speed", "gpu_speed")
 EVIDENCE = (
     "another_cohort",
+    "generated_help",
+    "missing_class_page",
     "low_data",
     "missing_class",
     "transfer",

@@ -91,7 +91,7 @@ def cohort(n_patients: int, n_cells: int, n_dims: int, seed: int = 0) -> Any:
         {"patient": np.char.mod("p%d", codes), "label": np.where(codes % 2, "case", "control")},
         index=np.char.mod("c%d", np.arange(len(codes))),
     )
-    return ad.AnnData(obs=obs, obsm={"X_simulated": np.concatenate(cells)})
+    return ad.AnnData(obs=obs, obsm={"X_pca": np.concatenate(cells)})
 
 
 def evaluate(n_patients: int, n_cells: int, n_dims: int, **settings: Any) -> Callable[[], Any]:
@@ -111,7 +111,7 @@ def gmm(n_patients: int, n_cells: int, n_dims: int, n_components: Any, **setting
     from repatient.mixture import GaussianMixture
 
     adata = cohort(n_patients, n_cells, n_dims)
-    others = cohort(8, 200, n_dims, seed=7).obsm["X_simulated"]
+    others = cohort(8, 200, n_dims, seed=7).obsm["X_pca"]
 
     def call() -> Callable[[], str]:
         rp.tl.gmm(adata, n_components, progress=False, **settings)
