@@ -24,7 +24,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 import repatient as rp
 
 COMPONENTS, DIMENSIONS, KINDS = (5, 8, 10, 20, 40), (10, 20, 30, 50), ("tied", "full")
-KEYS = {"patient_key": "patient", "label_key": "label"}
+KEYS: dict[str, Any] = {"patient_key": "patient", "label_key": "label"}
 # Without a warning, a model is to rank real patients of both classes as well as this.
 WELL = 0.9
 
@@ -65,7 +65,7 @@ def page(n_components: int, n_dims: int, kind: str, seed: int) -> tuple[float, f
         rp.tl.gmm(external, n_components=n_components, covariance_type=kind, progress=False)
         rp.tl.recipes(external, **KEYS)
         rp.io.write_recipes(external, path)
-        model = rp.tl.mil(here, **KEYS, reference=path, progress=False)
+        model: Any = rp.tl.mil(here, **KEYS, reference=path, progress=False)
         scores = model.predict(new)
     truth = new.obs.drop_duplicates("patient").set_index("patient")["label"].astype(str).reindex(scores.index)
     auroc = roc_auc_score(truth == "healthy", scores["probability_healthy"])

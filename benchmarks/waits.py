@@ -135,7 +135,7 @@ def evaluate_networks(share: float) -> Callable[[], Any]:
 
 def evaluate_flow(share: float) -> Callable[[], Any]:
     """`evaluate`, 24 × 5,000 × 12, attention alone and with recipes, 2 splits"""
-    return evaluate(24, int(5000 * share), 12, n_splits=2, methods=["attention", "attention+recipe"])
+    return evaluate(24, int(5000 * share), 12, n_splits=2, methods=["none", "recipe"])
 
 
 def mil_wide(share: float) -> Callable[[], Any]:
