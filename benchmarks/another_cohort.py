@@ -1,6 +1,6 @@
 """What another cohort knows: a missing class, and few patients here, by what may travel.
 
-python benchmarks/another_cohort.py [--data FOLDER] [--splits 20] [--jobs 2] [--parity odd] [--parts missing few privacy]
+python benchmarks/another_cohort.py [--data FOLDER] [--splits 20] [--jobs 2] [--parity odd] [--parts missing few warnings privacy]
 
 Kidney cohort: in every split its patients are halved at random into a target and another cohort. Melanoma: samples after
 therapy are the target, those before therapy the other cohort, and nobody tested on gives one of these. Mass cytometry of
@@ -25,8 +25,19 @@ import joblib
 import numpy as np
 import pandas as pd
 from cohorts import Report, parser, read_cohort
+from sklearn.metrics import roc_auc_score
 
-from repatient.evaluation import Cohort, Method, Plan, Scenario, run, statistics_membership
+from repatient.evaluation import (
+    Cohort,
+    FittedFold,
+    Method,
+    Plan,
+    Scenario,
+    Travels,
+    make_folds,
+    run,
+    statistics_membership,
+)
 from repatient.mil import Cells, Ensemble, Linear, register_predictor
 
 if TYPE_CHECKING:
@@ -51,6 +62,7 @@ RUNGS = [
 WRONG = {"method": "travels", "name": "wrong", "what": ["recipes", "offsets", "model"], "permuted": True}
 MISSING = ({"method": "full", "name": "nothing missing", "predictor": "four"}, *RUNGS, MODEL)
 FEW = ("auto", *RUNGS, MODEL, WRONG)
+PARTS = ("missing", "few", "warnings", "privacy")
 
 
 def main() -> None:
@@ -58,7 +70,7 @@ def main() -> None:
     arguments.add_argument("--cohorts", nargs="+", choices=COHORTS, default=COHORTS)
     arguments.add_argument("--patients", nargs="+", type=int, default=[1, 3])
     arguments.add_argument("--parity", choices=["even", "odd"], default="odd")
-    arguments.add_argument("--parts", nargs="+", choices=["missing", "few", "privacy"], default=["missing", "few"])
+    arguments.add_argument("--parts", nargs="+", choices=PARTS, default=["missing", "few"])
     arguments.add_argument("--test-fraction", type=float, default=0.25)
     given = arguments.parse_args()
     print(f"\n{given.splits} splits of {given.parity} number, seed {given.seed}")
@@ -69,6 +81,8 @@ def main() -> None:
     for n in given.patients if "few" in given.parts else ():
         print(f"\n## Patients a class here: {n}")
         report(given, [(name, None, n) for name in given.cohorts], "auto", ("auroc",))
+    if "warnings" in given.parts:
+        warned(given)
     if "privacy" in given.parts:
         privacy(given)
 
@@ -113,6 +127,46 @@ def one_split(given: Namespace, name: str, missing: int | None, n: int | None, n
     return frame.assign(split=number, missing="" if missing is None else cohort.classes[missing])
 
 
+def warned(given: Namespace) -> None:
+    """How often recipes and offsets of another run, or of half of the same run, warn, and how well they predict."""
+    print("\n## Mass cytometry: warnings of a transfer\n")
+    print("| into | missing | AUROC, nothing missing | recipes and offsets | splits that warn |\n|---|---|---|---|---|")
+    numbers = range(given.parity == "odd", 2 * given.splits, 2)
+    for name in ("krieg into Data29", "krieg into Data23", "halves of Data29", "halves of Data23"):
+        for missing in (0, 1):
+            tasks = [joblib.delayed(one_warning)(given, name, missing, number) for number in numbers]
+            full, found, told = np.transpose(joblib.Parallel(n_jobs=given.jobs)(tasks))
+            cells = f"{full.mean():.3f} | {found.mean():.3f} | {int(told.sum())} of {len(told)}"
+            print(f"| {name} | {('HD', 'melanoma')[missing]} | {cells} |", flush=True)
+
+
+def one_warning(given: Namespace, name: str, missing: int, number: int) -> tuple[float, float, bool]:
+    """AUROC with nothing missing and with a transfer, and whether that warned."""
+    rng = np.random.default_rng([given.seed, number])
+    target = name.rpartition(" ")[2]
+    alone = name.startswith("halves")
+    cohort = read_krieg(given.data, target, alone=alone)
+    if alone:
+        half = np.zeros(len(cohort.y), dtype=bool)
+        for c in (0, 1):
+            members = rng.permutation(np.flatnonzero(cohort.y == c))
+            half[members[: len(members) // 2]] = True
+        cohort = replace(cohort, is_external=half)
+    scenario = Scenario("missing_class", missing_class=missing)
+    seed = int(rng.integers(2**31))
+    (fold,) = make_folds(cohort, scenario, n_splits=1, test_fraction=given.test_fraction, random_state=seed)
+    fitted = FittedFold(cohort, scenario, fold, Plan(scale=True))
+    travels = Travels(("recipes", "offsets"))
+    truth, test = cohort.y[fold.test], fitted.bags.take(fold.test)
+    transferred = travels.transferred(fitted)
+    whole = np.sort(np.concatenate([fold.train, fold.withheld]))
+    full = Ensemble(FOUR, random_state=seed).fit(
+        fitted.bags.take(whole), cohort.y[whole], groups=cohort.donors[whole].astype(str)
+    )
+    p, q = (model.predict_proba(test)[:, 1] for model in (full, transferred.predictor))
+    return float(roc_auc_score(truth, p)), float(roc_auc_score(truth, q)), bool(transferred.concerns)
+
+
 def read(folder: Path, name: str, rng: np.random.Generator) -> tuple[Cohort, bool]:
     """Target and other cohort, and whether features have units of their own."""
     if name.startswith("krieg"):
@@ -129,9 +183,11 @@ def read(folder: Path, name: str, rng: np.random.Generator) -> tuple[Cohort, boo
     return replace(shared.cohort, is_external=external), shared.scale
 
 
-def read_krieg(folder: Path, target: str) -> Cohort:
-    """Healthy and melanoma samples of two runs, of which one is the target."""
+def read_krieg(folder: Path, target: str, *, alone: bool = False) -> Cohort:
+    """Healthy and melanoma samples of two runs, of which one is the target, or of that one alone."""
     adata = ad.read_h5ad(folder / KRIEG)
+    if alone:
+        adata = adata[(adata.obs["batch"].astype(str) == target).to_numpy()]
     obs = adata.obs.astype(str)
     _, first, codes = np.unique(obs["patient"].to_numpy(), return_index=True, return_inverse=True)
     table = obs.iloc[first]

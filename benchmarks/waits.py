@@ -100,7 +100,7 @@ def evaluate(n_patients: int, n_cells: int, n_dims: int, **settings: Any) -> Cal
     adata = cohort(n_patients, n_cells, n_dims)
 
     def call() -> str:
-        frame = rp.tl.evaluate(adata, patient_key="patient", label_key="label", progress=False, **settings)
+        frame: Any = rp.tl.evaluate(adata, patient_key="patient", label_key="label", progress=False, **settings)
         return f"{frame.loc[frame['metric'] == 'auroc', 'value'].mean():.3f}"
 
     return call
@@ -116,9 +116,9 @@ def gmm(n_patients: int, n_cells: int, n_dims: int, n_components: Any, **setting
     def call() -> Callable[[], str]:
         rp.tl.gmm(adata, n_components, progress=False, **settings)
         entry = adata.uns["gmm"]
-        kind = settings.get("covariance_type", "full")
-        parameters = (entry[name] for name in ("weights", "means", "covariances"))
-        return lambda: f"{GaussianMixture.from_parameters(*parameters, kind).score(others):.2f}"
+        weights, means, covariances = (entry[name] for name in ("weights", "means", "covariances"))
+        fitted = GaussianMixture.from_parameters(weights, means, covariances, settings.get("covariance_type", "full"))
+        return lambda: f"{fitted.score(others):.2f}"
 
     return call
 

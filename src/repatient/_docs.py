@@ -166,7 +166,10 @@ n_epochs_
 best_epoch_
     Epoch (from 1) whose weights were kept.
 early_stopped_
-    Whether the patience ran out.""",
+    Whether the patience ran out.
+missing_shifts_
+    By how much the logit of each class without a real bag was lowered, with its 95 % interval: tuples of code, shift, low,
+    high. Of training alone, not saved.""",
 }
 
 

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from repatient.mil import Bags, MILClassifier, _augment, _train
 from repatient.mil._augment import Augmented, weights_of_classes
 from repatient.mil._batches import LabelledBags
 from repatient.mil._embedding import SegmentEmbedding, embedding_of
-from repatient.mil._missing import shift_missing
+from repatient.mil._missing import N_TIMES, shift_missing
 from repatient.mil._network import GatedAttentionNetwork
 from repatient.mil._pooling import softmax_within
 
@@ -212,8 +213,12 @@ def logits(augmented, network):
 def test_a_missing_class_is_shifted_by_how_real_bags_of_the_other_differ(planted):
     augmented, network = bound(planted[0], Halves(planted[0]))
     before = logits(augmented, network)
-    shift_missing(network, augmented, torch.Generator().manual_seed(0))
+    (shift,) = shift_missing(network, augmented, torch.Generator().manual_seed(0))
     after = logits(augmented, network)
+    np.testing.assert_allclose(before[:, 1] - after[:, 1], shift.shift, rtol=1e-5)
+    odds = before[:, 1] - before[:, 0]
+    welch = stats.ttest_ind(odds, np.tile(odds[[0, 1, 3, 4]], N_TIMES), equal_var=False).confidence_interval()
+    np.testing.assert_allclose([shift.low, shift.high], welch, rtol=1e-4)
     odds_before, odds_after = before[:, 1] - before[:, 0], after[:, 1] - after[:, 0]
     # Real patients are now taken for what those in their place were taken for.
     assert odds_after.mean() == pytest.approx(odds_before[[0, 1, 3, 4]].mean(), abs=1e-5)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from repatient.evaluation._fitted_fold import FittedFold
+    from repatient.mixing import Transferred
 
 # What each rung of the ladder lets travel, and the method that measures it.
 RUNGS: dict[str, tuple[str, ...]] = {
@@ -73,6 +74,14 @@ class Travels:
 
     def predict(self, fold: FittedFold) -> NDArray[np.float64]:
         """Train in a fold, and predict its test patients: (patients, classes)."""
+        predictor = self.transferred(fold).predictor
+        probabilities = np.zeros((len(fold.fold.test), fold.n_classes))
+        known = [int(name) for name in predictor.classes_]
+        probabilities[:, known] = predictor.predict_proba(fold.bags.take(fold.fold.test))
+        return probabilities
+
+    def transferred(self, fold: FittedFold) -> Transferred:
+        """Train in a fold: the predictor, whose classes go by their codes, and what the check of the reference found."""
         from repatient.mixing import fit_with_references
 
         reference = fold.reference(self.n_components, permuted=self.permuted).only(self.what)
@@ -80,7 +89,7 @@ class Travels:
         present = np.unique(y[train])
         # By their names, which rise as text.
         known = sorted((c for c in range(fold.n_classes) if c in present or str(c) in reference.classes), key=str)
-        found = fit_with_references(
+        return fit_with_references(
             fold.bags.take(train),
             np.array([known.index(c) for c in y[train]]),
             [str(c) for c in known],
@@ -92,9 +101,6 @@ class Travels:
             alone=lambda: fold.alone(self.predictor, [str(c) for c in known]),
             random_state=fold.seed,
         )
-        probabilities = np.zeros((len(fold.fold.test), fold.n_classes))
-        probabilities[:, known] = found.predictor.predict_proba(fold.bags.take(fold.fold.test))
-        return probabilities
 
 
 def _method_of(rung: str) -> Any:

@@ -20,7 +20,7 @@ from repatient._messages import warn
 from repatient.mil import _inputs
 from repatient.mil._augment import Augmented
 from repatient.mil._estimator import NetworkEstimator
-from repatient.mil._missing import shift_missing
+from repatient.mil._missing import Shift, shift_missing
 from repatient.mil._network import GatedAttentionNetwork, torch_generator
 from repatient.mil._outcomes import ClassOutcome
 from repatient.mil._persistence import array_of, under
@@ -171,10 +171,11 @@ class BagModel(NetworkEstimator):
         self._network = self._make_network(outcome, generator).to(find_device(self.device))
         plan = Schedule(**{setting.name: getattr(self, setting.name) for setting in fields(Schedule)})
         self.temperature_ = 1.0
+        self.missing_shifts_: list[Shift] = []
         with single_thread():
             record = train(self._network, training, validation, plan, generator)
             if isinstance(outcome, ClassOutcome) and isinstance(training, Augmented):
-                shift_missing(self._network, training, generator)
+                self.missing_shifts_ = shift_missing(self._network, training, generator)
             if validation is not None and len(validation.y) >= BAGS_FOR_TEMPERATURE:
                 embeddings, _ = embed_bags(self._network, validation.bags, np.asarray)
                 outputs = predict_logits(self._network, embeddings)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _MOST_AXES = 20
 _FEWEST_CELLS = 5
+# The components that few patients bear are as well known from so many cells as from all of a large cohort.
+_MOST_CELLS = 20_000
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Components:
 
     Where cells are fewer than full covariances have parameters, it is fitted on principal components, one for every two
     cells that a component of the mixture has on average, at most 20. The number of components falls where they would
-    have less than five cells.
+    have less than five cells. Of more than 20,000 cells, so many random ones are fitted to.
 
     Parameters
     ----------
@@ -50,6 +52,8 @@ class Components:
         random_state
             Seed.
         """
+        if len(X) > _MOST_CELLS:
+            X = X[np.sort(np.random.default_rng(random_state).choice(len(X), _MOST_CELLS, replace=False))]
         n_cells, n_features = X.shape
         n_components = max(2, min(n_components, n_cells // _FEWEST_CELLS))
         rotation = None

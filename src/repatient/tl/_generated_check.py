@@ -49,3 +49,16 @@ def compare_generated(
         warnings.warn(told, UserWarning, stacklevel=3)
     table = pd.DataFrame([asdict(part) for part in found], columns=[part.name for part in fields(Artefact)])
     return table.rename(columns={"name": "class"}).rename(index=str)
+
+
+def thresholds_of(predictor: Predictor, classes: list[str]) -> pd.DataFrame | None:
+    """What was taken off the logits of classes without a real patient, a row a class and member; ``None`` if nothing was."""
+    members = [("", predictor), *getattr(predictor, "members_", ())]
+    rows = [
+        (name, classes[shift.code], shift.shift, shift.low, shift.high)
+        for name, member in members
+        for shift in getattr(member, "missing_shifts_", ())
+    ]
+    if not rows:
+        return None
+    return pd.DataFrame(rows, columns=["member", "class", "shift", "low", "high"]).rename(index=str)

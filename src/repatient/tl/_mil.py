@@ -13,7 +13,7 @@ from repatient._checks import check_integer, check_key
 from repatient._docs import shared_docs
 from repatient._files._scratch import MEMORY_BUDGET
 from repatient.tl._augmenters import read_augmentation
-from repatient.tl._generated_check import compare_generated
+from repatient.tl._generated_check import compare_generated, thresholds_of
 from repatient.tl._in_reference import in_reference
 from repatient.tl._mil_target import read_selected, target_of
 from repatient.tl._patient_classifier import PatientClassifier
@@ -110,8 +110,9 @@ def mil(
     The model, whose ``predict`` takes new cohorts; with ``copy=True``, the model and the copy. Written are
     ``uns[key_added]`` (``params``, ``history``, ``predictions`` with one row a patient; ``reference`` if one was given,
     with its own patients' scores if they are there; ``generated_check``, whether the model tells generated patients from
-    real ones); ``obs[f"{key_added}_contribution"]``, what each cell adds to its patient's score, of more than two classes
-    to that of the predicted one; and ``obs[f"{key_added}_attention"]`` where the model has attention.
+    real ones; ``threshold``, what was taken off the logit of a class without real patients, with its 95 %% interval);
+    ``obs[f"{key_added}_contribution"]``, what each cell adds to its patient's score, of more than two classes to that of
+    the predicted one; and ``obs[f"{key_added}_attention"]`` where the model has attention.
 
     Raises
     ------
@@ -268,6 +269,9 @@ def mil(
     }
     if compared is not None:
         data.uns[key_added]["generated_check"] = compared
+    thresholds = None if classes is None else thresholds_of(predictor, classes)
+    if thresholds is not None:
+        data.uns[key_added]["threshold"] = thresholds
     if found is not None:
         data.uns[key_added]["reference"] = reference_entry_of(found)
     return (fitted, data) if copy else fitted
