@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 # Cells that something is learnt from, where all of them would tell no more.
 MOST_CELLS = 20_000
-# Entries of padded bags that are sorted at a time.
-SORTED_AT_ONCE = 2**16
+# Entries of padded bags, and values of them, that are sorted at a time.
+SORTED_AT_ONCE, VALUES_AT_ONCE = 2**16, 2**24
 
 
 class CellReader:
@@ -86,10 +86,10 @@ class CellReader:
     def padded(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]]:
         """Bags of like sizes together: their numbers, their sizes, and cells (bags, d, most cells), infinity beyond."""
         sizes, order = self.bags.sizes, np.argsort(self.bags.sizes, kind="stable")
-        first = 0
+        first, most = 0, min(SORTED_AT_ONCE, VALUES_AT_ONCE // self.bags.X.shape[1])
         while first < len(order):
             last = first + 1
-            while last < len(order) and sizes[order[last]] * (last + 1 - first) <= SORTED_AT_ONCE:
+            while last < len(order) and sizes[order[last]] * (last + 1 - first) <= most:
                 last += 1
             some = order[first:last]
             bags = self.bags.take(some)

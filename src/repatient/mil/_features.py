@@ -7,7 +7,6 @@ by the training cells; ``attribute`` divides a weighted sum of the features amon
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
 
 # Cells that a mixture is learnt from, and pairs of cells behind the median distance.
 CELLS_OF_A_MIXTURE, N_PAIRS = 10_000, 4_000
+# Values of cells that are ranked at a time.
+RANKED_AT_ONCE = 2**21
 # Cells of a component whose mean and variance are known before a patient's are seen.
 WORTH = 1.0
 QUANTILES = np.arange(1, 10) / 10
@@ -139,21 +140,33 @@ class Quantiles(PatientFeatures):
         return result.reshape(len(result), -1)
 
     def attribute(self, cells: CellReader, weights: Array, centre: Array) -> NDArray[np.float64]:
-        """A quantile belongs to the cells whose rank is near it."""
-        d, bag = cells.bags.X.shape[1], cells.bag_of_entries()
-        difference = self.transform(cells) - centre
-        result = np.zeros((len(bag), weights.shape[1]))
-        last = np.maximum(cells.bags.sizes[bag] - 1, 1)
-        for j in range(d):
-            x = cells.each(partial(_column, j), 1)[:, 0]
-            order = np.lexsort((x, bag))
-            rank = np.empty(len(bag))
-            rank[order] = np.arange(len(bag)) - np.repeat(cells.bags.indptr[:-1], cells.bags.sizes)
-            near = np.abs(rank[:, None] / last[:, None] - QUANTILES) <= np.maximum(0.05, 0.5 / last + 1e-9)[:, None]
-            # A single cell has all quantiles.
-            near |= (cells.bags.sizes[bag] == 1)[:, None]
-            result += _divide(near.astype(np.float64), bag, difference[:, j::d], weights[j::d])
-        return result
+        """A quantile belongs to the cells whose rank is near it, to each of these equally."""
+        d, bags, n_scores = cells.bags.X.shape[1], cells.bags, weights.shape[1]
+        difference = (self.transform(cells) - centre).reshape(len(bags), len(QUANTILES), d)
+        weights = weights.reshape(len(QUANTILES), d, n_scores)
+        result = np.zeros((n_scores, len(bags.rows)))
+        for some, sizes, values in cells.padded():
+            shares = _shares_of_ranks(sizes, values.shape[2])
+            for start in range(0, d, max(1, RANKED_AT_ONCE // shares[..., 0].size)):
+                part = slice(start, start + max(1, RANKED_AT_ONCE // shares[..., 0].size))
+                # Equal values keep the order of the cells; what is beyond a bag's size comes last and gets nothing.
+                order = np.minimum(np.argsort(values[:, part], axis=2, kind="stable"), sizes[:, None, None] - 1)
+                entry = (order + bags.indptr[some][:, None, None]).ravel()
+                for k in range(n_scores):
+                    of_ranks = np.einsum("brq,bqj->bjr", shares, difference[some][:, :, part] * weights[:, part, k])
+                    result[k] += np.bincount(entry, of_ranks.ravel(), minlength=len(bags.rows))
+        return result.T
+
+
+def _shares_of_ranks(sizes: NDArray[np.int64], most: int) -> NDArray[np.float64]:
+    """Part of each quantile that the cell of each rank has, (bags, most, quantiles); 0 beyond a bag's size."""
+    rank, last = np.arange(most), np.maximum(sizes - 1, 1)[:, None, None]
+    near = np.abs(rank[:, None] / last - QUANTILES) <= np.maximum(0.05, 0.5 / last + 1e-9)
+    inside = (rank < sizes[:, None])[..., None]
+    # A single cell has all quantiles, and all cells have one that no rank is near to.
+    near = inside & (near | (sizes == 1)[:, None, None])
+    near |= inside & ~near.any(axis=1, keepdims=True)
+    return near / near.sum(axis=1, keepdims=True)
 
 
 class Composition(PatientFeatures):
@@ -289,10 +302,6 @@ class KernelMean(PatientFeatures):
 FEATURES: dict[str, type[PatientFeatures]] = {
     kind.name: kind for kind in (Mean, MeanAndSpread, Extremes, Quantiles, Composition, Prototypes, KernelMean)
 }
-
-
-def _column(j: int, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    return x[:, [j]]
 
 
 def _divide(has: NDArray[np.float64], bag: NDArray[np.int64], difference: Array, weights: Array) -> NDArray[np.float64]:
