@@ -61,37 +61,23 @@ def function(request):
     return FUNCTIONS[request.param]
 
 
-def read_back(data, path, storage):
-    if isinstance(data, md.MuData):
-        if storage == "h5ad":
-            data.write_h5mu(path)
-            return md.read_h5mu(path)
-        data.write_zarr(path)
-        return md.read_zarr(path)
-    if storage == "h5ad":
-        data.write_h5ad(path)
-        return ad.read_h5ad(path)
-    data.write_zarr(path)
-    return ad.read_zarr(path)
-
-
-def test_round_trip(generated, function, tmp_path, same_content):
+def test_round_trip(generated, function, read_back, same_content):
     function(generated)
-    same_content(read_back(generated, tmp_path / "data", "h5ad"), generated)
+    same_content(read_back(generated, "h5ad"), generated)
 
 
-def test_round_trip_through_zarr(generated, tmp_path, same_content):
+def test_round_trip_through_zarr(generated, read_back, same_content):
     generated = generated[:, :5].copy()
     for kind in ("logistic_normal", "empirical"):
         rp.tl.recipes(generated, **KEYS, kind=kind, key_added=kind)
     for function in (assign, generate, mil, select):
         function(generated)
     rp.tl.gmm(generated, 4, store_proba=True, key_added="other")
-    same_content(read_back(generated, tmp_path / "data", "zarr"), generated)
+    same_content(read_back(generated, "zarr"), generated)
 
 
 @pytest.mark.parametrize("storage", ["h5ad", "zarr"])
-def test_results_read_back_serve_the_next_step(generated, storage, tmp_path):
+def test_results_read_back_serve_the_next_step(generated, storage, read_back):
     """Strings, frames and sparse counts come back as other types, which the functions take."""
     generated = generated[:, :5].copy()
     whole = generated.copy()
@@ -99,7 +85,7 @@ def test_results_read_back_serve_the_next_step(generated, storage, tmp_path):
         whole, **KEYS, generated_key="generated", model=rp.mil.Attention(n_steps=4, validation_fraction=0.2)
     )
     rp.tl.select(whole, model)
-    again = read_back(generated, tmp_path / "data", storage)
+    again = read_back(generated, storage)
     model = rp.tl.mil(
         again, **KEYS, generated_key="generated", model=rp.mil.Attention(n_steps=4, validation_fraction=0.2)
     )
@@ -108,7 +94,7 @@ def test_results_read_back_serve_the_next_step(generated, storage, tmp_path):
     np.testing.assert_array_equal(table["uncertainty"], whole.uns["generated"]["patients"]["uncertainty"])
     rp.tl.generate(again, 7)
     assert (again.obsm["generated"] != generated.obsm["generated"]).nnz == 0
-    rp.get.augmented(read_back(again, tmp_path / "more", storage))
+    rp.get.augmented(read_back(again, storage))
 
 
 def test_input_is_untouched_but_for_the_new_keys(generated, function, same_content):
@@ -186,7 +172,7 @@ def mudata(generated):
 
 
 @pytest.mark.parametrize("storage", ["h5ad", "zarr"])
-def test_mudata(mudata, generated, storage, tmp_path, same_content):
+def test_mudata(mudata, generated, storage, read_back, same_content):
     rp.tl.gmm(mudata, 6, use_rep="rna:X_pca")
     np.testing.assert_array_equal(mudata.uns["gmm"]["means"], generated.uns["gmm"]["means"])
     rp.tl.recipes(mudata, **KEYS)
@@ -200,7 +186,7 @@ def test_mudata(mudata, generated, storage, tmp_path, same_content):
         model=rp.mil.Attention(n_steps=4, validation_fraction=0.2),
     )
     rp.tl.select(mudata, model)
-    back = read_back(mudata, tmp_path / "data", storage)
+    back = read_back(mudata, storage)
     same_content(back, mudata)
     assert len(model.predict(back)) == 16
 
