@@ -10,10 +10,12 @@ from typing import Any
 
 import anndata as ad
 import matplotlib as mpl
+import mudata as md
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import zarr
 
 import repatient as rp
 
@@ -204,6 +206,24 @@ def same_content():
         assert_same(content(a), content(b))
 
     return check
+
+
+@pytest.fixture
+def read_back(tmp_path):
+    """Write an object as h5ad (of several modalities, h5mu) or zarr, and read it again."""
+
+    def travel(data: Any, form: str) -> Any:
+        package = ad if isinstance(data, ad.AnnData) else md
+        if form == "zarr":
+            # Encoded as on disk, in a third of the time.
+            store = zarr.storage.MemoryStore()
+            data.write_zarr(store)
+            return package.read_zarr(store)
+        suffix = "h5ad" if package is ad else "h5mu"
+        getattr(data, f"write_{suffix}")(tmp_path / f"travels.{suffix}")
+        return getattr(package, f"read_{suffix}")(tmp_path / f"travels.{suffix}")
+
+    return travel
 
 
 @pytest.fixture

@@ -27,6 +27,8 @@ def _rich(_generated):
     adata.obs["note"] = [f"note {i % 3}" for i in range(adata.n_obs)]
     adata.obsp["graph"] = sp.eye_array(adata.n_obs, format="csr")
     adata.uns["neighbors"] = {"connectivities_key": "graph", "params": {}}
+    # Zarr takes 20 ms for every array of these, which are written as those of the mixture are.
+    del adata.uns["recipes"]
     return adata
 
 
@@ -81,9 +83,12 @@ def test_a_cohort_on_disk(rich, kind, tmp_path, same):
 
 
 @pytest.mark.parametrize("extension", ["h5ad", "zarr"])
-def test_gaussians(rich, extension, tmp_path, same):
+def test_gaussians(rich, keys, extension, tmp_path, same):
     rich.obs["n"] = 3
+    rp.tl.recipes(rich, **keys)
     rp.tl.generate(rich, 4, draw="gaussian")
+    if extension == "zarr":
+        del rich.uns["recipes"]
     expected = rp.get.augmented(rich)
     assert expected.X is None
     assert list(expected.obsm) == ["X_pca"]
@@ -117,7 +122,7 @@ def test_selected_patients_and_a_cohort_without_any(rich, tmp_path, same):
 
 
 def test_memory_is_that_of_a_chunk(tmp_path):
-    n_cells, n_genes = 30_000, 400
+    n_cells, n_genes = 10_000, 800
     rng = np.random.default_rng(0)
     adata = ad.AnnData(
         sp.random_array((n_cells, n_genes), density=0.25, format="csr", dtype=np.float32, random_state=0)
@@ -133,12 +138,12 @@ def test_memory_is_that_of_a_chunk(tmp_path):
     del adata
     opened = ad.read_h5ad(tmp_path / "source.h5ad", backed="r")
     tracemalloc.start()
-    rp.get.augmented(opened, to=tmp_path / "atlas.h5ad", chunk_size=500)
+    rp.get.augmented(opened, to=tmp_path / "atlas.h5ad", chunk_size=200)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert size > 23e6
-    # The annotation of 45,000 cells takes most of it.
-    assert peak < 0.7 * size
+    assert size > 15e6
+    # The annotation of 15,000 cells takes most of it.
+    assert peak < 0.6 * size
 
 
 @pytest.mark.parametrize("extension", ["h5ad", "zarr"])

@@ -176,8 +176,7 @@ def test_all_that_is_wrong_is_one_error(slides, table, tmp_path):
     assert set(adata.uns["read_features"]["skipped"]["file"]) == set(expected)
 
 
-@pytest.mark.parametrize("suffix", [".h5ad", ".zarr"])
-@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize(("suffix", "sparse"), [(".h5ad", True), (".h5ad", False), (".zarr", True)])
 def test_to_a_file_and_lazily_back(suffix, sparse, slides, table, tmp_path, same_content):
     write(tmp_path / "in", slides) if not sparse else (tmp_path / "in").mkdir()
     if sparse:

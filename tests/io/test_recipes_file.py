@@ -12,6 +12,20 @@ from repatient.io._seal import seal
 from repatient.recipe import KINDS
 
 
+@pytest.fixture(scope="module")
+def written(_generated, tmp_path_factory):
+    path = tmp_path_factory.mktemp("recipes") / "a.h5"
+    rp.io.write_recipes(_generated, path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def path(written, tmp_path):
+    """A recipes file, which may be damaged."""
+    (tmp_path / "a.h5").write_bytes(written)
+    return tmp_path / "a.h5"
+
+
 @contextmanager
 def edited(path):
     """The file, open for changes that its checksum is made to fit afterwards."""
@@ -30,26 +44,23 @@ def as_version(path, version, parts):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_class_travels_as_statistics(plain, keys, kind, tmp_path):
-    target = plain[plain.obs["label"] == "healthy"].copy()
-    rp.tl.gmm(plain, 5)
-    rp.tl.recipes(plain, **keys, kind=kind)
+def test_a_class_travels_as_statistics(generated, keys, kind, tmp_path):
+    target = generated[generated.obs["label"] == "healthy"].copy()
+    rp.tl.recipes(generated, **keys, kind=kind)
     path = tmp_path / "disease.recipes.h5"
-    rp.io.write_recipes(plain, path)
+    rp.io.write_recipes(generated, path)
     rp.tl.assign(target, path)
     rp.tl.recipes(target, **keys, kind=kind, reference=path)
     assert list(target.uns["recipes"]["classes"]) == ["healthy", "disease"]
     pd.testing.assert_series_equal(
-        target.uns["recipes"]["mean"].loc["disease"], plain.uns["recipes"]["mean"].loc["disease"]
+        target.uns["recipes"]["mean"].loc["disease"], generated.uns["recipes"]["mean"].loc["disease"]
     )
     rp.tl.generate(target, {"disease": 4})
     rp.tl.recipes(target, **keys, kind=kind, reference=rp.io.read_recipes(path))
     assert list(target.uns["recipes"]["origin"]) == ["cohort", "reference"]
 
 
-def test_no_cell_and_no_patient_is_in_the_file(generated, tmp_path):
-    path = tmp_path / "a.recipes.h5"
-    rp.io.write_recipes(generated, path)
+def test_no_cell_and_no_patient_is_in_the_file(generated, path):
     found = []
     with h5py.File(path) as file:
         file.visititems(lambda name, item: found.append((name, getattr(item, "shape", None))))
@@ -78,9 +89,8 @@ def test_an_existing_file_is_replaced_whole_or_not_at_all(generated, tmp_path, m
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.recipes.h5"]
 
 
-def test_round_trip(generated, tmp_path):
-    rp.io.write_recipes(generated, tmp_path / "a.h5")
-    content = rp.io.read_recipes(tmp_path / "a.h5")
+def test_round_trip(generated, path):
+    content = rp.io.read_recipes(path)
     np.testing.assert_array_equal(content["gmm"]["means"], generated.uns["gmm"]["means"])
     pd.testing.assert_frame_equal(
         content["recipes"]["mean"], generated.uns["recipes"]["mean"], check_names=False, check_index_type=False
@@ -105,7 +115,6 @@ def test_offsets_travel_or_stay(generated, tmp_path, same):
 
 
 def test_components_of_few_donors_are_merged(plain, keys, tmp_path):
-    rp.tl.gmm(plain, 6)
     first = (plain.obs["patient"] == plain.obs["patient"].iloc[0]).to_numpy()
     plain.obsm["X_pca"][np.flatnonzero(first)[:30]] += 40
     rp.tl.gmm(plain, 6)
@@ -183,9 +192,7 @@ def damage(path, how):
         ("proportions", "not proportions"),
     ],
 )
-def test_damaged_files(generated, tmp_path, how, match):
-    path = tmp_path / "a.h5"
-    rp.io.write_recipes(generated, path)
+def test_damaged_files(path, how, match):
     damage(path, how)
     with pytest.raises(ValueError, match=match):
         rp.io.read_recipes(path)
@@ -199,17 +206,14 @@ def test_files_that_are_none(tmp_path):
         rp.io.read_recipes(tmp_path / "text.h5")
 
 
-def test_truncated_file(generated, tmp_path):
-    path = tmp_path / "a.h5"
-    rp.io.write_recipes(generated, path)
+def test_truncated_file(path):
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(ValueError, match="damaged"):
         rp.io.read_recipes(path)
 
 
-def test_moments_of_the_classes_travel_too(generated, tmp_path):
-    rp.io.write_recipes(generated, tmp_path / "a.h5")
-    cohort = rp.io.read_recipes(tmp_path / "a.h5")["cohort"]
+def test_moments_of_the_classes_travel_too(generated, path):
+    cohort = rp.io.read_recipes(path)["cohort"]
     assert [str(name) for name in cohort["classes"]] == list(generated.obs["label"].cat.categories)
     for i, name in enumerate(cohort["classes"]):
         cells = generated[generated.obs["label"] == name]
@@ -225,10 +229,9 @@ def test_moments_of_the_classes_travel_too(generated, tmp_path):
 
 
 @pytest.mark.parametrize(("version", "parts"), [(1, ("gmm", "recipes")), (2, ("gmm", "recipes", "cohort"))])
-def test_files_of_earlier_versions_are_read(generated, same, tmp_path, version, parts):
-    rp.io.write_recipes(generated, tmp_path / "a.h5")
-    old = as_version(tmp_path / "a.h5", version, parts)
-    content, expected = rp.io.read_recipes(old), rp.io.read_recipes(tmp_path / "a.h5")
+def test_files_of_earlier_versions_are_read(path, same, version, parts):
+    old = as_version(path, version, parts)
+    content, expected = rp.io.read_recipes(old), rp.io.read_recipes(path)
     same(content, {name: expected[name] for name in parts})
     damaged = old.read_bytes()[:3000]
     old.write_bytes(damaged)
@@ -236,9 +239,8 @@ def test_files_of_earlier_versions_are_read(generated, same, tmp_path, version, 
         rp.io.read_recipes(old)
 
 
-def test_a_file_without_its_checksum_is_refused(generated, tmp_path):
-    rp.io.write_recipes(generated, tmp_path / "a.h5")
-    old = as_version(tmp_path / "a.h5", 3, ("gmm", "recipes", "cohort"))
+def test_a_file_without_its_checksum_is_refused(path):
+    old = as_version(path, 3, ("gmm", "recipes", "cohort"))
     with pytest.raises(ValueError, match="version 3 begins with its checksum"):
         rp.io.read_recipes(old)
 
@@ -266,9 +268,7 @@ def test_moments_are_those_of_the_mask(plain, keys, tmp_path):
 
 
 @pytest.mark.parametrize("part", ["means", "covariances", "n_cells", "classes", "spread/means", "spread/n_donors"])
-def test_damaged_moments(generated, tmp_path, part):
-    path = tmp_path / "a.h5"
-    rp.io.write_recipes(generated, path)
+def test_damaged_moments(path, part):
     with edited(path) as file:
         del file[f"cohort/{part}"]
     with pytest.raises(ValueError, match="damaged"):
@@ -279,9 +279,7 @@ def test_damaged_moments(generated, tmp_path, part):
         rp.io.read_recipes(path)
 
 
-def test_one_changed_byte_is_noticed_before_hdf5_reads_it(generated, tmp_path, monkeypatch):
-    path = tmp_path / "a.h5"
-    rp.io.write_recipes(generated, path)
+def test_one_changed_byte_is_noticed_before_hdf5_reads_it(path, monkeypatch):
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
@@ -290,9 +288,7 @@ def test_one_changed_byte_is_noticed_before_hdf5_reads_it(generated, tmp_path, m
         rp.io.read_recipes(path)
 
 
-def test_a_file_of_a_later_version_says_so(generated, tmp_path):
-    path = tmp_path / "a.h5"
-    rp.io.write_recipes(generated, path)
+def test_a_file_of_a_later_version_says_so(path):
     path.write_bytes(path.read_bytes().replace(b"version 5\n", b"version 6\n", 1))
     with pytest.raises(ValueError, match=r"a\.h5' has format version 6.*reads up to 5\. Update repatient"):
         rp.io.read_recipes(path)
@@ -316,18 +312,15 @@ def test_a_file_of_a_later_version_says_so(generated, tmp_path):
         ("recipes/offsets/means", lambda x: x * np.nan),
     ],
 )
-def test_values_that_cannot_be(generated, tmp_path, part, change):
-    path = tmp_path / "a.h5"
-    rp.io.write_recipes(generated, path)
+def test_values_that_cannot_be(path, part, change):
     with edited(path) as file:
         file[part][...] = change(file[part][()])
     with pytest.raises(ValueError, match="a.h5"):
         rp.io.read_recipes(path)
 
 
-def test_one_long_text_many_times_is_not_read(generated, tmp_path):
-    path, n = tmp_path / "a.h5", 4000
-    rp.io.write_recipes(generated, path)
+def test_one_long_text_many_times_is_not_read(path):
+    n = 4000
     with h5py.File(path, "r+") as file:
         attributes = dict(file["recipes/origin"].attrs)
         del file["recipes/origin"]
@@ -345,9 +338,8 @@ def test_one_long_text_many_times_is_not_read(generated, tmp_path):
 
 
 @pytest.mark.parametrize("what", ["soft", "external link", "external array", "virtual", "huge", "itself"])
-def test_nothing_outside_the_file_is_read_and_nothing_larger_than_it(generated, tmp_path, what):
-    path, other = tmp_path / "a.h5", tmp_path / "secret.h5"
-    rp.io.write_recipes(generated, path)
+def test_nothing_outside_the_file_is_read_and_nothing_larger_than_it(path, what):
+    other = path.with_name("secret.h5")
     with h5py.File(other, "w") as file:
         file["x"] = np.zeros(3)
     with edited(path) as file:

@@ -11,9 +11,9 @@ import repatient as rp
 NAMES = {"healthy": "_$^", "disease": "$_{ 5%"}
 
 
-@pytest.fixture
-def renamed(selected):
-    """The selected cohort with classes that look like formulas, and comparison and audit of them."""
+@pytest.fixture(scope="module")
+def _renamed(_selected):
+    selected = _selected.copy()
     selected.obs["label"] = selected.obs["label"].cat.rename_categories(NAMES)
     adata = selected[:, :5].copy()
     del adata.uns["generated"]
@@ -29,6 +29,12 @@ def renamed(selected):
     )
     rp.tl.select(adata, model, n_passes=2)
     return adata
+
+
+@pytest.fixture
+def renamed(_renamed):
+    """The selected cohort with classes that look like formulas, and comparison and audit of them."""
+    return _renamed.copy()
 
 
 def written(figure):

@@ -144,10 +144,9 @@ def test_genes_for_the_totals_may_not_be_missing(counts):
 
 
 @pytest.mark.parametrize("suffix", ["h5ad", "zarr"])
-def test_stored_and_read_back(suffix, counts, tmp_path, same):
+def test_stored_and_read_back(suffix, counts, read_back, same):
     rp.pp.embed(counts, "counts", mask_obs="train")
-    getattr(counts, f"write_{suffix}")(tmp_path / f"a.{suffix}")
-    read = getattr(ad, f"read_{suffix}")(tmp_path / f"a.{suffix}")
+    read = read_back(counts, suffix)
     same(counts.uns["embedding"], read.uns["embedding"])
     new = counts.copy()
     rp.pp.project(new, read)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import warnings
 
-import anndata as ad
 import mudata as md
 import numpy as np
 import pandas as pd
@@ -168,12 +167,10 @@ def test_copy_leaves_the_object(generated, untouched):
 
 
 @pytest.mark.parametrize("storage", ["h5ad", "zarr"])
-def test_round_trip(generated, storage, tmp_path, same_content):
+def test_round_trip(generated, storage, read_back, same_content):
     generated = generated[:, :5].copy()
     audit(generated, key_added="checked")
-    path = tmp_path / "data"
-    getattr(generated, f"write_{storage}")(path)
-    back = getattr(ad, f"read_{storage}")(path)
+    back = read_back(generated, storage)
     same_content(back, generated)
     pd.testing.assert_frame_equal(audit(back), generated.uns["checked"]["measures"], check_dtype=False)
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import anndata as ad
 import mudata as md
 import numpy as np
 import pandas as pd
@@ -187,11 +186,10 @@ def test_copy_leaves_the_object(generated, untouched):
 
 
 @pytest.mark.parametrize("storage", ["h5ad", "zarr"])
-def test_round_trip(generated, tmp_path, storage, same_content):
+def test_round_trip(generated, read_back, storage, same_content):
     generated = generated[:, :3].copy()
     table = rp.tl.compare_recipes(generated)
-    getattr(generated, f"write_{storage}")(tmp_path / "a")
-    back = getattr(ad, f"read_{storage}")(tmp_path / "a")
+    back = read_back(generated, storage)
     same_content(back, generated)
     pd.testing.assert_frame_equal(rp.tl.compare_recipes(back), table)
 

@@ -230,12 +230,10 @@ def test_images_in_obsm(mdata):
         encoder.embed(ad.AnnData(np.zeros((5, 0)), obsm={"tiles": new.obsm["tiles"][:, :, :, :7]}))
 
 
-@pytest.mark.parametrize("storage", ["h5mu", "zarr"])
-def test_round_trip(mdata, storage, tmp_path, same_content):
+def test_round_trip(mdata, read_back, same_content):
     rp.tl.distill(mdata, "rna", "protein", mask_obs="half", **QUICK)
-    getattr(mdata, "write_h5mu" if storage == "h5mu" else "write_zarr")(tmp_path / "data")
-    back = (md.read_h5mu if storage == "h5mu" else md.read_zarr)(tmp_path / "data")
-    same_content(back, mdata)
+    for storage in ("h5mu", "zarr"):
+        same_content(read_back(mdata, storage), mdata)
 
 
 def test_copy_touches_nothing(mdata, untouched):

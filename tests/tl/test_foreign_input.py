@@ -17,6 +17,7 @@ import repatient as rp
 
 KEYS = {"patient_key": "patient", "label_key": "label"}
 MODELS = {"linear": "mean", "attention": rp.mil.Attention(n_steps=30)}
+SPACES = ("X_embedded", "X", "X_pca")
 
 
 @pytest.fixture(scope="module")
@@ -32,17 +33,23 @@ def cohorts():
     return train, new
 
 
-@pytest.fixture(scope="module", params=MODELS)
-def fitted(request, cohorts):
-    """Models on the embedding, on the features themselves, and on principal components of unknown origin."""
+@pytest.fixture(scope="module")
+def _fitted(cohorts):
     train = cohorts[0].copy()
     sc.pp.pca(train, n_comps=10)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return {
-            use_rep: rp.tl.mil(train, **KEYS, model=MODELS[request.param], use_rep=use_rep)
-            for use_rep in ("X_embedded", "X", "X_pca")
+            name: {use_rep: rp.tl.mil(train, **KEYS, model=model, use_rep=use_rep) for use_rep in SPACES}
+            for name, model in MODELS.items()
         }, train
+
+
+@pytest.fixture(params=MODELS)
+def fitted(request, _fitted):
+    """Models on the embedding, on the features themselves, and on principal components of unknown origin."""
+    models, train = _fitted
+    return models[request.param], train
 
 
 def of(new, X, names=None):
@@ -68,9 +75,9 @@ FOREIGN = {
 }
 
 
-def lazy_zarr(new, folder):
-    new.write_zarr(folder / "new.zarr")
-    return ad.experimental.read_lazy(folder / "new.zarr")
+def lazy_h5ad(new, folder):
+    new.write_h5ad(folder / "new.h5ad")
+    return ad.experimental.read_lazy(folder / "new.h5ad")
 
 
 def backed_h5ad(new, folder):
@@ -78,10 +85,14 @@ def backed_h5ad(new, folder):
     return ad.read_h5ad(folder / "new.h5ad", backed="r")
 
 
-STORED = {"in memory": lambda new, folder: new, "lazily": lazy_zarr}
+STORED = {"in memory": lambda new, folder: new, "lazily": lazy_h5ad, "backed": backed_h5ad}
 
 
-@pytest.mark.parametrize("stored", STORED)
+@pytest.mark.parametrize(
+    ("fitted", "stored"),
+    [("linear", "in memory"), ("attention", "in memory"), ("linear", "lazily"), ("linear", "backed")],
+    indirect=["fitted"],
+)
 @pytest.mark.parametrize("what", FOREIGN)
 def test_foreign_input_is_refused(what, stored, fitted, cohorts, tmp_path):
     models, train = fitted
@@ -90,16 +101,6 @@ def test_foreign_input_is_refused(what, stored, fitted, cohorts, tmp_path):
     with pytest.raises(ValueError, match="trained on"):
         models[use_rep].predict(new)
     assert len(models[use_rep].predict(new, check="none")) == 6
-
-
-@pytest.mark.parametrize("fitted", ["linear"], indirect=True)
-@pytest.mark.parametrize("what", ["own pca", "units before the projection", "noise"])
-def test_foreign_input_of_a_backed_file_is_refused(what, fitted, cohorts, tmp_path):
-    models, train = fitted
-    use_rep, make = FOREIGN[what]
-    new = backed_h5ad(make(cohorts[1], np.random.default_rng(0), train), tmp_path)
-    with pytest.raises(ValueError, match="trained on"):
-        models[use_rep].predict(new)
 
 
 @pytest.mark.parametrize("use_rep", ["X_embedded", "X"])
@@ -161,7 +162,7 @@ def test_too_few_donors_to_tell(cohorts):
 
 def test_the_same_bits_in_a_fresh_process(cohorts, tmp_path):
     """Saved, moved to another folder, loaded elsewhere: equal predictions from raw features."""
-    train, new = cohorts
+    train, new = cohorts[0][::2].copy(), cohorts[1]
     new.write_h5ad(tmp_path / "new.h5ad")
     models = {}
     for name, model in {**MODELS, "auto": "auto"}.items():

@@ -78,15 +78,13 @@ def test_no_cell_is_a_real_one_and_the_seed_decides_the_bits(gaussian):
 
 
 @pytest.mark.parametrize("storage", ["h5ad", "zarr", "part"])
-def test_they_survive_files_and_parts_of_the_object(gaussian, storage, tmp_path, same_content):
+def test_they_survive_files_and_parts_of_the_object(gaussian, storage, read_back, same_content):
     if storage == "part":
         back = gaussian[::3].copy()
         np.testing.assert_array_equal(cells(back)["embedding"], cells(gaussian)["embedding"])
         assert rp.get.generated(back).n_obs == len(cells(gaussian)["embedding"])
         return
-    path = tmp_path / f"cohort.{storage}"
-    gaussian.write_h5ad(path) if storage == "h5ad" else gaussian.write_zarr(path)
-    back = ad.read_h5ad(path) if storage == "h5ad" else ad.read_zarr(path)
+    back = read_back(gaussian, storage)
     same_content(back, gaussian)
     expected = rp.get.generated(gaussian)
     np.testing.assert_array_equal(rp.get.generated(back).obsm["X_pca"], expected.obsm["X_pca"])

@@ -18,25 +18,25 @@ KINDS = ("read_lazy zarr", "read_lazy h5ad", "backed h5ad")
 
 @pytest.fixture(scope="module")
 def cohort() -> ad.AnnData:
-    """3,000 cells of 24 patients, two classes and four states, patients mixed among each other."""
+    """1,200 cells of 16 patients, two classes and four states, patients mixed among each other."""
     rng = np.random.default_rng(0)
-    patients = rng.integers(24, size=3000)
-    shares = np.where(np.arange(24)[:, None] % 2, [0.4, 0.3, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4])
-    states = (rng.random((3000, 1)) > shares.cumsum(axis=1)[patients]).sum(axis=1).clip(max=3)
+    patients = rng.integers(16, size=1200)
+    shares = np.where(np.arange(16)[:, None] % 2, [0.4, 0.3, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4])
+    states = (rng.random((1200, 1)) > shares.cumsum(axis=1)[patients]).sum(axis=1).clip(max=3)
     obs = pd.DataFrame(
         {
             "patient": pd.Categorical([f"p{code}" for code in patients]),
             "label": pd.Categorical(np.where(patients % 2, "sick", "well")),
             "age": 20.0 + patients,
             "grade": pd.Categorical(np.array(["low", "high"])[patients % 2], ["low", "high"], ordered=True),
-            "train": patients < 20,
+            "train": patients < 14,
         },
-        index=[f"c{i}" for i in range(3000)],
+        index=[f"c{i}" for i in range(1200)],
     )
-    counts = sp.random(3000, 20, 0.2, format="csr", dtype=np.float32, random_state=0)
+    counts = sp.random(1200, 20, 0.2, format="csr", dtype=np.float32, random_state=0)
     adata = ad.AnnData(X=counts, obs=obs)
-    centres = 4 * rng.standard_normal((4, 6)) + 0.3 * rng.standard_normal((24, 1, 6))
-    adata.obsm["X_pca"] = (centres[patients, states] + rng.standard_normal((3000, 6))).astype(np.float32)
+    centres = 4 * rng.standard_normal((4, 6)) + 0.3 * rng.standard_normal((16, 1, 6))
+    adata.obsm["X_pca"] = (centres[patients, states] + rng.standard_normal((1200, 6))).astype(np.float32)
     rp.tl.gmm(adata, 4, n_init=1)
     return adata
 
@@ -56,12 +56,21 @@ def all_steps(data, **budget):
     return data, model
 
 
-def opened(adata: ad.AnnData, folder, kind: str):
+@pytest.fixture(scope="module")
+def files(cohort, done, tmp_path_factory):
+    """Folders of the cohort before and after all steps, in both formats."""
+    folders = {}
+    for name, adata in {"cohort": cohort, "done": done[0]}.items():
+        folders[name] = tmp_path_factory.mktemp(name)
+        adata.write_zarr(folders[name] / "cohort.zarr")
+        adata.write_h5ad(folders[name] / "cohort.h5ad")
+    return folders
+
+
+def opened(folder, kind: str):
     """The object as it is read from disk, with nothing but tables in memory where it is read lazily."""
     if kind == "read_lazy zarr":
-        adata.write_zarr(folder / "cohort.zarr")
         return read_lazy(folder / "cohort.zarr")
-    adata.write_h5ad(folder / "cohort.h5ad")
     return read_lazy(folder / "cohort.h5ad") if "lazy" in kind else ad.read_h5ad(folder / "cohort.h5ad", backed="r")
 
 
@@ -78,8 +87,8 @@ def assert_same_patients(lazy, plain):
 
 
 @pytest.mark.parametrize(("kind", "budget"), zip(KINDS, (0, 2**30, 0), strict=True))
-def test_all_steps_give_the_same_bits(cohort, done, tmp_path, kind, budget):
-    lazy, model = all_steps(opened(cohort, tmp_path, kind), memory_budget=budget)
+def test_all_steps_give_the_same_bits(files, done, kind, budget):
+    lazy, model = all_steps(opened(files["cohort"], kind), memory_budget=budget)
     plain, other = done
     assert_same_patients(lazy, plain)
     # With a budget of 0, cells are read from a temporary file.
@@ -88,18 +97,28 @@ def test_all_steps_give_the_same_bits(cohort, done, tmp_path, kind, budget):
     pd.testing.assert_frame_equal(predictions[0], model.predict(plain), check_exact=True)
 
 
+def further_steps(data, model):
+    """What reads stored recipes and patients."""
+    rp.tl.generate(data, 2, key_added="more")
+    rp.tl.mil(data, **KEYS, augment="recipe+mixup", gmm_key="gmm", key_added="augmented", **BRIEF)
+    rp.tl.select(data, model, keep="high")
+    rp.tl.audit(data, n_permutations=2, n_repeats=1)
+    return data
+
+
+@pytest.fixture(scope="module")
+def again(done):
+    return further_steps(done[0].copy(), done[1])
+
+
 @pytest.mark.parametrize("kind", ["read_lazy zarr", "read_lazy h5ad"])
-def test_stored_results_are_read_from_the_file(done, tmp_path, kind):
+def test_stored_results_are_read_from_the_file(files, done, again, kind):
     plain, model = done
-    lazy = opened(plain, tmp_path, kind)
+    lazy = opened(files["done"], kind)
     pd.testing.assert_frame_equal(rp.get.recipes(lazy), rp.get.recipes(plain))
     compositions = [rp.get.compositions(data, generated_key="generated") for data in (lazy, plain)]
     pd.testing.assert_frame_equal(*compositions)
-    for data in (lazy, again := plain.copy()):
-        rp.tl.generate(data, 2, key_added="more")
-        rp.tl.mil(data, **KEYS, augment="recipe+mixup", key_added="augmented", **BRIEF)
-        rp.tl.select(data, model, keep="high")
-        rp.tl.audit(data, n_permutations=2, n_repeats=1)
+    further_steps(lazy, model)
     assert (lazy.obsm["more"] != again.obsm["more"]).nnz == 0
     pd.testing.assert_frame_equal(lazy.uns["augmented"]["predictions"], again.uns["augmented"]["predictions"])
     pd.testing.assert_frame_equal(lazy.uns["generated"]["patients"], again.uns["generated"]["patients"])
@@ -107,15 +126,15 @@ def test_stored_results_are_read_from_the_file(done, tmp_path, kind):
 
 
 @pytest.mark.parametrize(("outcome", "label_key"), [("ordinal", "grade"), ("continuous", "age")])
-def test_other_outcomes_are_learnt_from_a_file(cohort, tmp_path, outcome, label_key):
-    lazy, plain = opened(cohort, tmp_path, "read_lazy zarr"), cohort.copy()
+def test_other_outcomes_are_learnt_from_a_file(cohort, files, outcome, label_key):
+    lazy, plain = opened(files["cohort"], "read_lazy zarr"), cohort.copy()
     for data in (lazy, plain):
         rp.tl.mil(data, patient_key="patient", label_key=label_key, outcome=outcome, memory_budget=0, **BRIEF)
     pd.testing.assert_frame_equal(lazy.uns["mil"]["predictions"], plain.uns["mil"]["predictions"], check_exact=True)
 
 
-def test_points_of_gaussians_are_trained_on_below_cells_in_a_file(done, tmp_path):
-    lazy, plain = opened(done[0], tmp_path, "read_lazy zarr"), done[0].copy()
+def test_points_of_gaussians_are_trained_on_below_cells_in_a_file(files, done):
+    lazy, plain = opened(files["done"], "read_lazy zarr"), done[0].copy()
     for data in (lazy, plain):
         rp.tl.generate(data, 3, draw="gaussian", key_added="points")
         rp.tl.mil(data, **KEYS, generated_key="points", memory_budget=0, **BRIEF)
@@ -123,13 +142,14 @@ def test_points_of_gaussians_are_trained_on_below_cells_in_a_file(done, tmp_path
         pd.testing.assert_frame_equal(lazy.uns["mil"][name], plain.uns["mil"][name], check_exact=True)
 
 
-def test_cohorts_in_files_are_aligned(cohort, tmp_path):
+def test_cohorts_in_files_are_aligned(cohort, files):
     shifted = cohort.copy()
     shifted.obsm["X_pca"] = shifted.obsm["X_pca"] * 1.5 + 1
     keys = {**KEYS, "align": "moments", "key_added": "aligned"}
     rp.tl.assign(shifted, cohort, **keys)
-    lazy = opened(shifted, tmp_path, "read_lazy zarr")
-    rp.tl.assign(lazy, opened(cohort, tmp_path, "read_lazy h5ad"), **keys)
+    lazy = opened(files["cohort"], "read_lazy zarr")
+    lazy.obsm["X_pca"] = lazy.obsm["X_pca"] * 1.5 + 1
+    rp.tl.assign(lazy, opened(files["cohort"], "read_lazy h5ad"), **keys)
     np.testing.assert_array_equal(np.asarray(lazy.obs["aligned"]), np.asarray(shifted.obs["aligned"]))
     ours, theirs = (data.uns["aligned"]["reference"] for data in (lazy, shifted))
     np.testing.assert_allclose(ours["matrix"], theirs["matrix"], rtol=1e-6)
@@ -137,8 +157,8 @@ def test_cohorts_in_files_are_aligned(cohort, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["read_lazy h5ad", "backed h5ad"])
-def test_what_lies_in_a_file_is_not_copied(cohort, tmp_path, kind):
-    lazy = opened(cohort, tmp_path, kind)
+def test_what_lies_in_a_file_is_not_copied(files, kind):
+    lazy = opened(files["cohort"], kind)
     if lazy.filename is None:
         pytest.skip("this anndata copies lazily read objects without reading the file")
     with pytest.raises(ValueError, match=r"`copy=True`: an object that lies in .*cohort\.h5ad"):
@@ -150,11 +170,11 @@ def test_what_lies_in_a_file_is_not_copied(cohort, tmp_path, kind):
     assert in_memory.uns["recipes"]["counts"].to_numpy().sum() == 1000
 
 
-def test_the_file_stays_as_it_is(cohort, tmp_path):
-    lazy = opened(cohort, tmp_path, "read_lazy h5ad")
-    before = (tmp_path / "cohort.h5ad").read_bytes()
+def test_the_file_stays_as_it_is(files):
+    lazy = opened(files["cohort"], "read_lazy h5ad")
+    before = (files["cohort"] / "cohort.h5ad").read_bytes()
     rp.tl.mil(lazy, **KEYS, **BRIEF)
-    assert (tmp_path / "cohort.h5ad").read_bytes() == before
+    assert (files["cohort"] / "cohort.h5ad").read_bytes() == before
     loaded = lazy.to_memory()
     assert loaded.obs["mil_attention"].dtype == np.float32
     assert set(loaded.uns["mil"]) == {"history", "params", "predictions"}

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import warnings
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -77,7 +76,7 @@ def test_recipe_reads_a_mixture_that_is_named_and_the_kind_of_the_stored_recipes
     assert passed["augment"].components is None
 
 
-@pytest.mark.parametrize("augment", ["recipe+psemix", ["recipe", "psemix"], ["recipe", mixing.PseMix()]])
+@pytest.mark.parametrize("augment", ["recipe+psemix", ["recipe", mixing.PseMix()]])
 def test_several_take_turns(generated, keys, passed, augment):
     rp.tl.mil(generated, **keys, augment=augment, **QUICK)
     turns = passed["augment"].augmenters
@@ -104,7 +103,10 @@ def test_it_does_what_the_array_classifier_does(generated, keys):
     assert (plain.classifier.predict_proba(bags) != expected.predict_proba(bags)).any()
 
 
-@pytest.mark.parametrize("name", [*mixing.augmenters(), "recipe+psemix"])
+# Two that take turns draw as either does alone.
+@pytest.mark.parametrize(
+    "name", [name for name in mixing.augmenters() if name not in ("recipe", "psemix")] + ["recipe+psemix"]
+)
 def test_no_cell_outside_the_mask_or_of_a_validation_donor_is_drawn(generated, keys, name, passed, monkeypatch):
     patients = generated.obs["patient"]
     inside = patients.isin(patients.cat.categories[:14]).to_numpy()
@@ -123,7 +125,7 @@ def test_no_cell_outside_the_mask_or_of_a_validation_donor_is_drawn(generated, k
         donor_key="donor",
         mask_obs=inside,
         augment=name,
-        model=rp.mil.Attention(n_steps=12, validation_fraction=0.3),
+        model=rp.mil.Attention(n_steps=6, validation_fraction=0.3),
     )
     split = generated.uns["mil"]["predictions"]["split"]
     assert (split == "validation").sum() > 0
@@ -200,13 +202,12 @@ def test_a_references_recipes_of_a_refitted_mixture_are_refused(generated, keys)
         rp.tl.mil(healthy, **keys, augment="recipe", **QUICK)
 
 
-@pytest.mark.parametrize("form", ["h5ad", "zarr"])
-def test_results_survive_the_disk(generated, keys, tmp_path, same_content, form):
-    rp.tl.mil(generated, **keys, augment=["recipe", mixing.InsMix(alpha=0.5)], **QUICK)
-    assert generated.uns["mil"]["params"]["augment"] == "recipe+InsMix(alpha=0.5)"
-    path = tmp_path / f"cohort.{form}"
-    getattr(generated, f"write_{form}")(path)
-    same_content(generated, getattr(ad, f"read_{form}")(path))
+def test_results_survive_the_disk(plain, keys, read_back, same_content):
+    plain = plain[:, :5].copy()
+    rp.tl.mil(plain, **keys, augment=["recipe", mixing.InsMix(alpha=0.5)], **QUICK)
+    assert plain.uns["mil"]["params"]["augment"] == "recipe+InsMix(alpha=0.5)"
+    for form in ("h5ad", "zarr"):
+        same_content(plain, read_back(plain, form))
 
 
 def test_the_same_seed_gives_the_same_bits(generated, keys):

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import warnings
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -88,12 +87,11 @@ def test_without_values_those_of_real_patients_are_drawn_together(cohort, keys):
 
 
 @pytest.mark.parametrize(("suffix", "kind"), [*(("h5ad", kind) for kind in KINDS), ("zarr", "empirical")])
-def test_round_trip_of_the_object(cohort, keys, kind, suffix, tmp_path, same_content):
+def test_round_trip_of_the_object(cohort, keys, kind, suffix, read_back, same_content):
     cohort = cohort[:, :5].copy()
     rp.tl.recipes(cohort, **keys, covariates=COVARIATES, kind=kind)
     rp.tl.generate(cohort, 4, covariates={"age": 50})
-    getattr(cohort, f"write_{suffix}")(tmp_path / f"a.{suffix}")
-    back = getattr(ad, f"read_{suffix}")(tmp_path / f"a.{suffix}")
+    back = read_back(cohort, suffix)
     same_content(cohort, back)
     rp.tl.generate(back, 4, covariates={"age": 50})
     same_content(cohort, back)

@@ -89,7 +89,7 @@ def test_another_predictor_learns_from_counterfactual_patients(references, sick)
 
 def test_rungs_in_every_scenario(there):
     adata = cohort(0)
-    options = {**KEYS, "reference": there, "n_splits": 2, "progress": False}
+    options = {**KEYS, "reference": there, "n_splits": 2, "n_steps": 4, "n_components": 3, "progress": False}
     for scenario, more in (
         ("missing_class", {"missing_class": "healthy"}),
         ("low_data", {"n_patients": 2}),

@@ -177,17 +177,10 @@ def test_two_objects_and_new_data(both, tmp_path, untouched):
         rp.tl.synthesize(rna[:, 1:].copy(), "rna", "prot", translator=again)
 
 
-@pytest.mark.parametrize("storage", ["h5mu", "zarr"])
-def test_round_trip(mdata, storage, tmp_path, same_content):
+def test_round_trip(mdata, read_back, same_content):
     run(mdata, mask_obs="training", evaluation_pairs="obs_names", groupby="kind")
-    path = tmp_path / f"data.{storage}"
-    if storage == "h5mu":
-        mdata.write_h5mu(path)
-        back = md.read_h5mu(path)
-    else:
-        mdata.write_zarr(path)
-        back = md.read_zarr(path)
-    same_content(back.mod["rna"], mdata.mod["rna"])
+    for storage in ("h5mu", "zarr"):
+        same_content(read_back(mdata, storage).mod["rna"], mdata.mod["rna"])
 
 
 def test_copy_and_same_seed_same_result(mdata, untouched):

@@ -50,16 +50,15 @@ def large():
 
 # Three steps teach a translator too little for its images to be like those of the target.
 @pytest.mark.filterwarnings("ignore:The views differ in composition:UserWarning")
-def test_images_of_64_pixels_from_view_to_mixture(large, tmp_path, same_content):
+def test_images_of_64_pixels_from_view_to_mixture(large, read_back, same_content):
     rp.tl.synthesize(large, "stained", "clean", store=True, **TRANSLATOR)
     encoder = rp.tl.distill(large, "stained", "clean", primary_rep="images", **ENCODER)
     stained = large["stained"]
     assert stained.obsm[KEY].shape == (40, 3, 64, 64)
     assert stained.obsm["X_spi"].shape == (40, 4)
     rp.tl.gmm(stained, 2, use_rep="X_spi", n_init=1)
-    large.write_h5mu(tmp_path / "tiles.h5mu")
-    large.write_zarr(tmp_path / "tiles.zarr")
-    for back in (md.read_h5mu(tmp_path / "tiles.h5mu"), md.read_zarr(tmp_path / "tiles.zarr")):
+    for form in ("h5mu", "zarr"):
+        back = read_back(large, form)
         same_content(back["stained"], stained)
         np.testing.assert_array_equal(encoder.embed(back["stained"]), stained.obsm["X_spi"])
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import scipy.sparse as sp
-from threadpoolctl import threadpool_limits
 
 from repatient._checks import check_number, listed
+from repatient._threads import one_thread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,7 +126,7 @@ class Projection:
             Z[:, gone] = 0 if "scale" in self.arrays else self.arrays["mean"][gone]
         if "loadings" in self.arrays:
             # One thread: the same bits everywhere.
-            with threadpool_limits(limits=1):
+            with one_thread():
                 Z = (Z - self.arrays["center"].astype(np.float32)) @ self.arrays["loadings"].astype(np.float32)
         return np.ascontiguousarray(Z, dtype=np.float32)
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.spatial.distance import cdist, pdist
-from threadpoolctl import threadpool_limits
+
+from repatient._threads import one_thread
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -92,7 +93,7 @@ def mmd_test(
     rng = np.random.default_rng(random_state)
     rows = np.concatenate([first, second])
     rows -= rows.mean(axis=0)
-    with threadpool_limits(limits=1):
+    with one_thread():
         kernel = _group_kernel(rows, np.concatenate([codes_x, codes_y + n_first]), _median_distance(rows, rng))
         statistics = _statistics(kernel, _memberships(n_first, n_second, n_permutations, rng))
     # Summing in another order must not make an exchange that changes nothing look smaller than what was observed.

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kurtosis
 from scipy.stats import t as student
-from threadpoolctl import threadpool_limits
 
 from repatient._checks import check_integer, listed
+from repatient._threads import one_thread
 from repatient.evaluation._familiar_cells import TINY, pooled, some_cells
 from repatient.evaluation._familiar_patients import (
     MEASURES,
@@ -105,7 +105,7 @@ class Familiarity:
         if len(rows) < len(codes):
             X, codes = np.asarray(X[rows]), codes[rows]
         held_out, inside = np.empty((len(names), len(MEASURES))), np.empty(len(names))
-        with threadpool_limits(limits=1):
+        with one_thread():
             for k in range(fold.max() + 1):
                 out = fold[codes] == k
                 reference = fit_patients(X[~out], _renumbered(codes[~out]), random_state)
@@ -143,7 +143,7 @@ class Familiarity:
         codes, names = pd.factorize(np.asarray(patients))
         if n_patients is not None:
             codes, names = np.asarray(patients), np.arange(n_patients)
-        with threadpool_limits(limits=1):
+        with one_thread():
             summary = summarise(self.arrays, X, codes)
             distances = distances_of(self.arrays, summary)
         held_out = self.arrays["held_out"]

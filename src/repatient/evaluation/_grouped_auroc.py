@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.stats import rankdata
-from threadpoolctl import threadpool_limits
+
+from repatient._threads import one_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +90,7 @@ def grouped_auroc(
         msg = f"cross-validation needs {_LEAST_GROUPS} donors on either side, found {n_groups}"
         raise TooFewPatientsError(msg)
     values, weights = [], []
-    with threadpool_limits(limits=1):
+    with one_thread():
         for train, test in _folds(y, groups, min(_MOST_FOLDS, n_groups), n_repeats, random_state):
             features = _standardised(X, train, y)
             if classifier == "quadratic":

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import joblib
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from repatient._progress import progress_bar
+from repatient._threads import one_thread
 from repatient.evaluation._checkpoint import PROBABILITIES, Checkpoint
 from repatient.evaluation._fitted_fold import FittedFold, Plan
 from repatient.evaluation._fold import make_folds
@@ -131,7 +131,7 @@ def run_fold(
 
     fitted = FittedFold(cohort, scenario, fold, plan)
     # One thread, here as in a process of its own, so that sums run in one order.
-    with threadpool_limits(limits=1), sharing():
+    with one_thread(), sharing():
         return fold.number, {method.name: _judged(cohort.y[fold.test], method.predict(fitted)) for method in methods}
 
 

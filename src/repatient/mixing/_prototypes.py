@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.cluster import KMeans
-from threadpoolctl import threadpool_limits
 
+from repatient._threads import one_thread
 from repatient.mil import Bags
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def reduce(bags: Bags, n_prototypes: int, random_state: int) -> ReducedBags:
 def _cluster(cells: NDArray[Any], n: int, random_state: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Cluster of each cell, and the mean of each cluster."""
     if _differ(cells, n):
-        with threadpool_limits(limits=1):
+        with one_thread():
             codes = KMeans(n, n_init=1, random_state=random_state).fit(cells).labels_
         # K-means may leave a cluster empty; the others are numbered anew.
         _, codes = np.unique(codes, return_inverse=True)

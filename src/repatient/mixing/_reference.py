@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.decomposition import PCA
-from threadpoolctl import threadpool_limits
 
 from repatient._checks import check_option
+from repatient._threads import one_thread
 from repatient.mixture import Components, GaussianMixture, default_n_components
 from repatient.recipe import fit_offsets, fit_recipes
 from repatient.sampling import class_moments, donor_spread
@@ -57,7 +57,7 @@ class ReferenceMixture:
         n_cells, n_dims = cells.shape
         n_components = max(2, min(n_components, n_cells // FEWEST_CELLS))
         rotation = None
-        with threadpool_limits(limits=1):
+        with one_thread():
             if n_dims > MOST_AXES:
                 rotation = PCA(min(MOST_AXES, n_cells - 1), svd_solver="full").fit(cells)
                 cells = rotation.transform(cells)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from sklearn.decomposition import PCA
-from threadpoolctl import threadpool_limits
 
+from repatient._threads import one_thread
 from repatient.mixture._gaussian_mixture import GaussianMixture
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Components:
         n_cells, n_features = X.shape
         n_components = max(2, min(n_components, n_cells // _FEWEST_CELLS))
         rotation = None
-        with threadpool_limits(limits=1):
+        with one_thread():
             if n_cells < n_components * n_features * (n_features + 3) // 2:
                 n_axes = min(n_features, n_cells - 1, _MOST_AXES, max(2, n_cells // (2 * n_components)))
                 rotation = PCA(n_axes, svd_solver="full").fit(X)
@@ -72,7 +72,7 @@ class Components:
 
     def assign(self, X: NDArray[np.floating]) -> NDArray[np.int64]:
         """Most probable component of each cell, shape (n,)."""
-        with threadpool_limits(limits=1):
+        with one_thread():
             if self.rotation is not None:
                 X = self.rotation.transform(X)
             return self.mixture.predict(X).astype(np.int64)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils.validation import check_is_fitted
-from threadpoolctl import threadpool_limits
 
 from repatient._checks import check_integer
+from repatient._threads import one_thread
 from repatient.mixture._blocks import score_blocks
 from repatient.mixture._chunks import as_rows, collect, compute_dtype, fold
 from repatient.mixture._devices import torch_device
@@ -79,7 +79,7 @@ class MixtureDensity(DensityMixin, BaseEstimator):
     def score(self, X: Any, y: None = None) -> float:
         """Mean log-likelihood of the rows, in nats."""
         rows = self._rows_to_score(X)
-        with threadpool_limits(limits=1), USUAL_ERRORS():
+        with one_thread(), USUAL_ERRORS():
             return fold(rows, partial(_log_likelihood, model=self._density_model()), operator.add) / rows.shape[0]
 
     def bic(self, X: Any) -> float:
@@ -118,7 +118,7 @@ class MixtureDensity(DensityMixin, BaseEstimator):
         rng = np.random.default_rng(random_state)
         labels = rng.choice(len(self.weights_), size=n_samples, p=self.weights_ / self.weights_.sum())
         rows = rng.standard_normal((n_samples, self.n_features_in_))
-        with threadpool_limits(limits=1), USUAL_ERRORS():
+        with one_thread(), USUAL_ERRORS():
             if self.covariance_type == "diag":
                 rows *= np.sqrt(self.covariances_)[labels]
             elif self.covariance_type == "tied":
@@ -157,7 +157,7 @@ class MixtureDensity(DensityMixin, BaseEstimator):
     def _per_row(self, X: Any, describe: Callable[..., tuple[NDArray[Any], ...]]) -> tuple[NDArray[Any], ...]:
         """Arrays with one entry a row."""
         rows = self._rows_to_score(X)
-        with threadpool_limits(limits=1), USUAL_ERRORS():
+        with one_thread(), USUAL_ERRORS():
             return collect(rows, partial(describe, model=self._density_model()))
 
     def _rows_to_score(self, X: Any) -> Any:

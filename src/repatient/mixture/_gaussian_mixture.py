@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits
 
 from repatient._checks import check_integer, check_number, check_option
 from repatient._progress import progress_bar
+from repatient._threads import one_thread
 from repatient.mixture._chunks import as_rows, compute_dtype, group_codes, read_small
 from repatient.mixture._density import USUAL_ERRORS, MixtureDensity
 from repatient.mixture._devices import torch_device
@@ -235,7 +235,7 @@ class GaussianMixture(MixtureDensity):
         codes = None if groups is None else group_codes(groups, rows.shape[0])
         # No more than the starts would read anyway.
         rows = read_small(rows, max(self.init_max_samples, self.n_components))
-        with threadpool_limits(limits=1), USUAL_ERRORS():
+        with one_thread(), USUAL_ERRORS():
             trace, whitening = self._run(rows, codes, given)
             self._store(whitening.unwhiten(trace.parameters).ordered())
             told = trace.log_likelihood

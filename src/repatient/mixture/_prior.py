@@ -154,8 +154,9 @@ def _most_likely_rows(covariances: Float, target: Float, counts: Float) -> tuple
     inverse_root = vectors / np.sqrt(values) / scale[:, None]
     eigenvalues = np.maximum(np.linalg.eigvalsh(inverse_root.T @ covariances @ inverse_root), 0)
     scatter = sizes * eigenvalues
-    log_volumes = np.stack([np.log(rows + scatter).sum(axis=1) for rows in _STRENGTHS])
     rows = _STRENGTHS[:, None]
+    volumes = rows[:, :, None] + scatter
+    log_volumes = np.log(volumes, out=volumes).sum(axis=2)
     half = (rows + n_dims + 1) / 2
     gains = multigammaln(half + counts / 2, n_dims) - multigammaln(half, n_dims) + half * n_dims * np.log(rows)
     evidence = (gains - (half + counts / 2) * log_volumes).sum(axis=1)

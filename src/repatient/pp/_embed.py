@@ -10,12 +10,12 @@ import scipy.sparse as sp
 from anndata import AnnData
 from scipy.linalg import eigh
 from scipy.sparse.linalg import eigsh
-from threadpoolctl import threadpool_limits
 
 from repatient import _store
 from repatient._checks import check_integer, check_key, check_number, check_option, listed
 from repatient._docs import shared_docs
 from repatient._progress import progress_bar
+from repatient._threads import one_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -332,7 +332,7 @@ def _with_components(fit: _Fit, projection: _store.Projection, n_axes: int) -> _
     total, squares = np.zeros(width), np.zeros((width, width))
     mean = projection.arrays["mean"].astype(np.float32)
     # One thread: the same bits everywhere.
-    with threadpool_limits(limits=1):
+    with one_thread():
         for X in fit.blocks("Principal components"):
             Z = projection.standardised(projection.transformed(X))
             Z = Z if "scale" in projection.arrays else Z - mean
@@ -354,7 +354,7 @@ def _with_components(fit: _Fit, projection: _store.Projection, n_axes: int) -> _
 def _leading_axes(covariance: NDArray[np.float64], n_axes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Largest eigenvalues in falling order, and their eigenvectors in columns."""
     width = len(covariance)
-    with threadpool_limits(limits=1):
+    with one_thread():
         if n_axes < width // _LANCZOS:
             variances, axes = eigsh(covariance, n_axes, v0=np.random.default_rng(0).normal(size=width))
         else:

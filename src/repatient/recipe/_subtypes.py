@@ -130,9 +130,10 @@ def _weighted_loglik(counts: np.ndarray, weights: np.ndarray, alpha: np.ndarray)
 def _start(counts: np.ndarray, number: int, random_state: int) -> np.ndarray:
     """First guess of each patient's sub-type: clusters of the roots of compositions (Hellinger distance)."""
     from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(limits=1):
+    from repatient._threads import one_thread
+
+    with one_thread():
         return KMeans(number, n_init=10, random_state=random_state).fit_predict(np.sqrt(proportions(counts)))
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+
+from repatient._threads import one_thread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,7 +77,7 @@ class AffineMap:
 
     def __call__(self, X: NDArray[Any]) -> NDArray[np.float64]:
         """Move rows (n, d)."""
-        with threadpool_limits(limits=1):
+        with one_thread():
             return np.asarray(X, dtype=np.float64) @ self.matrix.T + self.offset
 
     def inverted(self) -> AffineMap:
@@ -120,7 +121,7 @@ def class_moments(X: Any, classes: NDArray[np.int64], patients: NDArray[np.int64
     amid = int((classes >= 0).argmax())
     pilot = np.asarray(X[amid : amid + 1], dtype=np.float64)[0]
     firsts, seconds = np.zeros((n_classes, n_dims)), np.zeros((n_classes, n_dims, n_dims))
-    with threadpool_limits(limits=1):
+    with one_thread():
         for start in range(0, X.shape[0], _BLOCK_ROWS):
             block = slice(start, start + _BLOCK_ROWS)
             rows = np.asarray(X[block], dtype=np.float64) - pilot
@@ -173,7 +174,7 @@ def moment_map(source: Moments, target: Moments, names: Sequence[str]) -> Affine
     correlation = covariance / np.outer(scale, scale)
     target_correlation = target_covariance / np.outer(target_scale, target_scale)
     difference = target_correlation - correlation
-    with threadpool_limits(limits=1):
+    with one_thread():
         turn = _gaussian_transport(
             correlation + source.uncertainty(names) * difference,
             target_correlation - target.uncertainty(names) * difference,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
-from threadpoolctl import threadpool_limits
 
 from repatient._files._scratch import blocks, filled, is_in_file
+from repatient._threads import one_thread
 
 if TYPE_CHECKING:
     from repatient.sampling._streams import PatientStreams
@@ -115,7 +115,7 @@ def fit_donor_effects(X: np.ndarray, components: np.ndarray, patients: np.ndarra
             f"{int((sizes > 0).sum())} pairs of patient and component. Use fewer components, or no donor effects."
         )
         raise ValueError(msg)
-    with threadpool_limits(limits=1):
+    with one_thread():
         z = _principal(X, inside, components[inside], n_components, degrees)
         _turn(z, _whitening(_scatter_within(z, groups, sizes) / degrees))
         counts = sizes.reshape(n_components, n_patients)

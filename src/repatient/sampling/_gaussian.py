@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.special import ndtri
-from threadpoolctl import threadpool_limits
 
+from repatient._threads import one_thread
 from repatient.sampling._streams import PatientStreams, patient_keys
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def draw_gaussians(
     embedding = np.empty((len(components), means.shape[1]), dtype=np.float32)
     order = np.argsort(components, kind="stable")
     ends = np.cumsum(np.bincount(components, minlength=len(means)))
-    with threadpool_limits(limits=1):
+    with one_thread():
         for k in np.unique(components).tolist():
             cells = order[ends[k - 1] if k else 0 : ends[k]]
             embedding[cells] = means[k] + _spread(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.spatial.distance import cdist
 from scipy.special import softmax
-from threadpoolctl import threadpool_limits
+
+from repatient._threads import one_thread
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -60,7 +61,7 @@ class TransportMap:
         """Move rows (n, d)."""
         step = max(_BLOCK_ENTRIES // len(self.forth.points), 1)
         moved = self.affine(X)
-        with threadpool_limits(limits=1):
+        with one_thread():
             for start in range(0, len(moved), step):
                 rows = moved[start : start + step] / self.scale
                 moved[start : start + step] = self.scale * (rows + self.forth(rows) - self.within(rows))
@@ -100,7 +101,7 @@ def transport_map(
     ot = _import_pot()
     scale = target.std(axis=0)
     scale[scale == 0] = 1.0
-    with threadpool_limits(limits=1):
+    with one_thread():
         moved, points = affine(source) / scale, target / scale
         unit = regularisation * float(cdist(moved, points, "sqeuclidean").mean())
         return TransportMap(affine, scale, _plan(ot, moved, points, unit), _plan(ot, moved, moved, unit))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from repatient._threads import one_thread
 from repatient.sampling._allocation import elsewhere
 from repatient.sampling._distinct import positions_within
 from repatient.sampling._donor_effects import exponential
@@ -99,7 +99,7 @@ def draw_with_effects(
     step = max(min(_BLOCK, _WEIGHTS // max(largest, 1)), 1)
     rows, moved, repeated = [np.zeros(0, dtype=np.int32)], np.zeros_like(counts), np.zeros_like(counts)
     references = np.zeros(len(counts), dtype=np.int64)
-    with threadpool_limits(limits=1):
+    with one_thread():
         for first in range(0, len(counts), step):
             block = slice(first, min(first + step, len(counts)))
             words = PatientStreams(keys[block])

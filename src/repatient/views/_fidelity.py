@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
-from threadpoolctl import threadpool_limits
 
+from repatient._threads import one_thread
 from repatient.evaluation import energy_distance
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def neighbour_overlap(
     """
     a, b = _flat(translated), _flat(measured)
     k = min(n_neighbors, len(a) - 1)
-    with threadpool_limits(limits=1):
+    with one_thread():
         near = [NearestNeighbors(n_neighbors=k).fit(x).kneighbors(return_distance=False) for x in (a, b)]
     return (near[0][:, :, None] == near[1][:, None, :]).any(axis=2).mean(axis=1)
 
@@ -96,7 +96,7 @@ def distribution_match(translated: ArrayLike, measured: ArrayLike, random_state:
     """
     rng = np.random.default_rng(random_state)
     a, b = (x[np.sort(rng.permutation(len(x))[:_MOST_ROWS])] for x in (_flat(translated), _flat(measured)))
-    with threadpool_limits(limits=1):
+    with one_thread():
         between = float(cdist(a, b).mean())
     return float(energy_distance(a, b)) ** 2 / (2 * between) if between > 0 else 0.0
 
@@ -124,7 +124,7 @@ def read_as(
     known = codes >= 0
     k = min(n_neighbors, int(known.sum()))
     votes = np.zeros((len(a), len(names)), dtype=np.int64)
-    with threadpool_limits(limits=1):
+    with one_thread():
         near = NearestNeighbors(n_neighbors=k).fit(b[known]).kneighbors(a, return_distance=False)
     for column in codes[known][near].T:
         votes[np.arange(len(a)), column] += 1
@@ -190,7 +190,7 @@ def agreement(maps: list[NDArray[np.float32]]) -> float:
 def _share_closer(rows: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
     """Share of the others that are closer to each row than the one at its own place."""
     share = np.empty(len(rows))
-    with threadpool_limits(limits=1):
+    with one_thread():
         for start in range(0, len(rows), _BLOCK_ROWS):
             block = slice(start, start + _BLOCK_ROWS)
             distances = cdist(rows[block], others)

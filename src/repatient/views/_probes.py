@@ -8,7 +8,8 @@ import numpy as np
 from sklearn.linear_model import RidgeClassifierCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
+
+from repatient._threads import one_thread
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -52,7 +53,7 @@ def probe_errors(
     y, y_test = np.asarray(train_labels), np.asarray(test_labels)
     X, X_test = _standardised(train, test)
     rng = np.random.default_rng(random_state)
-    with threadpool_limits(limits=1):
+    with one_thread():
         few = [_linear_error(X[of], y[of], X_test, y_test) for of in _draws(y, n_labels, rng)]
         neighbours = KNeighborsClassifier(min(NEIGHBOURS, len(X))).fit(X, y)
         return {
@@ -67,7 +68,7 @@ def linear_mistakes(
 ) -> NDArray[np.bool_]:
     """Which test rows the linear probe of :func:`probe_errors` reads wrongly, from all labels."""
     X, X_test = _standardised(train, test)
-    with threadpool_limits(limits=1):
+    with one_thread():
         probe = RidgeClassifierCV(alphas=PENALTIES).fit(X, np.asarray(train_labels))
     return np.asarray(probe.predict(X_test) != np.asarray(test_labels))
 

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
-from threadpoolctl import threadpool_limits
 from torch import nn
+
+from repatient._threads import one_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ def single_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with threadpool_limits(limits=1), single_precision():
+        with one_thread(), single_precision():
             yield
     finally:
         torch.set_num_threads(threads)
