@@ -9,6 +9,7 @@ Target and number of rows are those of the greatest evidence under inverse Wisha
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -153,15 +154,21 @@ def _most_likely_rows(covariances: Float, target: Float, counts: Float) -> tuple
     values = np.maximum(values, _EIGENVALUE_FLOOR * values[-1])
     inverse_root = vectors / np.sqrt(values) / scale[:, None]
     eigenvalues = np.maximum(np.linalg.eigvalsh(inverse_root.T @ covariances @ inverse_root), 0)
-    scatter = sizes * eigenvalues
-    log_volumes = np.stack([np.log(rows + scatter).sum(axis=1) for rows in _STRENGTHS])
-    rows = _STRENGTHS[:, None]
-    half = (rows + n_dims + 1) / 2
-    gains = multigammaln(half + counts / 2, n_dims) - multigammaln(half, n_dims) + half * n_dims * np.log(rows)
+    log_volumes = np.log(_STRENGTHS[:, None, None] + sizes * eigenvalues).sum(axis=2)
+    half, of_prior, of_strength = _terms_of_strengths(n_dims)
+    gains = multigammaln(half + counts / 2, n_dims) - of_prior + of_strength
     evidence = (gains - (half + counts / 2) * log_volumes).sum(axis=1)
     at = int(evidence.argmax())
     log_volume = np.log(values).sum() + 2 * np.log(scale).sum()
     return float(_STRENGTHS[at] * _peak(evidence, at)), float(evidence[at] - counts.sum() / 2 * log_volume)
+
+
+@cache
+def _terms_of_strengths(n_dims: int) -> tuple[Float, Float, Float]:
+    """Half the degrees of freedom at every strength, and the terms of the evidence that no rows enter."""
+    rows = _STRENGTHS[:, None]
+    half = (rows + n_dims + 1) / 2
+    return half, multigammaln(half, n_dims), half * n_dims * np.log(rows)
 
 
 def _peak(values: Float, at: int) -> float:
