@@ -28,7 +28,7 @@ _SMALLEST_SPREAD = 1e-6
 _EIGENVALUE_FLOOR = 1e-12
 _TINY = np.finfo(np.float64).tiny
 # Of a prior: less of it changes nothing.
-_NO_NEED = 1e-9
+_NO_NEED, _ROUNDED_AWAY = 1e-9, 1e-25
 
 
 class Strength(NamedTuple):
@@ -128,8 +128,9 @@ def _shrunk_covariances(covariances: Float, counts: Float, strength: Strength) -
 def _shrunk(covariance: Float, n_rows: float) -> Float:
     """A covariance (d, d) of so many rows, shrunk towards its own variances by as many as are likeliest."""
     variances = np.diag(np.maximum(np.diag(covariance), _TINY))
-    rows = _most_likely_rows(covariance[None], variances, np.array([n_rows]))[0]
-    rows *= float(_need(np.array(n_rows), len(covariance)))
+    need = float(_need(np.array(n_rows), len(covariance)))
+    # A smaller share of any strength is lost in rounding.
+    rows = need * _most_likely_rows(covariance[None], variances, np.array([n_rows]))[0] if need > _ROUNDED_AWAY else 0.0
     return (n_rows * covariance + rows * variances) / (n_rows + rows)
 
 
