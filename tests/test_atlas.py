@@ -26,7 +26,7 @@ def test_pieces_of_an_atlas_make_a_sound_object(benchmark, tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of a step is known on Linux alone")
 def test_no_step_holds_the_matrix(benchmark, tmp_path):
-    atlas = benchmark.Atlas(cells=20_000, genes=1500, patients=40, one_in=2, generated=8)
+    atlas = benchmark.Atlas(cells=10_000, genes=2400, patients=40, one_in=2, generated=8)
     benchmark.simulate(tmp_path / "atlas.h5ad", atlas)
     steps = benchmark.measure(tmp_path, atlas.generated, chunk_size=500)
     # Counts in single precision and their columns, as one object in memory would hold them.

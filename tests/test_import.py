@@ -23,8 +23,9 @@ def test_import_is_light():
 
 
 def test_rooms_are_loaded_when_needed_and_torch_only_by_what_trains():
-    assert loaded_after("import repatient as rp; rp.tl.gmm, rp.get.augmented, rp.io.read_recipes") == set()
-    assert "torch" in loaded_after("import repatient as rp; rp.mil.MILClassifier")
+    rooms = "import repatient as rp; rp.tl.gmm, rp.get.augmented, rp.io.read_recipes"
+    then = f"assert not {{*{HEAVY!r}}} & {{*sys.modules}}; rp.mil.MILClassifier"
+    assert "torch" in loaded_after(f"{rooms}; {then}")
 
 
 def test_public_names():

@@ -31,6 +31,8 @@ QUICK = {
     "auto": {"members": [("mean", Linear()), ("cells", Cells()), ("centroid", make_predictor("centroid"))]},
     "composition": {"n_components": 4},
     "likelihood": {"n_components": 4},
+    "prototypes": {"n_components": 4},
+    "cloudpred": {"n_components": 4},
 }
 
 
@@ -217,7 +219,7 @@ def test_the_default_members_follow_what_there_is_of_patients():
         ("mean", "head.coef", np.full((5, 3), np.nan)),
         ("kernel_mean", "features.kernel_mean.phases", np.zeros(7)),
         ("prototypes", "features.prototypes.typical", np.zeros((2, 5))),
-        ("cloudpred", "features.posterior.means", np.zeros((10, 2))),
+        ("cloudpred", "features.posterior.means", np.zeros((4, 2))),
         ("likelihood", "temperature", -1.0),
         ("auto", "weights", np.array([0.5, 0.6, -0.1])),
         ("auto", "temperature", float("inf")),
@@ -282,11 +284,12 @@ def test_torch_in_double_precision_elsewhere_changes_nothing():
 
 
 def test_a_million_cells_take_seconds():
-    X = np.random.default_rng(0).normal(size=(1_000_000, 50)).astype(np.float32)
-    bags, y = Bags.from_codes(X, np.arange(1_000_000) // 5_000, 200), np.arange(200) % 2
+    """A quarter of them."""
+    X = np.random.default_rng(0).standard_normal((250_000, 50), dtype=np.float32)
+    bags, y = Bags.from_codes(X, np.arange(250_000) // 1_250, 200), np.arange(200) % 2
     start = time.process_time()
     Linear().fit(bags, y).predict_proba(bags)
-    assert time.process_time() - start < 10
+    assert time.process_time() - start < 2.5
 
 
 @pytest.mark.parametrize(

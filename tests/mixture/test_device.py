@@ -38,8 +38,9 @@ def assert_alike(ours, other, rows, tolerance):
 
 
 @pytest.mark.parametrize("covariance_type", TYPES)
-@pytest.mark.parametrize("n_dims", [1, 4, 5])
-@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-10), (np.float32, 1e-5)])
+@pytest.mark.parametrize(
+    ("n_dims", "dtype", "tolerance"), [(1, np.float64, 1e-10), (4, np.float64, 1e-10), (4, np.float32, 1e-5)]
+)
 def test_same_as_numpy(plant, on_torch, covariance_type, n_dims, dtype, tolerance):
     rows = plant(2000, 4, n_dims).rows.astype(dtype)
     ours, other = fit_both(rows, on_torch, covariance_type=covariance_type, n_init=2)

@@ -39,8 +39,7 @@ def run_passes(rows, n_components, covariance_type, n_passes, **params):
 
 
 @pytest.mark.parametrize("covariance_type", TYPES)
-@pytest.mark.parametrize("reg_covar", [1e-6, 0.3])
-@pytest.mark.parametrize("n_components", [1, 5, 6])
+@pytest.mark.parametrize(("n_components", "reg_covar"), [(1, 1e-6), (5, 0.3), (6, 1e-6)])
 def test_one_pass_equals_scikit_learn(plant, covariance_type, reg_covar, n_components):
     # As many components as features is where the shapes of tied and diagonal covariances coincide.
     rows = plant(1500, 5, 6, separation=2.0).rows * np.array([1, 10, 0.1, 3, 1, 50]) + 7
@@ -74,7 +73,7 @@ def test_one_pass_equals_scikit_learn(plant, covariance_type, reg_covar, n_compo
 
 
 @pytest.mark.parametrize("covariance_type", TYPES)
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_log_likelihood_never_falls(plant, covariance_type, seed):
     rows = plant(800, 4, 3, separation=1.5, seed=seed).rows
     given, covariances, _ = initial(rows, 4, covariance_type, seed)
@@ -89,7 +88,7 @@ def test_log_likelihood_never_falls(plant, covariance_type, seed):
 @pytest.mark.parametrize("covariance_type", TYPES)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-10), (np.float32, 1e-6)])
 def test_block_size_does_not_matter(plant, monkeypatch, covariance_type, dtype, tolerance):
-    rows = plant(3000, 3, 4).rows.astype(dtype)
+    rows = plant(1500, 3, 4).rows.astype(dtype)
     fits = []
     for n_bytes in (1, 40_000, 1 << 24):
         monkeypatch.setattr(_chunks, "FEATURE_BYTES", n_bytes)

@@ -48,7 +48,7 @@ def log_likelihood(sample: Sample, parameters: Parameters) -> float:
 
 
 @pytest.mark.parametrize("covariance_type", TYPES)
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_a_state_that_em_does_not_leave_is_left(plant, covariance_type, seed):
     planted = plant(6000, 5, 4, separation=6.0, seed=seed)
     sample = sample_of(planted.rows, covariance_type)

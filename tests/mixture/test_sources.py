@@ -70,10 +70,11 @@ def assert_same_fit(one, other, rtol):
 
 
 @pytest.mark.usefixtures("small_pieces")
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("dtype", "rtol"), [(np.float32, 1e-6), (np.float64, 1e-12)])
+@pytest.mark.parametrize(
+    ("kind", "dtype", "rtol"), [*((kind, np.float64, 1e-12) for kind in KINDS), ("zarr", np.float32, 1e-6)]
+)
 def test_every_store_gives_the_result_of_the_array(plant, store, kind, dtype, rtol):
-    rows = plant(2000, 3, 4).rows.astype(dtype)
+    rows = plant(1000, 3, 4).rows.astype(dtype)
     stored = store(rows, kind)
     assert isinstance(as_rows(stored), RowSource)
     expected, mixture = fitted(rows), fitted(stored)
@@ -195,8 +196,8 @@ def test_pieces_keep_to_the_chunks_of_the_store(store, monkeypatch):
 
 @pytest.mark.usefixtures("small_pieces")
 def test_selection_reads_stores(plant, store):
-    rows = plant(2000, 3, 4, separation=8.0).rows
-    groups = np.random.default_rng(0).integers(8, size=2000)
+    rows = plant(1000, 3, 4, separation=8.0).rows
+    groups = np.random.default_rng(0).integers(8, size=1000)
     settings = {"n_splits": 2, "n_init": 1, "init_max_samples": 400}
     best, table = select_n_components(store(rows, "zarr"), groups, [1, 3], **settings)
     expected, expected_table = select_n_components(rows, groups, [1, 3], **settings)
@@ -222,9 +223,9 @@ def test_stores_of_the_wrong_kind_are_refused(store):
         fitted(store(sp.random(500, 4, density=0.5, format="csr"), "minimal"))
 
 
-@pytest.mark.parametrize("kind", ["h5py", "zarr", "dask"])
+@pytest.mark.parametrize("kind", ["h5py", "dask"])
 def test_a_fit_holds_a_few_pieces_and_never_all_rows(tmp_path, kind):
-    n_rows, rng = 400_000, np.random.default_rng(0)
+    n_rows, rng = 300_000, np.random.default_rng(0)
     if kind == "h5py":
         stored = h5py.File(tmp_path / "a.h5", "w").create_dataset("a", (n_rows, 32), "f4", chunks=(5000, 32))
     else:
@@ -240,5 +241,5 @@ def test_a_fit_holds_a_few_pieces_and_never_all_rows(tmp_path, kind):
         mixture.predict_with_density(rows)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    # All rows are 51 MB, the two arrays of results 3 MB.
-    assert peak < 40e6, f"{peak / 1e6:.0f} MB"
+    # All rows are 38 MB, the two arrays of results 2 MB.
+    assert peak < 30e6, f"{peak / 1e6:.0f} MB"

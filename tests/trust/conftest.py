@@ -16,7 +16,7 @@ import repatient as rp
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-N_KILLS = 50 if "REPATIENT_TRUST" in os.environ else 20
+N_KILLS = 50 if "REPATIENT_TRUST" in os.environ else 12
 
 
 def run_and_kill(work: Callable[[int], Any], part: float, n_before: int = 0) -> None:

@@ -18,7 +18,7 @@ from repatient.views import Encoder, Translator
 
 THOROUGH = "REPATIENT_TRUST" in os.environ
 # Translators and encoders are written by the code that bag models are written by.
-SOME = 50 if THOROUGH else 15
+SOME = 50 if THOROUGH else 10
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_augmented_cells(tiny, kill_often, tmp_path, name):
         np.testing.assert_array_equal(found.obsm["X_pca"], expected[i].obsm["X_pca"])
         return i
 
-    n_kills = 50 if THOROUGH else {"a.h5ad": 8, "a.zarr": 2}[name]
+    n_kills = 50 if THOROUGH else {"a.h5ad": 4, "a.zarr": 2}[name]
     kill_often(lambda i: rp.get.augmented(cohorts[i], to=path, progress=False), read, n_kills)
     rp.get.augmented(tiny, to=path, progress=False)
     only(tmp_path, name)

@@ -205,8 +205,8 @@ def maximisation(
     previous: Parameters,
     reg_covar: RegCovar,
     strength: Strength = _NO_PRIOR,
-) -> tuple[Parameters, RegCovar, Strength]:
-    """Next parameters, the regularisation that they needed to be positive definite, and the strength of the prior."""
+) -> tuple[Parameters, RegCovar, Strength, Coefficients]:
+    """Next parameters, the ridge that they needed to be positive definite, the strength of the prior, coefficients."""
     counts = np.where(sums.alive, sums.counts, 0)
     for power in range(_MAX_RIDGE_RAISES + 1):
         raised = reg_covar._replace(share=reg_covar.share * 10.0**power)
@@ -216,10 +216,10 @@ def maximisation(
             if strength.rows != 0 or raised.damping:
                 parameters, found = sample.prior.posterior(parameters, counts, strength, raised.damping)
             parameters = feature_map.settled(parameters)
-            feature_map.coefficients(parameters)
+            coefficients = feature_map.coefficients(parameters)
         except np.linalg.LinAlgError:
             continue
-        return parameters, raised, found
+        return parameters, raised, found, coefficients
     raise SingularCovarianceError(raised.share)
 
 
@@ -237,9 +237,10 @@ def run_em(
     trace = EMTrace(feature_map.settled(parameters), settings.reg_covar, settings.known or usual)
     reseeds = np.zeros(len(parameters.weights), dtype=int)
     just_reseeded = False
+    following: Coefficients | None = None
     for iteration in range(1, settings.max_iter + 1):
         try:
-            coefficients = feature_map.coefficients(trace.parameters)
+            coefficients = following or feature_map.coefficients(trace.parameters)
         except np.linalg.LinAlgError as error:
             raise SingularCovarianceError(trace.reg_covar.share) from error
         expected = expectation(sample, feature_map, coefficients)
@@ -261,7 +262,7 @@ def run_em(
         strength = trace.strength
         if estimated and iteration >= first and not iteration & (iteration - 1):
             strength = settings.strength
-        trace.parameters, trace.reg_covar, trace.strength = maximisation(
+        trace.parameters, trace.reg_covar, trace.strength, following = maximisation(
             sample, feature_map, expected.sums, trace.parameters, trace.reg_covar, strength
         )
         if last:
@@ -271,6 +272,7 @@ def run_em(
         if just_reseeded:
             trace.parameters = _reseed(sample, feature_map, coefficients, trace, empty)
             reseeds[empty] += 1
+            following = None
     trace.n_reseeded = int(reseeds.sum())
     return trace
 

@@ -9,6 +9,7 @@ Target and number of rows are those of the greatest evidence under inverse Wisha
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ _SMALLEST_SPREAD = 1e-6
 _EIGENVALUE_FLOOR = 1e-12
 _TINY = np.finfo(np.float64).tiny
 # Of a prior: less of it changes nothing.
-_NO_NEED = 1e-9
+_NO_NEED, _ROUNDED_AWAY = 1e-9, 1e-25
 
 
 class Strength(NamedTuple):
@@ -127,8 +128,9 @@ def _shrunk_covariances(covariances: Float, counts: Float, strength: Strength) -
 def _shrunk(covariance: Float, n_rows: float) -> Float:
     """A covariance (d, d) of so many rows, shrunk towards its own variances by as many as are likeliest."""
     variances = np.diag(np.maximum(np.diag(covariance), _TINY))
-    rows = _most_likely_rows(covariance[None], variances, np.array([n_rows]))[0]
-    rows *= float(_need(np.array(n_rows), len(covariance)))
+    need = float(_need(np.array(n_rows), len(covariance)))
+    # A smaller share of any strength is lost in rounding.
+    rows = need * _most_likely_rows(covariance[None], variances, np.array([n_rows]))[0] if need > _ROUNDED_AWAY else 0.0
     return (n_rows * covariance + rows * variances) / (n_rows + rows)
 
 
@@ -153,16 +155,22 @@ def _most_likely_rows(covariances: Float, target: Float, counts: Float) -> tuple
     values = np.maximum(values, _EIGENVALUE_FLOOR * values[-1])
     inverse_root = vectors / np.sqrt(values) / scale[:, None]
     eigenvalues = np.maximum(np.linalg.eigvalsh(inverse_root.T @ covariances @ inverse_root), 0)
-    scatter = sizes * eigenvalues
-    rows = _STRENGTHS[:, None]
-    volumes = rows[:, :, None] + scatter
+    volumes = _STRENGTHS[:, None, None] + sizes * eigenvalues
     log_volumes = np.log(volumes, out=volumes).sum(axis=2)
-    half = (rows + n_dims + 1) / 2
-    gains = multigammaln(half + counts / 2, n_dims) - multigammaln(half, n_dims) + half * n_dims * np.log(rows)
+    half, of_prior, of_strength = _terms_of_strengths(n_dims)
+    gains = multigammaln(half + counts / 2, n_dims) - of_prior + of_strength
     evidence = (gains - (half + counts / 2) * log_volumes).sum(axis=1)
     at = int(evidence.argmax())
     log_volume = np.log(values).sum() + 2 * np.log(scale).sum()
     return float(_STRENGTHS[at] * _peak(evidence, at)), float(evidence[at] - counts.sum() / 2 * log_volume)
+
+
+@cache
+def _terms_of_strengths(n_dims: int) -> tuple[Float, Float, Float]:
+    """Half the degrees of freedom at every strength, and the terms of the evidence that no rows enter."""
+    rows = _STRENGTHS[:, None]
+    half = (rows + n_dims + 1) / 2
+    return half, multigammaln(half, n_dims), half * n_dims * np.log(rows)
 
 
 def _peak(values: Float, at: int) -> float:

@@ -122,7 +122,7 @@ def _most_general(
         total = 0.0
         for train, test, sums, run in fits:
             given = (train, feature_map, sums, run.parameters, reg_covar, strength or run.strength)
-            coefficients = feature_map.coefficients(maximisation(*given)[0])
+            coefficients = maximisation(*given)[-1]
             total += expectation(test, feature_map, coefficients).log_likelihood
         return total / len(fits)
 

@@ -61,7 +61,7 @@ def prepared(data, seed=0, n_components=2):
 SEEDS = st.integers(0, 100)
 
 
-@examples(25)
+@examples(12)
 @given(st.data())
 def test_gmm(trial, cohorts, same, data):
     cohort = data.draw(cohorts())
@@ -82,7 +82,7 @@ def test_gmm(trial, cohorts, same, data):
         survives(cohort, same, ["gmm"])
 
 
-@examples(15)
+@examples(8)
 @given(st.data())
 def test_assign(trial, cohorts, same, data):
     reference, cohort = data.draw(cohorts()), data.draw(cohorts())
@@ -106,7 +106,7 @@ def test_assign(trial, cohorts, same, data):
         survives(cohort, same, ["gmm"])
 
 
-@examples(25)
+@examples(12)
 @given(st.data())
 def test_recipes(trial, cohorts, same, data):
     cohort = data.draw(cohorts())
@@ -148,7 +148,7 @@ def arguments(draw):
     }
 
 
-@examples(25)
+@examples(12)
 @given(st.data())
 def test_generate_and_get(trial, cohorts, same, data):
     cohort = prepared(data.draw(cohorts()))
@@ -185,7 +185,7 @@ def test_generate_and_get(trial, cohorts, same, data):
         np.testing.assert_allclose(np.asarray(rows.X).sum(axis=1), 1, rtol=1e-5)
 
 
-@examples(15)
+@examples(8)
 @given(st.data())
 def test_bags(trial, cohorts, data):
     cohort = data.draw(cohorts())
