@@ -23,6 +23,16 @@ def test_planted_number_is_found(cohort):
     assert (table["standard_error"] > 0).all()
 
 
+@pytest.mark.parametrize("seed", [1, 5, 7])
+def test_few_components_are_not_taken_for_worse_because_their_start_was_bad(seed):
+    rng = np.random.default_rng(seed)
+    centres, kind = 4 * rng.standard_normal((8, 10)), rng.integers(0, 8, 3000)
+    spread = np.exp(0.5 * rng.standard_normal((8, 10)))
+    X = centres[kind] + spread[kind] * rng.standard_normal((3000, 10))
+    best, _ = select_n_components(X.astype(np.float32), np.arange(3000) % 20, [4, 8, 16], random_state=seed)
+    assert best == 8
+
+
 def test_groups_never_straddle(cohort, monkeypatch):
     rows, groups = cohort
     owner = {row.tobytes(): group for row, group in zip(rows, groups, strict=True)}

@@ -163,6 +163,10 @@ def test_a_class_without_a_patient_comes_from_a_reference(generated, keys):
         warnings.simplefilter("ignore", UserWarning)
         model = rp.tl.mil(healthy, **keys, augment="recipe", **QUICK)
     assert model.classes == ["disease", "healthy"]
+    threshold = healthy.uns["mil"]["threshold"]
+    assert threshold["class"].tolist() == ["disease"]
+    assert (threshold["low"] < threshold["shift"]).all()
+    assert (threshold["shift"] < threshold["high"]).all()
     with pytest.raises(ValueError, match="two or more are needed"):
         rp.tl.mil(healthy, **keys, augment="psemix", **QUICK)
 

@@ -75,6 +75,24 @@ def exchange_components(part: Sample, feature_map: FeatureMap, start: Parameters
     return best
 
 
+def merge_components(parameters: Parameters, n_components: int) -> Parameters:
+    """Merge the two components that lose least by it, again and again, until there are ``n_components``."""
+    while len(parameters.weights) > n_components:
+        mergers = _mergers(parameters, 1)
+        pair = int(mergers.losses.argmin())
+        first, second = mergers.first[pair], mergers.second[pair]
+        weights, means, covariances = parameters.weights.copy(), parameters.means.copy(), parameters.covariances
+        weights[first] += weights[second]
+        means[first] = mergers.means[pair]
+        if parameters.covariance_type != "tied":
+            covariances = covariances.copy()
+            covariances[first] = mergers.covariances[pair]
+            covariances = np.delete(covariances, second, axis=0)
+        left = np.delete(weights, second), np.delete(means, second, axis=0), covariances
+        parameters = replace(parameters, weights=left[0], means=left[1], covariances=left[2])
+    return parameters
+
+
 def _after_exchange(
     part: Sample, z: Float, feature_map: FeatureMap, current: EMTrace, brief: Settings
 ) -> EMTrace | None:

@@ -10,7 +10,9 @@ from sklearn.model_selection import GroupKFold
 from repatient._checks import check_integer
 from repatient._progress import progress_bar
 from repatient.mixture._chunks import as_rows, group_codes, masked_rows, take_rows
+from repatient.mixture._exchange import merge_components
 from repatient.mixture._gaussian_mixture import GaussianMixture
+from repatient.mixture._parameters import Parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -92,11 +94,14 @@ def select_n_components(
             if len(train) > max_samples:
                 train = np.sort(rng.choice(train, size=max_samples, replace=False))
             train_rows, test_rows = take_rows(rows, train), masked_rows(rows, held_out)
-            chosen = None
-            # The largest has most need of regularisation; the others take what rows held out have told it.
+            chosen, start = None, {}
+            # The largest has most need of regularisation; the others take what rows held out have told it, and start from
+            # the larger one, which has found what there is to be told apart: what starts of their own may miss.
             for row in reversed(range(len(sizes))):
-                mixture = GaussianMixture(int(sizes[row]), random_state=random_state, progress=False, **brief)
+                number = int(sizes[row])
+                mixture = GaussianMixture(number, random_state=random_state, progress=False, **brief, **start)
                 chosen = mixture._fit(train_rows, codes[train], chosen)._chosen
+                start = _start_of(mixture, int(sizes[row - 1])) if row else {}
                 density[row, test] = mixture.score_samples(test_rows)
                 bar.update()
     group_sizes = np.bincount(codes)
@@ -107,6 +112,17 @@ def select_n_components(
         "standard_error": by_group.std(axis=1, ddof=1) / np.sqrt(n_groups),
     }
     return int(sizes[table["log_likelihood"].argmax()]), table
+
+
+def _start_of(larger: GaussianMixture, n_components: int) -> dict[str, NDArray[Any]]:
+    """Where a mixture of fewer components starts: the components of a larger one, merged."""
+    found = Parameters(larger.covariance_type, larger.weights_, larger.means_, larger.covariances_)
+    merged = merge_components(found, n_components)
+    return {
+        "weights_init": merged.weights / merged.weights.sum(),
+        "means_init": merged.means,
+        "covariances_init": merged.covariances,
+    }
 
 
 def default_n_components(n_cells: int, n_dims: int, n_patients: int | None = None) -> int:
