@@ -94,7 +94,7 @@ def select_n_components(
             if len(train) > max_samples:
                 train = np.sort(rng.choice(train, size=max_samples, replace=False))
             train_rows, test_rows = take_rows(rows, train), masked_rows(rows, held_out)
-            chosen, start = None, {}
+            chosen, start = None, dict[str, Any]()
             # The largest has most need of regularisation; the others take what rows held out have told it, and start from
             # the larger one, which has found what there is to be told apart: what starts of their own may miss.
             for row in reversed(range(len(sizes))):
@@ -114,7 +114,7 @@ def select_n_components(
     return int(sizes[table["log_likelihood"].argmax()]), table
 
 
-def _start_of(larger: GaussianMixture, n_components: int) -> dict[str, NDArray[Any]]:
+def _start_of(larger: GaussianMixture, n_components: int) -> dict[str, Any]:
     """Where a mixture of fewer components starts: the components of a larger one, merged."""
     found = Parameters(larger.covariance_type, larger.weights_, larger.means_, larger.covariances_)
     merged = merge_components(found, n_components)
