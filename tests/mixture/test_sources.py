@@ -242,4 +242,4 @@ def test_a_fit_holds_a_few_pieces_and_never_all_rows(tmp_path, kind):
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     # All rows are 38 MB, the two arrays of results 2 MB.
-    assert peak < 30e6, f"{peak / 1e6:.0f} MB"
+    assert peak < 34e6, f"{peak / 1e6:.0f} MB"
