@@ -46,7 +46,7 @@ def aliases() -> dict[str, str]:
                 found[ast.unparse(node.target)] = ast.unparse(node.value).strip("'\"")
             elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript | ast.BinOp):
                 name = ast.unparse(node.targets[0])
-                if re.fullmatch("[A-Z][a-z]+", name):
+                if re.fullmatch("([A-Z][a-z]+)+", name):
                     found[name] = ast.unparse(node.value)
     return found
 
@@ -62,9 +62,19 @@ def public_classes() -> dict[str, str]:
     }
 
 
+def internal_classes() -> set[str]:
+    """Classes that verbs hand to public ones, and nobody else makes."""
+    found = set()
+    for path in Path(repatient.__file__).parent.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        found |= {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    return found - set(PUBLIC)
+
+
 ALIASES = aliases()
 IMPORTED = imported_names()
 PUBLIC = public_classes()
+INTERNAL = internal_classes()
 
 
 def spell_out(app: Sphinx, domain: str, objtype: str, contentnode: Any) -> None:
@@ -93,9 +103,11 @@ def resolve(app: Sphinx, env: BuildEnvironment, node: nodes.Element, contnode: n
 
 
 def leave_as_text(app: Sphinx, env: BuildEnvironment, node: nodes.Element, contnode: nodes.TextElement) -> Any:
-    """What is another package's and was found in no inventory stays text."""
-    is_external = node.get("refdomain") == "py" and node.get("reftarget", "").split(".")[0] in EXTERNAL
-    return contnode if is_external else None
+    """What is another package's and was found in no inventory stays text, and so do types that are not public."""
+    if node.get("refdomain") != "py":
+        return None
+    parts = node.get("reftarget", "").split(".")
+    return contnode if parts[0] in EXTERNAL or parts[-1] in INTERNAL else None
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

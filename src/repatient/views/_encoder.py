@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from repatient.views._augmentations import Augmentation
     from repatient.views._encoder_inputs import Prepared, Views
-    from repatient.views._preparation import Kind
+    from repatient.views._preparation import ViewKind
 
 _KIND = partial(check_option, options=AUGMENTATIONS)
 _COUNT = partial(check_integer, minimum=0)
@@ -146,8 +146,8 @@ class Encoder(BaseEstimator):
         dim: int = 128,
         width: int = 256,
         projection: int = 256,
-        kind: Kind | Literal["auto"] = "auto",
-        partner_kind: Kind | Literal["auto"] = "auto",
+        kind: ViewKind | Literal["auto"] = "auto",
+        partner_kind: ViewKind | Literal["auto"] = "auto",
         augmentation: Augmentation | None = None,
         partner_augmentation: Augmentation | None = None,
         n_steps: int = 2000,

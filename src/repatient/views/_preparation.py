@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-Kind: TypeAlias = Literal["images", "vectors", "counts"]
+ViewKind: TypeAlias = Literal["images", "vectors", "counts"]
 # Standard deviations: far enough for heavy tails, near enough that one value cannot drive an embedding anywhere.
 CLIP = 10.0
 ROWS_AT_A_TIME = 1024
@@ -32,7 +32,7 @@ AUGMENTATIONS: dict[str, type[Augmentation]] = {
 }
 
 
-def find_kind(rows: NDArray[np.float32], kind: str, name: str) -> Kind:
+def find_kind(rows: NDArray[np.float32], kind: str, name: str) -> ViewKind:
     """What the rows are; ``"auto"`` takes wide vectors of whole numbers from 0, some above 1, for counts."""
     if kind not in ("auto", *AUGMENTATIONS):
         msg = f"kind of {name} must be one of 'auto', 'images', 'vectors' and 'counts', found {kind!r}."
@@ -67,14 +67,14 @@ class Preparation:
         :class:`VectorSpace`.
     """
 
-    kind: Kind
+    kind: ViewKind
     shape: tuple[int, ...]
     augmentation: Augmentation
     arrays: dict[str, NDArray[Any]]
 
     @classmethod
     def fit(
-        cls, rows: NDArray[np.float32], kind: Kind, augmentation: Augmentation | None, *, random_state: int = 0
+        cls, rows: NDArray[np.float32], kind: ViewKind, augmentation: Augmentation | None, *, random_state: int = 0
     ) -> Self:
         """Learn from the training rows."""
         chosen = AUGMENTATIONS[kind]() if augmentation is None else augmentation
@@ -86,7 +86,7 @@ class Preparation:
 
     @classmethod
     def stored(
-        cls, kind: Kind, shape: tuple[int, ...], augmentation: Augmentation, arrays: dict[str, NDArray[Any]]
+        cls, kind: ViewKind, shape: tuple[int, ...], augmentation: Augmentation, arrays: dict[str, NDArray[Any]]
     ) -> Self:
         """What was read from a file, if the arrays are those of such rows."""
         arrays = {name: array if name == "depth" else as_float32(array, name) for name, array in arrays.items()}
@@ -154,7 +154,7 @@ def _logged(values: Tensor, depth: float) -> Tensor:
     return torch.log1p(values)
 
 
-def check_augmentation(augmentation: Any, kind: Kind, name: str) -> None:
+def check_augmentation(augmentation: Any, kind: ViewKind, name: str) -> None:
     """Raise on an augmentation of another kind of rows."""
     wanted = AUGMENTATIONS[kind]
     if augmentation is not None and not isinstance(augmentation, wanted):
