@@ -74,7 +74,7 @@ class Travels:
 
     def predict(self, fold: FittedFold) -> NDArray[np.float64]:
         """Train in a fold, and predict its test patients: (patients, classes)."""
-        predictor = self.transferred(fold).predictor
+        predictor: Any = self.transferred(fold).predictor
         probabilities = np.zeros((len(fold.fold.test), fold.n_classes))
         known = [int(name) for name in predictor.classes_]
         probabilities[:, known] = predictor.predict_proba(fold.bags.take(fold.fold.test))

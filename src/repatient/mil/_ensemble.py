@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 # Donors from which on the temperature and the weights are learnt, and how many donors equal weights count as.
-DONORS_FOR_TEMPERATURE, DONORS_FOR_WEIGHTS, EQUAL_WORTH = 40, 60, 100
+DONORS_FOR_TEMPERATURE, DONORS_FOR_WEIGHTS, EQUAL_WORTH = 24, 60, 100
 N_PLACES, STEP = 16, 1e-5
 # What the values of a stored ensemble have to be.
 _STORED = {"temperature": check_temperature, "reasons": sequence_of(text)}
@@ -55,7 +55,7 @@ class Ensemble(BasePredictor):
         ``"equal"``, or ``"auto"``: equal below 60 donors, and from there on drawn towards those that would have predicted
         training donors best that were left out (stacking, never negative).
     calibrate
-        Whether the mean gets a temperature, fitted on training donors that were left out; with fewer than 40 donors, or a
+        Whether the mean gets a temperature, fitted on training donors that were left out; with fewer than 24 donors, or a
         single donor of a class, there is none.
     n_passes
         Passes behind the uncertainty, divided among the members by their weights.
