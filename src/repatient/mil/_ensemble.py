@@ -15,7 +15,7 @@ from repatient.mil._members import CELLS_FOR_GENERATED, HELPED, MEMBERS, RARE, R
 from repatient.mil._outcomes import ClassOutcome
 from repatient.mil._persistence import above, array_of, packed, under, unpacked
 from repatient.mil._predictor import BasePredictor
-from repatient.mil._shared import fit_once
+from repatient.mil._shared import fit_once, sharing
 from repatient.mil._stacking import N_FOLDS, folds_of_donors, stacked
 from repatient.mil._train import check_temperature, fit_temperature
 
@@ -127,7 +127,8 @@ class Ensemble(BasePredictor):
         more = {name: getattr(given, name) for name in ("generated", "generated_y", "source_groups", "augment")}
         made = given.augment is not None or given.generated is not None
         helped = self._helped([name for name, _ in chosen], cohort, made=made)
-        fitted = [self._fit_member(member, cohort, **more if name in helped else {}) for name, member in chosen]
+        with sharing():
+            fitted = [self._fit_member(member, cohort, **more if name in helped else {}) for name, member in chosen]
         self.members_ = [(name, model) for (name, _), model in zip(chosen, fitted, strict=True)]
         self.weights_, self.temperature_ = np.full(len(chosen), 1 / len(chosen)), 1.0
         self._learn_from_left_out(chosen, cohort)

@@ -57,12 +57,16 @@ _MEMORY: ContextVar[_Memory | None] = ContextVar("_MEMORY", default=None)
 def sharing() -> Iterator[None]:
     """Inside, what is made of the same patients from the same seed is made once; nothing is kept beyond.
 
-    What is made is the same to the bit with and without. Arrays of cells must not be changed meanwhile.
+    What is made is the same to the bit with and without. Arrays of cells must not be changed meanwhile. Inside another one,
+    what that one keeps serves, too.
 
     Yields
     ------
     Nothing.
     """
+    if _MEMORY.get() is not None:
+        yield
+        return
     before = _MEMORY.set(_Memory())
     try:
         yield

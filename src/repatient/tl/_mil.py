@@ -136,7 +136,7 @@ def mil(
     >>> len(model.predict(adata))
     12
     """
-    from repatient.mil import Bags, make_predictor
+    from repatient.mil import Bags, make_predictor, sharing
 
     _store.check_data(data, copy=copy)
     check_key(key_added, "key_added", [generated_key])
@@ -235,7 +235,9 @@ def mil(
     )
 
     bags = Bags.from_codes(embedding, everyone.codes, len(everyone.names))
-    predictions = fitted.predict_bags(bags, everyone.names, random_state=random_state)
+    with sharing():
+        predictions = fitted.predict_bags(bags, everyone.names, random_state=random_state)
+        contributions = _scores_of(predictor, bags)
     validation = labelled[getattr(predictor, "validation_bags_", np.zeros(0, dtype=np.int64))]
     predictions.insert(0, "label", target.column(everyone))
     predictions.insert(1, "split", _splits(everyone, training, validation))
@@ -259,7 +261,7 @@ def mil(
     )
     data = original.copy() if copy else original
     brought.write(data)
-    data.obs[_store.keys.contribution(key_added)] = _of_cells(_scores_of(predictor, bags), bags, data.n_obs)
+    data.obs[_store.keys.contribution(key_added)] = _of_cells(contributions, bags, data.n_obs)
     if hasattr(predictor, "attention"):
         data.obs[_store.keys.attention(key_added)] = _of_cells(predictor.attention(bags), bags, data.n_obs)
     data.uns[key_added] = {
