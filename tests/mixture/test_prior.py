@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture as Reference
 
-from repatient.mixture import GaussianMixture, default_n_components
+from repatient.mixture import Components, GaussianMixture, default_n_components
 
 
 def drawn(n_rows, n_dims=20, seed=0):
@@ -83,3 +85,14 @@ def test_default_number_follows_cells_dimensions_and_patients():
     assert default_n_components(1, 1) == 1
     with pytest.raises(TypeError, match="`n_cells`"):
         default_n_components(1.5, 2)
+
+
+@pytest.mark.parametrize("seed", [0, 5, 8])
+def test_features_that_hardly_ever_vary_overflow_nowhere(seed):
+    rng = np.random.default_rng(seed)
+    X = (rng.random((40, 60)) < 0.06) * rng.standard_normal((40, 60))
+    X = (X - X.mean(axis=0)) / np.where(X.std(axis=0) > 0, X.std(axis=0), 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        fitted = Components.fit(X.astype(np.float32), 5, random_state=seed)
+    assert len(np.unique(fitted.assign(X.astype(np.float32)))) > 1

@@ -27,6 +27,8 @@ _SMALLEST_SPREAD = 1e-6
 # Of the largest: smaller eigenvalues of a mean correlation are rounding.
 _EIGENVALUE_FLOOR = 1e-12
 _TINY = np.finfo(np.float64).tiny
+# As a share of the largest: far below what one far row makes of all other variances.
+_LEAST_VARIANCE = 1e-32
 # Of a prior: less of it changes nothing.
 _NO_NEED, _ROUNDED_AWAY = 1e-9, 1e-25
 
@@ -107,7 +109,7 @@ def _shrunk_covariances(covariances: Float, counts: Float, strength: Strength) -
     if need.max() < _NO_NEED:
         return covariances, Strength(0.0)
     weights, sizes = counts / counts.sum(), counts[:, None, None]
-    scales = np.sqrt(_shrunk_variances(np.diagonal(covariances, axis1=1, axis2=2), counts))
+    scales = np.sqrt(_not_nothing(_shrunk_variances(np.diagonal(covariances, axis1=1, axis2=2), counts)))
     outer = scales[:, :, None] * scales[:, None, :]
 
     def common(*, shared: bool) -> tuple[Float, Float]:
@@ -127,11 +129,16 @@ def _shrunk_covariances(covariances: Float, counts: Float, strength: Strength) -
 
 def _shrunk(covariance: Float, n_rows: float) -> Float:
     """A covariance (d, d) of so many rows, shrunk towards its own variances by as many as are likeliest."""
-    variances = np.diag(np.maximum(np.diag(covariance), _TINY))
+    variances = np.diag(_not_nothing(np.diag(covariance)))
     need = float(_need(np.array(n_rows), len(covariance)))
     # A smaller share of any strength is lost in rounding.
     rows = need * _most_likely_rows(covariance[None], variances, np.array([n_rows]))[0] if need > _ROUNDED_AWAY else 0.0
     return (n_rows * covariance + rows * variances) / (n_rows + rows)
+
+
+def _not_nothing(variances: Float) -> Float:
+    """Variances, of which those of features that do not vary are so small that nothing overflows that is divided by them."""
+    return np.maximum(variances, max(_TINY, _LEAST_VARIANCE * variances.max()))
 
 
 def _need(counts: Float, n_dims: int) -> Float:
@@ -150,9 +157,10 @@ def _most_likely_rows(covariances: Float, target: Float, counts: Float) -> tuple
     Scatter matrices are Wishart, and the covariances that they are drawn with inverse Wishart around the target.
     """
     n_dims, sizes = len(target), counts[:, None]
-    scale = np.sqrt(np.diag(target))
+    scale = np.sqrt(_not_nothing(np.diag(target)))
     values, vectors = np.linalg.eigh(target / np.outer(scale, scale))
-    values = np.maximum(values, _EIGENVALUE_FLOOR * values[-1])
+    # Largest is 1 or more, but where no feature varies.
+    values = np.maximum(values, _EIGENVALUE_FLOOR * max(values[-1], _EIGENVALUE_FLOOR))
     inverse_root = vectors / np.sqrt(values) / scale[:, None]
     eigenvalues = np.maximum(np.linalg.eigvalsh(inverse_root.T @ covariances @ inverse_root), 0)
     volumes = _STRENGTHS[:, None, None] + sizes * eigenvalues
