@@ -144,18 +144,21 @@ class Quantiles(PatientFeatures):
         d, bags, n_scores = cells.bags.X.shape[1], cells.bags, weights.shape[1]
         difference = (self.transform(cells) - centre).reshape(len(bags), len(QUANTILES), d)
         weights = weights.reshape(len(QUANTILES), d, n_scores)
-        result = np.zeros((n_scores, len(bags.rows)))
+        result = np.empty((len(bags.rows), n_scores))
         for some, sizes, values in cells.padded():
-            shares = _shares_of_ranks(sizes, values.shape[2])
-            for start in range(0, d, max(1, RANKED_AT_ONCE // shares[..., 0].size)):
-                part = slice(start, start + max(1, RANKED_AT_ONCE // shares[..., 0].size))
+            n_bags, most = len(some), values.shape[2]
+            shares, weighted = _shares_of_ranks(sizes, most), difference[some]
+            first, total = most * np.arange(n_bags)[:, None, None], np.zeros((n_scores, n_bags * most))
+            width = max(1, RANKED_AT_ONCE // (n_bags * most))
+            for part in (slice(start, start + width) for start in range(0, d, width)):
                 # Equal values keep the order of the cells; what is beyond a bag's size comes last and gets nothing.
-                order = np.minimum(np.argsort(values[:, part], axis=2, kind="stable"), sizes[:, None, None] - 1)
-                entry = (order + bags.indptr[some][:, None, None]).ravel()
+                place = (first + np.argsort(values[:, part], axis=2, kind="stable")).ravel()
                 for k in range(n_scores):
-                    of_ranks = np.einsum("brq,bqj->bjr", shares, difference[some][:, :, part] * weights[:, part, k])
-                    result[k] += np.bincount(entry, of_ranks.ravel(), minlength=len(bags.rows))
-        return result.T
+                    of_ranks = np.einsum("brq,bqj->bjr", shares, weighted[:, :, part] * weights[:, part, k])
+                    total[k] += np.bincount(place, of_ranks.ravel(), minlength=n_bags * most)
+            inside = np.arange(most) < sizes[:, None]
+            result[(bags.indptr[some][:, None] + np.arange(most))[inside]] = total.T[inside.ravel()]
+        return result
 
 
 def _shares_of_ranks(sizes: NDArray[np.int64], most: int) -> NDArray[np.float64]:

@@ -80,16 +80,14 @@ def merge_components(parameters: Parameters, n_components: int) -> Parameters:
     while len(parameters.weights) > n_components:
         mergers = _mergers(parameters, 1)
         pair = int(mergers.losses.argmin())
-        first, second = mergers.first[pair], mergers.second[pair]
-        weights, means, covariances = parameters.weights.copy(), parameters.means.copy(), parameters.covariances
-        weights[first] += weights[second]
-        means[first] = mergers.means[pair]
-        if parameters.covariance_type != "tied":
-            covariances = covariances.copy()
-            covariances[first] = mergers.covariances[pair]
-            covariances = np.delete(covariances, second, axis=0)
-        left = np.delete(weights, second), np.delete(means, second, axis=0), covariances
-        parameters = replace(parameters, weights=left[0], means=left[1], covariances=left[2])
+        merged, second = _merged(parameters, mergers, pair), mergers.second[pair]
+        covariances = merged.covariances
+        parameters = replace(
+            merged,
+            weights=np.delete(merged.weights, second),
+            means=np.delete(merged.means, second, axis=0),
+            covariances=covariances if merged.covariance_type == "tied" else np.delete(covariances, second, axis=0),
+        )
     return parameters
 
 
@@ -202,17 +200,24 @@ def _neighbours(means: Float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 def _apply(parameters: Parameters, exchange: _Exchange, mergers: _Mergers) -> Parameters:
     """The pair in the place of its first component, the halves where the split one was and in the place left free."""
+    halves, places = exchange.halves, [exchange.at, mergers.second[exchange.pair]]
+    result = _merged(parameters, mergers, exchange.pair)
+    result.weights[places] = result.weights[exchange.at] * halves.weights
+    result.means[places] = halves.means
+    if parameters.covariance_type != "tied":
+        result.covariances[places] = halves.covariances
+    return replace(result, weights=result.weights / result.weights.sum())
+
+
+def _merged(parameters: Parameters, mergers: _Mergers, pair: int) -> Parameters:
+    """A copy with the pair in the place of its first component; the second is as it was."""
     weights, means, covariances = parameters.weights.copy(), parameters.means.copy(), parameters.covariances.copy()
-    pair, halves = exchange.pair, exchange.halves
-    first, places = mergers.first[pair], [exchange.at, mergers.second[pair]]
+    first = mergers.first[pair]
     weights[first] += weights[mergers.second[pair]]
     means[first] = mergers.means[pair]
-    weights[places] = weights[exchange.at] * halves.weights
-    means[places] = halves.means
     if parameters.covariance_type != "tied":
         covariances[first] = mergers.covariances[pair]
-        covariances[places] = halves.covariances
-    return replace(parameters, weights=weights / weights.sum(), means=means, covariances=covariances)
+    return replace(parameters, weights=weights, means=means, covariances=covariances)
 
 
 def _log_volumes(covariances: Float) -> Float:

@@ -27,8 +27,8 @@ _SMALLEST_SPREAD = 1e-6
 # Of the largest: smaller eigenvalues of a mean correlation are rounding.
 _EIGENVALUE_FLOOR = 1e-12
 _TINY = np.finfo(np.float64).tiny
-# As a share of the largest: far below what one far row makes of all other variances.
-_LEAST_VARIANCE = 1e-32
+# In comparable units: what is less, or below 0, is what rounding leaves of a component whose rows are all alike.
+_LEAST_VARIANCE = 1e-12
 # Of a prior: less of it changes nothing.
 _NO_NEED, _ROUNDED_AWAY = 1e-9, 1e-25
 
@@ -67,11 +67,15 @@ class Prior:
         return replace(parameters, covariances=posterior), strength
 
     def _back(self, covariances: Float) -> Float:
-        """From the space of z to that of u."""
+        """From the space of z to that of u, with variances that are more than what rounding leaves."""
         if self.turn is None:
-            return covariances
-        inverse = np.linalg.inv(self.turn)
-        return inverse.T @ covariances @ inverse
+            result = covariances.copy()
+        else:
+            inverse = np.linalg.inv(self.turn)
+            result = inverse.T @ covariances @ inverse
+        variances = np.einsum("...ii->...i", result)
+        np.maximum(variances, _LEAST_VARIANCE, out=variances)
+        return result
 
     def _turned(self, covariances: Float) -> Float:
         """From the space of u to that of z, exactly symmetric."""
@@ -95,7 +99,7 @@ def _shrunk_variances(variances: Float, counts: Float) -> Float:
     constant in some components and not in others, and the least pull keeps EM from finding those.
     """
     noise, weights = 2 / np.maximum(counts, 1)[:, None], (counts / counts.sum())[:, None]
-    logs = np.log(np.maximum(variances, _TINY))
+    logs = np.log(np.maximum(variances, _LEAST_VARIANCE))
     means = (weights * logs).sum(axis=0)
     free = weights * (1 - weights)
     excess = (weights * np.square(logs - means)).sum(axis=0).mean() - (free * noise).sum()
@@ -109,7 +113,7 @@ def _shrunk_covariances(covariances: Float, counts: Float, strength: Strength) -
     if need.max() < _NO_NEED:
         return covariances, Strength(0.0)
     weights, sizes = counts / counts.sum(), counts[:, None, None]
-    scales = np.sqrt(_not_nothing(_shrunk_variances(np.diagonal(covariances, axis1=1, axis2=2), counts)))
+    scales = np.sqrt(_shrunk_variances(np.diagonal(covariances, axis1=1, axis2=2), counts))
     outer = scales[:, :, None] * scales[:, None, :]
 
     def common(*, shared: bool) -> tuple[Float, Float]:
@@ -129,16 +133,11 @@ def _shrunk_covariances(covariances: Float, counts: Float, strength: Strength) -
 
 def _shrunk(covariance: Float, n_rows: float) -> Float:
     """A covariance (d, d) of so many rows, shrunk towards its own variances by as many as are likeliest."""
-    variances = np.diag(_not_nothing(np.diag(covariance)))
+    variances = np.diag(np.diag(covariance))
     need = float(_need(np.array(n_rows), len(covariance)))
     # A smaller share of any strength is lost in rounding.
     rows = need * _most_likely_rows(covariance[None], variances, np.array([n_rows]))[0] if need > _ROUNDED_AWAY else 0.0
     return (n_rows * covariance + rows * variances) / (n_rows + rows)
-
-
-def _not_nothing(variances: Float) -> Float:
-    """Variances, of which those of features that do not vary are so small that nothing overflows that is divided by them."""
-    return np.maximum(variances, max(_TINY, _LEAST_VARIANCE * variances.max()))
 
 
 def _need(counts: Float, n_dims: int) -> Float:
@@ -157,10 +156,9 @@ def _most_likely_rows(covariances: Float, target: Float, counts: Float) -> tuple
     Scatter matrices are Wishart, and the covariances that they are drawn with inverse Wishart around the target.
     """
     n_dims, sizes = len(target), counts[:, None]
-    scale = np.sqrt(_not_nothing(np.diag(target)))
+    scale = np.sqrt(np.diag(target))
     values, vectors = np.linalg.eigh(target / np.outer(scale, scale))
-    # Largest is 1 or more, but where no feature varies.
-    values = np.maximum(values, _EIGENVALUE_FLOOR * max(values[-1], _EIGENVALUE_FLOOR))
+    values = np.maximum(values, _EIGENVALUE_FLOOR * values[-1])
     inverse_root = vectors / np.sqrt(values) / scale[:, None]
     eigenvalues = np.maximum(np.linalg.eigvalsh(inverse_root.T @ covariances @ inverse_root), 0)
     volumes = _STRENGTHS[:, None, None] + sizes * eigenvalues

@@ -94,12 +94,13 @@ def select_n_components(
             if len(train) > max_samples:
                 train = np.sort(rng.choice(train, size=max_samples, replace=False))
             train_rows, test_rows = take_rows(rows, train), masked_rows(rows, held_out)
-            chosen, start = None, dict[str, Any]()
+            chosen = None
+            start: dict[str, Any] = {}
             # The largest has most need of regularisation; the others take what rows held out have told it, and start from
             # the larger one, which has found what there is to be told apart: what starts of their own may miss.
             for row in reversed(range(len(sizes))):
-                number = int(sizes[row])
-                mixture = GaussianMixture(number, random_state=random_state, progress=False, **brief, **start)
+                settings = {**brief, **start}
+                mixture = GaussianMixture(int(sizes[row]), random_state=random_state, progress=False, **settings)
                 chosen = mixture._fit(train_rows, codes[train], chosen)._chosen
                 start = _start_of(mixture, int(sizes[row - 1])) if row else {}
                 density[row, test] = mixture.score_samples(test_rows)
