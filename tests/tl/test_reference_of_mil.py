@@ -47,6 +47,18 @@ def references(there, tmp_path_factory):
     }
 
 
+def test_what_is_wrong_with_a_reference_is_said_of_it(there, sick, untouched):
+    wrong = there.copy()
+    wrong.obsm["X_pca"][3, 2] = np.nan
+    with untouched(sick), pytest.raises(ValueError, match="^`reference`: .*'X_pca'"):
+        rp.tl.mil(sick, **KEYS, reference=wrong)
+    with untouched(sick), pytest.raises(ValueError, match="^`reference` 2: .*'X_pca'"):
+        rp.tl.mil(sick, **KEYS, reference=[there, wrong])
+    del wrong.obs["label"]
+    with untouched(sick), pytest.raises(KeyError, match="`reference`.*'label'"):
+        rp.tl.mil(sick, **KEYS, reference=wrong)
+
+
 @pytest.mark.parametrize("kind", ["object", "file", "content", "model", "folder", "file and model"])
 def test_a_missing_class_from_whatever_there_is(references, sick, kind, tmp_path, caplog):
     adata = sick.copy()

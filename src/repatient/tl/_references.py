@@ -79,7 +79,15 @@ def read_references(
         elif isinstance(one, dict):
             part = _of_file(one, name)
         else:
-            part = _of_object(one, name, patient_key, label_key, donor_key, use_rep, random_state)
+            try:
+                part = _of_object(one, name, patient_key, label_key, donor_key, use_rep, random_state)
+            except (KeyError, TypeError, ValueError) as error:
+                # By itself it would be read as said of the cohort that is trained on.
+                said = str(error.args[0])
+                if said.startswith("`reference`"):
+                    raise
+                msg = f"`reference`{name.removeprefix('reference')}: {said}"
+                raise type(error)(msg) from error
         _check_dimensions(part, n_dimensions, use_rep)
         found.append(part)
     return _one_cohort(found)
