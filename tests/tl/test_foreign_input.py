@@ -142,6 +142,52 @@ def test_an_embedding_of_other_steps_is_refused(fitted, cohorts):
         model.predict(new, check="maybe")
 
 
+PCA = {**KEYS, "model": "mean", "use_rep": "X_pca"}
+
+
+def test_the_principal_components_of_scanpy_are_applied_to_new_cells(cohorts, tmp_path):
+    """What was mapped in another way is noticed: components of the new file's own, or by `sc.tl.ingest`, which centres anew."""
+    train, new = cohorts[0].copy(), cohorts[1][: len(cohorts[1]) // 2].copy()
+    train.var["chosen"] = np.arange(train.n_vars) % 3 > 0
+    sc.pp.pca(train, n_comps=10, mask_var="chosen")
+    mean, loadings = train.X.mean(axis=0), train.varm["PCs"]
+    rp.tl.mil(train, **PCA).save(tmp_path / "model")
+    model = rp.tl.load_model(tmp_path / "model")
+    assert sorted(model.projection.features) == sorted(train.var_names[train.var["chosen"]])
+    by_hand = new.copy()
+    by_hand.obsm["X_pca"] = np.asarray((by_hand.X - mean) @ loadings, dtype=np.float32)
+    ingested, own = new.copy(), new.copy()
+    ingested.obsm["X_pca"] = (new.X - new.X.mean(axis=0)) @ loadings  # as `sc.tl.ingest` has it
+    sc.pp.pca(own, n_comps=10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        expected = model.predict(by_hand)
+        pd.testing.assert_frame_equal(model.predict(train), rp.tl.mil(train, **PCA).predict(train))
+        np.testing.assert_allclose(
+            model.predict(new[:, ::-1].copy())["probability_disease"], expected["probability_disease"], atol=1e-4
+        )
+    for other in (ingested, own):
+        with pytest.warns(UserWarning, match="not what the steps of the training make"):
+            found = model.predict(other)
+        np.testing.assert_allclose(found["probability_disease"], expected["probability_disease"], atol=1e-4)
+    for stored in (lazy_h5ad, backed_h5ad):
+        with pytest.warns(UserWarning, match="not what the steps of the training make"):
+            found = model.predict(stored(ingested, tmp_path))
+        np.testing.assert_allclose(found["probability_disease"], expected["probability_disease"], atol=1e-4)
+
+
+def test_principal_components_that_do_not_follow_from_the_features_have_no_steps(cohorts):
+    train = cohorts[0].copy()
+    sc.pp.pca(train, n_comps=10)
+    corrected, scaled = train.copy(), train.copy()
+    corrected.obsm["X_pca"] = train.obsm["X_pca"] * np.linspace(0.9, 1.1, train.n_obs)[:, None].astype(np.float32)
+    sc.pp.scale(scaled)
+    sc.pp.pca(scaled, n_comps=10)
+    for part in (corrected, scaled, train[:, :50].copy()):
+        assert rp.tl.mil(part, **PCA).projection is None
+    assert rp.tl.mil(train, **PCA).projection is not None
+
+
 def test_one_odd_patient_is_named(fitted, cohorts):
     model, new = fitted[0]["X"], cohorts[1].copy()
     odd = new.obs["patient"].cat.categories[2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,10 +13,11 @@ import numpy as np
 from repatient._checks import check_integer, check_number, listed
 from repatient._files._read import boolean, check_values, optional, parse_json, text
 from repatient._files._scratch import MEMORY_BUDGET, filled
-from repatient._messages import logger
+from repatient._messages import logger, warn
 from repatient._store._embedding import read_embedding
 from repatient._store._project import Measured, feature_names, part_of, projected, read_projection
 from repatient._store._projection import Projection, find_features
+from repatient._store._scanpy_pca import agrees, sample, scanpy_projection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,11 +59,16 @@ class EmbeddingOrigin:
 
     @classmethod
     def of(cls, data: AnnData | MuData, use_rep: str, embedding: NDArray[Any], training: NDArray[np.bool_]) -> Self:
-        """Describe the embedding of a cohort of which some cells are trained on, (n_obs,)."""
+        """Describe the embedding of a cohort of which some cells are trained on, (n_obs,).
+
+        Steps are those of :func:`repatient.pp.embed`, or the principal components of scanpy where the object still holds
+        what they began with.
+        """
         weight = training / training.sum()
-        return cls.with_means(
+        origin = cls.with_means(
             data, use_rep, embedding.shape[1], lambda: np.einsum("i,ij->j", weight, embedding).astype(np.float32)
         )
+        return origin if origin.is_known else replace(origin, projection=scanpy_projection(data, use_rep, embedding))
 
     @classmethod
     def with_means(
@@ -99,8 +105,8 @@ class EmbeddingOrigin:
         """The embedding of any object, (n_obs, d).
 
         What :func:`repatient.pp.project` or the training left there is taken as it is. Else it is computed from the measured
-        features, where the steps are known and the features are there; an embedding of which nothing is recorded is
-        taken where they are not, or where ``use_rep`` names it.
+        features, where the steps are known and the features are there, with a warning where something else stands under
+        its name; an embedding of which nothing is recorded is taken where they are not, or where ``use_rep`` names it.
 
         Parameters
         ----------
@@ -122,6 +128,8 @@ class EmbeddingOrigin:
             return self._as_it_is(data, name, allow_missing, memory_budget)
         if use_rep is not None and source is None:
             raise ValueError(self._of_other_steps(name))
+        if source is None and recorded is None and key in part.obsm and self._leads_to(part, key):
+            return self._as_it_is(data, name, allow_missing, memory_budget)
         try:
             embedding = projected(part, self.projection, source=source, allow_missing=allow_missing, model=model)
         except (KeyError, ValueError) as error:
@@ -134,8 +142,13 @@ class EmbeddingOrigin:
                 msg = f"{error.args[0]} `use_rep={name!r}` takes the embedding that is there as it is."
                 raise ValueError(msg) from error
             return self._as_it_is(data, name, allow_missing, memory_budget)
-        if recorded is not None:
-            logger.info("`obsm[%r]` comes from other steps than those of the model; its own were applied", key)
+        if key in part.obsm and source is None:
+            warn(
+                f"`obsm[{key!r}]` of `data` is not what the steps of the training make of the same features (another PCA, or "
+                f"mapped in another way); these were applied anew. `use_rep={name!r}` takes what is there."
+                if recorded is None
+                else f"`obsm[{key!r}]` of `data` comes from other steps than those of the training; these were applied anew."
+            )
         if part is data:
             return embedding
         order = part.obs_names.get_indexer(data.obs_names)
@@ -143,6 +156,16 @@ class EmbeddingOrigin:
             msg = f"`data`: {int((order < 0).sum())} observations are not in the modality of {name!r}, which is predicted from."
             raise ValueError(msg)
         return embedding[order]
+
+    def _leads_to(self, part: AnnData, key: str) -> bool:
+        """Whether the steps lead to an embedding that is there, by a sample of the cells."""
+        rows = part[sample(part.n_obs)]
+        try:
+            computed = projected(rows, self.projection) if self.projection is not None else None
+        except (KeyError, ValueError):
+            return False
+        there, _ = read_embedding(rows, key)
+        return computed is not None and there.shape == computed.shape and agrees(there - computed, computed)
 
     def _of_other_steps(self, name: str) -> str:
         return (

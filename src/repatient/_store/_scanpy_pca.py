@@ -1,0 +1,101 @@
+"""The steps of scanpy's principal components, from an object that still holds what they began with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from repatient._store._lazy import in_memory
+from repatient._store._project import Measured, part_of
+from repatient._store._projection import Projection
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+    from numpy.typing import NDArray
+
+N_ROWS = 512
+# Names under which scanpy writes what belongs to its default embedding; else all have the name of the embedding.
+_LOADINGS, _RECORD = {"X_pca": "PCs"}, {"X_pca": "pca"}
+_AGREE = 1e-3
+# Features of unit spread and mean zero were standardised over one object, which new cells cannot repeat.
+_STANDARDISED = 0.1
+
+
+def scanpy_projection(data: AnnData | MuData, use_rep: str, embedding: NDArray[Any]) -> Projection | None:
+    """The steps from ``X`` or a layer to an embedding of :func:`scanpy.pp.pca`.
+
+    Parameters
+    ----------
+    data
+        The object.
+    use_rep
+        Key of ``obsm``, or ``"modality:key"``.
+    embedding
+        What is there, (n_obs, d).
+
+    Returns
+    -------
+    ``None`` where loadings or features are not there, where these do not lead to the embedding (as after a correction of
+    batches, or where ``X`` was changed since), and where the features were standardised over the object.
+    """
+    part, key = part_of(data, use_rep)
+    name = _LOADINGS.get(key, key)
+    if not hasattr(part, "varm") or name not in part.varm or key not in part.obsm or len(embedding) != part.n_obs:
+        return None
+    # Often the first components are taken.
+    loadings = np.asarray(in_memory(part.varm[name]), dtype=np.float64)[:, : embedding.shape[1]]
+    entry = part.uns.get(_RECORD.get(key, key))
+    params = entry.get("params") if isinstance(entry, Mapping) else None
+    source = str(params["layer"]) if isinstance(params, Mapping) and params.get("layer") is not None else "X"
+    if (
+        loadings.shape != (part.n_vars, embedding.shape[1])
+        or not np.isfinite(loadings).all()
+        or not part.var_names.is_unique
+    ):
+        return None
+    used = (loadings != 0).any(axis=1)
+    try:
+        measured = Measured(part, source)
+        X = measured.block(sample(part.n_obs))[:, used]
+    except (KeyError, ValueError):
+        return None
+    X = np.asarray(X.toarray() if sp.issparse(X) else X, dtype=np.float64)
+    loadings, mean = loadings[used], X.mean(axis=0)
+    there = np.asarray(embedding[sample(part.n_obs)], dtype=np.float64)
+    rest = X @ loadings - there
+    if not agrees(rest - rest.mean(axis=0), there) or _standardised(X):
+        return None
+    # Of all points that the components may be centred on, the one next to the mean of the cells that were looked at.
+    center = mean + np.linalg.pinv(loadings.T) @ (rest.mean(axis=0) - mean @ loadings)
+    arrays = {
+        "used": np.ones(len(mean), dtype=bool),
+        "mean": mean.astype(np.float32),
+        "center": center,
+        "loadings": loadings,
+    }
+    return Projection("features", measured.names[used], {"source": source, "named": True, "transform": None}, arrays)
+
+
+def sample(n_obs: int) -> slice:
+    """Rows by which two embeddings are compared: about 512, all over the object."""
+    return slice(0, n_obs, max(n_obs // N_ROWS, 1))
+
+
+def agrees(difference: NDArray[Any], embedding: NDArray[Any]) -> bool:
+    """Whether two embeddings are the same but for rounding, from their difference at some rows."""
+    spread = float(np.sqrt(np.mean((embedding - embedding.mean(axis=0)) ** 2)))
+    return bool(np.sqrt(np.mean(np.asarray(difference, dtype=np.float64) ** 2)) <= _AGREE * spread)
+
+
+def _standardised(X: NDArray[np.float64]) -> bool:
+    spread = X.std(axis=0)
+    spread = spread[spread > 0]
+    return bool(
+        spread.size
+        and np.sqrt(np.mean(X.mean(axis=0) ** 2)) < _STANDARDISED
+        and abs(np.median(spread) - 1) < _STANDARDISED
+    )
