@@ -181,6 +181,23 @@ def test_members_are_averaged_and_a_temperature_is_learnt():
     np.testing.assert_allclose(many.predict_proba(few), powers / powers.sum(axis=1, keepdims=True))
 
 
+@pytest.mark.parametrize("outcome", ["class", "ordinal"])
+def test_attention_gets_a_temperature_from_donors_that_trainings_left_out(outcome):
+    bags, grade = cohort(48)
+    noise = np.random.default_rng(0).permutation(grade)
+    y = NAMES[noise] if outcome == "class" else noise
+    fit = lambda n, **given: Attention(outcome=outcome, n_steps=150, hidden=16, progress=False, **given).fit(
+        bags.take(range(n)), y[:n], **({} if outcome == "class" else {"classes": range(3)})
+    )
+    bold, told = fit(48, calibrate=False), fit(48)
+    assert bold.temperature_ == fit(12).temperature_ == fit(48, validation_fraction=0.1).temperature_ == 1.0
+    # Nothing was to be learnt, so that what the network is sure of is wrong.
+    assert told.temperature_ > 1.2
+    assert told.predict_proba(bags).max() < bold.predict_proba(bags).max()
+    logits = bold.decision_function(bags)
+    np.testing.assert_allclose(told.decision_function(bags), logits / told.temperature_, atol=1e-6)
+
+
 def test_settings_go_to_the_members_that_have_them(tmp_path):
     bags, grade = cohort()
     model = make_predictor("auto", n_steps=3, n_frequencies=7, n_passes=5, device="cpu", progress=False).fit(

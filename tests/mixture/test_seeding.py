@@ -73,3 +73,18 @@ def test_a_subsample_may_be_constant(covariance_type):
     fitted = GaussianMixture(2, covariance_type=covariance_type, init_max_samples=20, random_state=0).fit(rows)
     assert np.isfinite(fitted.log_likelihood_)
     assert np.abs(fitted.means_ - 5).max(axis=1).min() < 0.1
+
+
+def test_many_wide_rows_start_in_few_directions(monkeypatch):
+    """The clusters are found, in as good an optimum as starts in all directions find."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(4, size=6_000)
+    centres = np.zeros((4, 80))
+    centres[:, :5] = rng.normal(scale=4, size=(4, 5))
+    spread = rng.uniform(0.1, 10, 80)
+    rows = ((centres[labels] + rng.normal(size=(6_000, 80))) * spread).astype(np.float32)
+    few = GaussianMixture(4, progress=False).fit(rows)
+    assert adjusted_rand_score(labels, few.predict(rows)) > 0.97
+    monkeypatch.setattr(_seeding, "_WIDE", 80)
+    everywhere = GaussianMixture(4, progress=False).fit(rows)
+    assert few.log_likelihood_ > everywhere.log_likelihood_ - 0.01

@@ -4,30 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from repatient._checks import check_option
 from repatient._docs import shared_docs
 from repatient.mil._classifier import MILClassifier
 from repatient.mil._estimator import NetworkEstimator
-from repatient.mil._inputs import check_parameters
+from repatient.mil._inputs import Given, check_parameters
 from repatient.mil._ordinal import MILOrdinalClassifier
 from repatient.mil._persistence import above, packed, under, unpacked
 from repatient.mil._regressor import MILRegressor
+from repatient.mil._stacking import DONORS_FOR_TEMPERATURE, N_FOLDS, folds_of_donors
+from repatient.mil._train import fit_temperature
 from repatient.mil._training_set import OUTCOMES
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from repatient.mil._bags import Bags
-    from repatient.mil._inputs import Given
+    from repatient.mil._inputs import TrainingBags
 
 _NETWORKS: dict[str, type[MILClassifier] | type[MILRegressor]] = {
     "class": MILClassifier,
     "ordinal": MILOrdinalClassifier,
     "continuous": MILRegressor,
 }
+
+# Of networks that are trained to the end on few patients, which are far too sure.
+USUAL_TEMPERATURE = 3.0
 
 
 @shared_docs
@@ -43,6 +48,10 @@ class Attention(NetworkEstimator):
     outcome
         What is predicted: ``"class"`` (:class:`MILClassifier`), ``"ordinal"`` (:class:`MILOrdinalClassifier`) or
         ``"continuous"`` (:class:`MILRegressor`).
+    calibrate
+        Whether probabilities get a temperature, fitted to training donors that three further trainings left out; with fewer
+        than 24 donors, or a single donor of a class, there is none, and with ``validation_fraction`` it is that of the
+        patients held out.
 
     Attributes
     ----------
@@ -77,6 +86,7 @@ class Attention(NetworkEstimator):
         n_passes: int = 50,
         device: str = "auto",
         outcome: str = "class",
+        calibrate: bool = True,
         random_state: int | None = 0,
         progress: bool | None = None,
     ) -> None:
@@ -101,11 +111,35 @@ class Attention(NetworkEstimator):
             progress=progress,
         )
         self.outcome = outcome
+        self.calibrate = calibrate
 
     def _fit_given(self, given: Given) -> Self:
-        settings = {name: value for name, value in self.get_params().items() if name != "outcome"}
-        self.network_ = _NETWORKS[self.outcome](**settings)._fit_given(given)
+        self.network_ = self._unfitted()._fit_given(given)
+        if self.calibrate and self.outcome != "continuous" and self.validation_fraction == 0:
+            self._calibrate(given.checked(self.outcome))
         return self
+
+    def _unfitted(self) -> MILClassifier | MILRegressor:
+        own = ("outcome", "calibrate")
+        return _NETWORKS[self.outcome](**{name: value for name, value in self.get_params().items() if name not in own})
+
+    def _calibrate(self, cohort: TrainingBags) -> None:
+        """The temperature at which training donors that were left out are most probable (Guo et al. 2017)."""
+        donors = np.unique(cohort.groups, return_inverse=True)[1]
+        folds = None
+        if donors.max() + 1 >= DONORS_FOR_TEMPERATURE:
+            folds = folds_of_donors(cohort, donors, self.outcome, self.random_state)
+        if folds is None:
+            return
+        labels, left_out = cohort.classes[cohort.y], []
+        for fold in range(N_FOLDS):
+            kept, left = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+            rest = Given(cohort.real.take(kept), labels[kept], groups=cohort.groups[kept], classes=cohort.classes)
+            left_out.append(self._unfitted()._fit_given(rest)._outputs(cohort.real.take(left)))
+        order = np.argsort(np.concatenate([np.flatnonzero(folds == fold) for fold in range(N_FOLDS)]), kind="stable")
+        outcome = self.network_._outcome_to_load()
+        outputs = np.concatenate(left_out)[order]
+        self.network_.temperature_ = fit_temperature(outcome, outputs, cohort.y, usual=USUAL_TEMPERATURE)
 
     def __getattr__(self, name: str) -> Any:
         # What is learnt, and how it predicts, is the network's.
@@ -147,7 +181,7 @@ class Attention(NetworkEstimator):
     def check_params(self) -> None:
         """Raise on a parameter that is out of its range."""
         check_option(self.outcome, "outcome", OUTCOMES)
-        check_parameters({name: value for name, value in self.get_params().items() if name != "outcome"})
+        check_parameters(self._unfitted().get_params())
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """What a file has to hold beside the parameters: a description for JSON, and arrays."""

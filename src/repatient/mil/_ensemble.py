@@ -16,7 +16,7 @@ from repatient.mil._outcomes import ClassOutcome
 from repatient.mil._persistence import above, array_of, packed, under, unpacked
 from repatient.mil._predictor import BasePredictor
 from repatient.mil._shared import fit_once, sharing
-from repatient.mil._stacking import N_FOLDS, folds_of_donors, stacked
+from repatient.mil._stacking import DONORS_FOR_TEMPERATURE, N_FOLDS, folds_of_donors, stacked
 from repatient.mil._train import check_temperature, fit_temperature
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-# Donors from which on the temperature and the weights are learnt, and how many donors equal weights count as.
-DONORS_FOR_TEMPERATURE, DONORS_FOR_WEIGHTS, EQUAL_WORTH = 24, 60, 100
+# Donors from which on the weights are learnt, and how many donors equal weights count as.
+DONORS_FOR_WEIGHTS, EQUAL_WORTH = 60, 100
 N_PLACES, STEP = 16, 1e-5
 # What the values of a stored ensemble have to be.
 _STORED = {"temperature": check_temperature, "reasons": sequence_of(text)}

@@ -20,7 +20,7 @@ MEMBERS: list[tuple[str, Any]] = [
     ("cells", Cells()),
     ("quantiles", Linear("quantiles", C=0.1, moderation=_MODERATION)),
     ("composition", Linear("composition", C=0.1, n_components=10, moderation=_MODERATION)),
-    ("attention", Attention()),
+    ("attention", Attention(calibrate=False)),
 ]
 # Members that generated patients help, and cells of a patient (median) from which on: recipes of a few cells are guesses,
 # and cost musk1 and elephant .01 to .03.

@@ -1,4 +1,4 @@
-"""Weights of an ensemble's members by what they say of donors that were left out."""
+"""What donors that were left out tell: weights of an ensemble's members, and the folds for that and for temperatures."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 N_FOLDS = 3
+# From how many donors on a temperature is learnt.
+DONORS_FOR_TEMPERATURE = 24
 
 
 def folds_of_donors(

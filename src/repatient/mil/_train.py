@@ -189,16 +189,19 @@ def check_temperature(value: Any, name: str) -> float:
     return check_number(value, name, minimum=low, maximum=high)
 
 
-def fit_temperature(outcome: Outcome, outputs: NDArray[np.float64], y: NDArray[np.int64]) -> float:
+def fit_temperature(
+    outcome: Outcome, outputs: NDArray[np.float64], y: NDArray[np.int64], *, usual: float = 1.0
+) -> float:
     """Temperature within ``TEMPERATURE_BOUNDS`` under which the targets are most probable (Guo et al. 2017).
 
-    A normal prior of log T around 0 decides little with a hundred bags, but keeps ten bags that all happen to be right
-    from asking for the lowest temperature.
+    A normal prior of log T around that of the ``usual`` temperature decides little with a hundred bags, but keeps ten bags
+    that all happen to be right from asking for the lowest temperature.
     """
+    centre = np.log(usual)
 
     def objective(log_temperature: float) -> float:
         log_likelihood = outcome.log_likelihood(outputs, y, float(np.exp(log_temperature)))
-        return 0.5 * (log_temperature / PRIOR_SD) ** 2 - log_likelihood
+        return 0.5 * ((log_temperature - centre) / PRIOR_SD) ** 2 - log_likelihood
 
     low, high = np.log(TEMPERATURE_BOUNDS)
     return float(np.exp(minimize_scalar(objective, bounds=(low, high), method="bounded").x))

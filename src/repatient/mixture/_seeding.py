@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.metrics import euclidean_distances
 
+from repatient.mixture._blocks import score_blocks
 from repatient.mixture._clusters import parameters_of_clusters
 from repatient.mixture._em import (
     EMTrace,
@@ -21,7 +22,9 @@ from repatient.mixture._em import (
     run_em,
 )
 from repatient.mixture._exchange import exchange_components
+from repatient.mixture._features import FEATURE_MAPS
 from repatient.mixture._prior import Strength
+from repatient.mixture._whitening import Whitening, moments_of_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +46,9 @@ _LOOSER = 10
 _SHARES, _FINER = (1e-3, 1e-2, 1e-1), (0.2, 0.5, 2.0, 5.0)
 _ROWS_A_DIMENSION, _DAMPINGS, _NEARLY = (0.2, 1.0), (0.1, 0.3, 1.0), 0.01
 _FOLDS, _BLOCKS, _FEW_ROWS, _MOST_TESTED = 5, 48, 5_000, 1_000
+# Features from which on components are looked for in a few directions, how many, rows that one of the small clusters has
+# that tell them, and passes there.
+_WIDE, _DIRECTIONS, _ROWS_A_CLUSTER, _PASSES_IN_FEW = 64, 64, 8, 30
 
 
 def seed_parameters(
@@ -66,18 +72,15 @@ def seed_parameters(
     first = part
     if part is not sample:
         first = _subsample(part, max(max_samples // 4, _ROWS_TO_START * n_components * feature_map.min_rows), rng)
-    starts = [
-        _kmeans_start(first, feature_map, n_components, covariance_type, index, rng, settings.reg_covar)
-        for index in range(n_init if n_components > 1 else 1)
-    ]
-    best = _most_likely(first, feature_map, starts, settings)
+    best = _start(first, feature_map, n_components, covariance_type, rng, settings, n_init)
     if settings.strength.rows is None:
         settings = replace(settings, known=best.strength)
     if settings.choose:
         settings = _most_general(part, feature_map, best, n_components, covariance_type, settings, rng)
     if part is sample:
         return best.parameters, settings
-    best = exchange_components(part, feature_map, best.parameters, settings)
+    if not _is_wide(part, feature_map, n_components, covariance_type):
+        best = exchange_components(part, feature_map, best.parameters, settings)
     # More rows will move the optimum by more than the last passes here would.
     loose = replace(settings, tol=_LOOSER * settings.tol, refine=False)
     best = run_em(part, feature_map, best.parameters, loose)
@@ -87,6 +90,70 @@ def seed_parameters(
             _subsample(sample, larger, rng), feature_map, best.parameters, replace(loose, known=best.strength)
         )
     return best.parameters, replace(settings, known=best.strength)
+
+
+def _start(
+    part: Sample,
+    feature_map: FeatureMap,
+    n_components: int,
+    covariance_type: str,
+    rng: np.random.Generator,
+    settings: Settings,
+    n_init: int,
+) -> EMTrace:
+    """The most likely of several short runs; of many wide rows in a few directions, and a pass in all of them."""
+    if _is_wide(part, feature_map, n_components, covariance_type):
+        start = _start_in_few_directions(part, feature_map, n_components, rng, settings, n_init)
+        return run_em(part, feature_map, start, replace(settings, max_iter=1, refine=False))
+    starts = [
+        _kmeans_start(part, feature_map, n_components, covariance_type, index, rng, settings.reg_covar)
+        for index in range(n_init if n_components > 1 else 1)
+    ]
+    return _most_likely(part, feature_map, starts, settings)
+
+
+def _is_wide(part: Sample, feature_map: FeatureMap, n_components: int, covariance_type: str) -> bool:
+    """Whether passes over all pairs of features are so dear that starts are looked for in a few directions."""
+    wide = covariance_type == "full" and n_components > 1 and feature_map.n_dims > _WIDE
+    return wide and part.rows.shape[0] > _FEW_ROWS
+
+
+def _start_in_few_directions(
+    part: Sample,
+    feature_map: FeatureMap,
+    n_components: int,
+    rng: np.random.Generator,
+    settings: Settings,
+    n_init: int,
+) -> Parameters:
+    """Parameters of the clusters that a mixture finds where the means of many small clusters differ most.
+
+    In the whitened space these directions are those with the largest share of the spread between clusters. A pass there
+    costs a hundredth of one over all pairs of some hundred features.
+    """
+    rows = np.asarray(part.rows, dtype=np.float64)
+    z = part.whitening.columns(rows).T
+    n_clusters = max(2, min(_DIRECTIONS, len(z) // _ROWS_A_CLUSTER))
+    means = []
+    for points in (rows, z):
+        kmeans = KMeans(n_clusters, n_init=1, max_iter=_KMEANS_PASSES, random_state=int(rng.integers(2**31)))
+        member = np.eye(n_clusters)[kmeans.fit_predict(points)]
+        means.append(member.T @ z / np.sqrt(np.maximum(member.sum(axis=0), 1))[:, None])
+    axes = np.linalg.svd(np.concatenate(means), full_matrices=False)[2][:_DIRECTIONS].T
+    y = z @ axes
+    moments = moments_of_rows(y)
+    narrow, of_y = FEATURE_MAPS["full"](y.shape[1]), Whitening.from_moments(moments, diagonal=False)
+    sample = Sample.of(y, of_y, moments)
+    starts = [
+        _kmeans_start(sample, narrow, n_components, "full", index, rng, settings.reg_covar) for index in range(n_init)
+    ]
+    best = _most_likely(sample, narrow, starts, settings)
+    best = exchange_components(sample, narrow, best.parameters, settings)
+    best = run_em(sample, narrow, best.parameters, replace(settings, max_iter=_PASSES_IN_FEW, refine=False))
+    blocks = score_blocks(y, of_y, narrow, narrow.coefficients(best.parameters))
+    labels = np.concatenate([scores.labels() for scores in blocks])
+    labels = _without_slivers(y, labels, of_y.unwhiten(best.parameters).means, feature_map.min_rows)
+    return parameters_of_clusters(z, labels, n_components, "full", part.ridge(settings.reg_covar))
 
 
 def _most_general(
@@ -190,11 +257,7 @@ def _fold_run(
 ) -> EMTrace:
     """EM, briefly, from starts that have not seen the rows held out."""
     n_components = min(n_components, train.rows.shape[0])
-    starts = [
-        _kmeans_start(train, feature_map, n_components, covariance_type, index, rng, settings.reg_covar)
-        for index in range(2)
-    ]
-    return _most_likely(train, feature_map, starts, settings)
+    return _start(train, feature_map, n_components, covariance_type, rng, settings, n_init=2)
 
 
 def _most_likely(part: Sample, feature_map: FeatureMap, starts: list[Parameters], settings: Settings) -> EMTrace:
