@@ -193,7 +193,8 @@ def test_attention_gets_a_temperature_from_donors_that_trainings_left_out(outcom
     assert bold.temperature_ == fit(12).temperature_ == fit(48, validation_fraction=0.1).temperature_ == 1.0
     # Nothing was to be learnt, so that what the network is sure of is wrong.
     assert told.temperature_ > 1.2
-    assert told.predict_proba(bags).max() < bold.predict_proba(bags).max()
+    if outcome == "class":
+        assert told.predict_proba(bags).max() < bold.predict_proba(bags).max()
     logits = bold.decision_function(bags)
     np.testing.assert_allclose(told.decision_function(bags), logits / told.temperature_, atol=1e-6)
 
