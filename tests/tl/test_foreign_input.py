@@ -188,6 +188,36 @@ def test_principal_components_that_do_not_follow_from_the_features_have_no_steps
     assert rp.tl.mil(train, **PCA).projection is not None
 
 
+@pytest.mark.parametrize("steps", ["embed", "scanpy"])
+def test_components_of_few_cells_are_no_reason_to_refuse_new_patients(steps):
+    """Principal components have less variance in new cells than in those that they were learnt from."""
+    rng = np.random.default_rng(0)
+    codes, kinds = np.repeat(np.arange(28), 100), rng.normal(size=(4, 300))
+    X = kinds[rng.integers(4, size=len(codes))] + rng.normal(size=(len(codes), 300))
+    obs = pd.DataFrame({"patient": np.char.mod("p%02d", codes), "label": np.where(codes % 2, "a", "b")})
+    everybody = ad.AnnData(X.astype(np.float32), obs=obs.set_index(np.arange(len(obs)).astype(str)))
+    train, new = everybody[codes < 20].copy(), everybody[codes >= 20].copy()
+    if steps == "embed":
+        rp.pp.embed(train, "features", n_components=30)
+    else:
+        sc.pp.pca(train, n_comps=30)
+    model = rp.tl.mil(train, **KEYS, model="mean")
+    kept = model.projection.arrays["kept"]
+    Z = model.origin.read(new)
+    assert kept[:3].min() > 0.8
+    assert kept[-1] == pytest.approx(
+        Z.var(axis=0)[-10:].mean() / model.origin.read(train).var(axis=0)[-10:].mean(), abs=0.06
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.predict(train)
+        model.predict(new)
+    foreign = new.copy()
+    foreign.X = 2 * foreign.X
+    with pytest.raises(ValueError, match="trained on"):
+        model.predict(foreign)
+
+
 def test_one_odd_patient_is_named(fitted, cohorts):
     model, new = fitted[0]["X"], cohorts[1].copy()
     odd = new.obs["patient"].cat.categories[2]

@@ -176,7 +176,7 @@ def test_what_the_file_holds(there, file, plain_file):
     with h5py.File(file) as opened:
         assert set(opened) == {"gmm", "recipes", "cohort", "embedding"}
         assert set(opened["embedding/arrays"]) == {
-            f"projection.{name}" for name in ("features", "used", "mean", "scale", "center", "loadings")
+            f"projection.{name}" for name in ("features", "used", "mean", "scale", "center", "loadings", "kept")
         }
         settings = opened["embedding/settings"][()].decode()
     assert "mask_obs" not in settings
@@ -188,7 +188,7 @@ def test_what_the_file_holds(there, file, plain_file):
 DAMAGE = {
     "no settings": (lambda part: part.__delitem__("settings"), "settings"),
     "no JSON": (lambda part: replace(part, "settings", "{"), "JSON"),
-    "other width": (lambda part: replace(part, "arrays/projection.loadings", np.ones((60, 9))), "dimensions"),
+    "other width": (lambda part: replace(part, "arrays/projection.loadings", np.ones((60, 9))), "'kept'"),
     "too few genes": (lambda part: replace(part, "arrays/projection.mean", np.ones(59)), "'mean'"),
     "not finite": (lambda part: replace(part, "arrays/projection.center", np.full(60, np.nan)), "'center'"),
     "no scale": (lambda part: replace(part, "arrays/projection.scale", np.zeros(60)), "'scale'"),

@@ -91,6 +91,11 @@ class EmbeddingOrigin:
         """Whether more is known than the number of dimensions."""
         return self.projection is not None or self.features is not None
 
+    @property
+    def kept(self) -> NDArray[np.float64] | None:
+        """Share of each dimension's variance that cells have from which the steps were not learnt; ``None``: unknown."""
+        return None if self.projection is None else self.projection.arrays.get("kept")
+
     def read(
         self,
         data: AnnData | MuData,

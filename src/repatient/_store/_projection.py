@@ -36,9 +36,10 @@ _DIMENSIONS = {
     "scale": 1,
     "center": 1,
     "loadings": 2,
+    "kept": 1,
 }
 _TOGETHER = (("loadings", "center"), ("center", "loadings"), ("top", "linear_width"), ("scale", "mean"))
-_MAY_BE_NAN, _POSITIVE = ("cofactor", "top", "linear_width"), ("cofactor", "top", "scale", "target_sum")
+_MAY_BE_NAN, _POSITIVE = ("cofactor", "top", "linear_width"), ("cofactor", "top", "scale", "target_sum", "kept")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +58,8 @@ class Projection:
     arrays
         ``used`` (d,), the features that are embedded, p of them; ``shares`` (d,), of all training counts; ``target_sum``;
         ``cofactor`` or ``top`` and ``linear_width`` (p,) of the transformation, NaN where a feature is left as it is; ``mean`` and
-        ``scale`` (p,); ``center`` (p,) and ``loadings`` (p, k) of principal components. What is not there is not done.
+        ``scale`` (p,); ``center`` (p,) and ``loadings`` (p, k) of principal components, and ``kept`` (k,), the share of
+        their variance that other cells have. What is not there is not done.
     """
 
     kind: str
@@ -193,6 +195,8 @@ class Projection:
         if kind != "model":
             own["used"] = used
         widths = {"used": len(features), "shares": len(features)}
+        if "loadings" in own and own["loadings"].ndim == _DIMENSIONS["loadings"]:
+            widths["kept"] = own["loadings"].shape[1]
         wrong = [
             name
             for name, value in own.items()

@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
+from repatient._store._axes import kept_variance
 from repatient._store._lazy import in_memory
 from repatient._store._project import Measured, part_of
 from repatient._store._projection import Projection
+from repatient._threads import one_thread
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
     from numpy.typing import NDArray
 
-N_ROWS = 512
+# Rows by which two embeddings are compared, and those that tell how much of them is chance.
+N_ROWS, _ROWS_FOR_KEPT = 512, 4_000
 # Names under which scanpy writes what belongs to its default embedding; else all have the name of the embedding.
 _LOADINGS, _RECORD = {"X_pca": "PCs"}, {"X_pca": "pca"}
 _AGREE = 1e-3
@@ -63,7 +66,7 @@ def scanpy_projection(data: AnnData | MuData, use_rep: str, embedding: NDArray[A
         X = measured.block(sample(part.n_obs))[:, used]
     except (KeyError, ValueError):
         return None
-    X = np.asarray(X.toarray() if sp.issparse(X) else X, dtype=np.float64)
+    X = _dense(X)
     loadings, mean = loadings[used], X.mean(axis=0)
     there = np.asarray(embedding[sample(part.n_obs)], dtype=np.float64)
     rest = X @ loadings - there
@@ -76,13 +79,29 @@ def scanpy_projection(data: AnnData | MuData, use_rep: str, embedding: NDArray[A
         "mean": mean.astype(np.float32),
         "center": center,
         "loadings": loadings,
+        "kept": _kept(measured, used, loadings.shape[1]),
     }
     return Projection("features", measured.names[used], {"source": source, "named": True, "transform": None}, arrays)
 
 
-def sample(n_obs: int) -> slice:
-    """Rows by which two embeddings are compared: about 512, all over the object."""
-    return slice(0, n_obs, max(n_obs // N_ROWS, 1))
+def _kept(measured: Measured, used: NDArray[np.bool_], n_axes: int) -> NDArray[np.float64]:
+    """What the components keep of their variance in other cells, from some of those that they are of."""
+    X = _dense(measured.block(sample(measured.shape[0], _ROWS_FOR_KEPT))[:, used])
+    halves = [X[::2], X[1::2]]
+    n_half = min(map(len, halves))
+    if n_half < 2:
+        return np.ones(n_axes)
+    with one_thread():
+        return kept_variance([np.cov(half, rowvar=False) for half in halves], n_axes, n_half, measured.shape[0])
+
+
+def _dense(X: Any) -> NDArray[np.float64]:
+    return np.asarray(X.toarray() if sp.issparse(X) else X, dtype=np.float64)
+
+
+def sample(n_obs: int, n_rows: int = N_ROWS) -> slice:
+    """About so many rows, all over the object."""
+    return slice(0, n_obs, max(n_obs // n_rows, 1))
 
 
 def agrees(difference: NDArray[Any], embedding: NDArray[Any]) -> bool:

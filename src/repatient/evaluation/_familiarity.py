@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -34,6 +34,8 @@ _FOLDS, _FEWEST_PATIENTS = 5, 4
 _MOST_OF_A_PATIENT, _MOST_OF_A_COHORT = 5_000, 400_000
 # Standard deviations of a mean that is 0, and features that have to be so.
 _ZERO, _FEWEST_CENTRED = 1e-4, 3
+# Share of the variance from which on nothing is lost.
+_NEARLY_ALL = 0.97
 # p-value, without heavy tails, of a patient who is unusual where all are.
 _UNUSUAL = 1e-2
 
@@ -66,7 +68,13 @@ class Familiarity:
 
     @classmethod
     def fit(
-        cls, X: NDArray[Any], patients: ArrayLike, *, groups: ArrayLike | None = None, random_state: int = 0
+        cls,
+        X: NDArray[Any],
+        patients: ArrayLike,
+        *,
+        groups: ArrayLike | None = None,
+        kept: ArrayLike | None = None,
+        random_state: int = 0,
     ) -> Self:
         """Learn from the cells of training patients.
 
@@ -78,6 +86,9 @@ class Familiarity:
             Patient of each cell, (n,); ``None`` or NaN for cells that are left out.
         groups
             Donor of each cell, (n,), so that all of a donor's patients are left out together.
+        kept
+            Share of the variance of each feature that cells have from which it was not learnt, (d,): principal components
+            have more of it in the cells that they are of. ``None``: all of it.
         random_state
             Seed.
 
@@ -114,6 +125,7 @@ class Familiarity:
                 held_out[at], inside[at] = distances_of(reference, summary), summary.inside
             reference = fit_patients(X, codes, random_state)
         reference["pooled_deviation"] = deviation
+        reference["kept"] = np.ones(X.shape[1]) if kept is None else np.asarray(kept, dtype=np.float64)
         reference["n_donors"] = np.array(n_donors)
         # Of each measure only its distribution is needed: what is kept says nothing of one patient's row.
         usual = np.full(len(names), 1 / np.mean(1 / reference["n_cells"]))
@@ -143,9 +155,24 @@ class Familiarity:
         codes, names = pd.factorize(np.asarray(patients))
         if n_patients is not None:
             codes, names = np.asarray(patients), np.arange(n_patients)
+        # The training cells themselves, and others, whose variance along axes that were learnt is less.
+        shares = [0.0] if self.arrays["kept"].min() > _NEARLY_ALL else [0.0, 0.5, 1.0]
+        readings = [self._score(X, codes, names, self.arrays["kept"] ** share) for share in shares]
+        best = max(readings, key=lambda scores: (scores.p_cohort.min(), scores.p.mean()))
+        # Patients of both kinds may come together.
+        of_patients = np.argmax([scores.p for scores in readings], axis=0)
+        own = np.stack([scores.p_values for scores in readings])[of_patients, np.arange(len(names))]
+        inside = np.stack([scores.inside for scores in readings])[of_patients, np.arange(len(names))]
+        return replace(best, p_values=own, inside=inside)
+
+    def _score(
+        self, X: NDArray[Any], codes: NDArray[Any], names: NDArray[Any], kept: NDArray[np.float64]
+    ) -> FamiliarityScores:
+        """Scores where the features have so much of the variance that they have in training."""
+        arrays = {**self.arrays, "scale": self.arrays["scale"] * np.sqrt(kept)}
         with one_thread():
-            summary = summarise(self.arrays, X, codes)
-            distances = distances_of(self.arrays, summary)
+            summary = summarise(arrays, X, codes)
+            distances = distances_of(arrays, summary)
         held_out = self.arrays["held_out"]
         n, m, n_donors = len(held_out), len(names), int(self.arrays["n_donors"])
         z = (distances - held_out.mean(axis=0)) / np.maximum(held_out.std(axis=0, ddof=1), TINY)
@@ -169,7 +196,7 @@ class Familiarity:
             shifts=summary.feature_means.mean(axis=0),
             centred=centred,
             unusual=float(np.mean(light < _UNUSUAL)),
-            incoherent=m >= FEWEST_TOGETHER and is_incoherent(self.arrays, summary),
+            incoherent=m >= FEWEST_TOGETHER and is_incoherent(arrays, summary),
         )
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
@@ -185,6 +212,8 @@ class Familiarity:
         ValueError
             If arrays are missing or do not fit each other.
         """
+        # Files of before have none.
+        arrays = {"kept": np.ones(np.shape(arrays.get("location", ()))), **arrays}
         missing = [name for name in _SHAPES if name not in arrays]
         sizes: dict[str, int] = {}
         wrong = [] if missing else [name for name, axes in _SHAPES.items() if not _fits(arrays[name], axes, sizes)]
@@ -215,6 +244,7 @@ class Familiarity:
 _SHAPES = {
     "location": "d",
     "scale": "d",
+    "kept": "d",
     "pooled_deviation": "d",
     "center": "d",
     "axes": "qd",
@@ -246,6 +276,7 @@ _SHAPES = {
 }
 _POSITIVE = (
     "scale",
+    "kept",
     "n_cells",
     "share_variance",
     "within_variance",

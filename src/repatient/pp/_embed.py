@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
-from scipy.linalg import eigh
-from scipy.sparse.linalg import eigsh
 
 from repatient import _store
 from repatient._checks import check_integer, check_key, check_number, check_option, listed
 from repatient._docs import shared_docs
 from repatient._progress import progress_bar
+from repatient._store._axes import kept_variance, leading_axes
 from repatient._threads import one_thread
 
 if TYPE_CHECKING:
@@ -33,8 +32,6 @@ _MASS, _FLUORESCENCE, _MOST_COUNTS = 5.0, 150.0, 10_000.0
 _TRANSFORMED_ALREADY = 20.0
 _DECADES = 4.5
 _EVENTS = 200_000
-# Of so many times more features than axes, the leading ones are found by Lanczos' method.
-_LANCZOS = 8
 
 
 @shared_docs
@@ -329,38 +326,38 @@ def _most_axes(n_axes: int, n_cells: int, n_features: int, *, asked: bool) -> in
 def _with_components(fit: _Fit, projection: _store.Projection, n_axes: int) -> _store.Projection:
     """Principal components of the standardised features, from one pass over their second moments."""
     width = int(projection.arrays["used"].sum())
-    total, squares = np.zeros(width), np.zeros((width, width))
+    # Two halves, of every other cell, tell what the axes keep in other cells.
+    totals, squares, counts = np.zeros((2, width)), np.zeros((2, width, width)), np.zeros(2)
     mean = projection.arrays["mean"].astype(np.float32)
     # One thread: the same bits everywhere.
     with one_thread():
         for X in fit.blocks("Principal components"):
             Z = projection.standardised(projection.transformed(X))
             Z = Z if "scale" in projection.arrays else Z - mean
-            total += Z.sum(axis=0, dtype=np.float64)
-            squares += Z.T @ Z
-    center = total / fit.n_cells
-    covariance = (squares - fit.n_cells * np.outer(center, center)) / (fit.n_cells - 1)
-    variances, axes = _leading_axes(covariance, n_axes)
+            for half in range(2):
+                part = Z[half::2]
+                totals[half] += part.sum(axis=0, dtype=np.float64)
+                squares[half] += part.T @ part
+                counts[half] += len(part)
+    center = totals.sum(axis=0) / fit.n_cells
+    covariance = (squares.sum(axis=0) - fit.n_cells * np.outer(center, center)) / (fit.n_cells - 1)
+    variances, axes = leading_axes(covariance, n_axes)
+    kept = np.ones(n_axes)
+    if counts.min() > 1:
+        centers = totals / counts[:, None]
+        halves = [
+            (squares[half] - counts[half] * np.outer(centers[half], centers[half])) / (counts[half] - 1)
+            for half in range(2)
+        ]
+        kept = kept_variance(halves, n_axes, int(counts.min()), fit.n_cells)
     # An axis has no direction of its own: its largest loading shall be positive.
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(n_axes)])
     if "scale" not in projection.arrays:
         center = center + projection.arrays["mean"]
-    arrays = {**projection.arrays, "center": center, "loadings": axes}
+    arrays = {**projection.arrays, "center": center, "loadings": axes, "kept": kept}
     explained = variances / max(np.trace(covariance), np.finfo(float).tiny)
     settings = {**projection.settings, "variance_ratio": explained.round(6).tolist()}
     return _store.Projection(projection.kind, projection.features, settings, arrays)
-
-
-def _leading_axes(covariance: NDArray[np.float64], n_axes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Largest eigenvalues in falling order, and their eigenvectors in columns."""
-    width = len(covariance)
-    with one_thread():
-        if n_axes < width // _LANCZOS:
-            variances, axes = eigsh(covariance, n_axes, v0=np.random.default_rng(0).normal(size=width))
-        else:
-            variances, axes = eigh(covariance, subset_by_index=[width - n_axes, width - 1])
-    order = np.argsort(-variances)
-    return variances[order], np.ascontiguousarray(axes[:, order])
 
 
 def _of_model(

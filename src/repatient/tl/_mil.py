@@ -226,12 +226,13 @@ def mil(
             random_state=random_state,
         )
     trained_on = np.append(training.labelled, False)[training.codes]
+    source = _store.EmbeddingOrigin.of(data, use_rep, embedding, trained_on)
     fitted = PatientClassifier(
         predictor,
         use_rep=use_rep if origin is None or brought.embedding is None else origin.use_rep,
         patient_key=patient_key,
-        source=_store.EmbeddingOrigin.of(data, use_rep, embedding, trained_on),
-        familiarity=_familiarity(embedding, training, trained_on, random_state),
+        source=source,
+        familiarity=_familiarity(embedding, training, trained_on, source.kept, random_state),
     )
 
     bags = Bags.from_codes(embedding, everyone.codes, len(everyone.names))
@@ -327,7 +328,11 @@ def _embedding_of_mixture(data: AnnData | MuData, generated_key: str | None, gmm
 
 
 def _familiarity(
-    embedding: np.ndarray, training: _store.Patients, trained_on: np.ndarray, random_state: int
+    embedding: np.ndarray,
+    training: _store.Patients,
+    trained_on: np.ndarray,
+    kept: np.ndarray | None,
+    random_state: int,
 ) -> Familiarity | None:
     """What patients that are trained on look like; of fewer than four donors nobody can tell."""
     from repatient.evaluation import Familiarity
@@ -335,7 +340,9 @@ def _familiarity(
     if len(np.unique(training.donors[training.labelled].astype(str))) < _FEWEST_DONORS:
         return None
     codes = np.where(trained_on, training.codes, np.nan)
-    return Familiarity.fit(embedding, codes, groups=training.donors[training.codes], random_state=random_state)
+    return Familiarity.fit(
+        embedding, codes, groups=training.donors[training.codes], kept=kept, random_state=random_state
+    )
 
 
 def _donor_of_cells(patients: _store.Patients, codes: np.ndarray) -> np.ndarray:
