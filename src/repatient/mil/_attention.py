@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from repatient._checks import check_option
@@ -15,6 +18,7 @@ from repatient.mil._inputs import Given, check_parameters
 from repatient.mil._ordinal import MILOrdinalClassifier
 from repatient.mil._persistence import above, packed, under, unpacked
 from repatient.mil._regressor import MILRegressor
+from repatient.mil._shared import fit_once
 from repatient.mil._stacking import DONORS_FOR_TEMPERATURE, N_FOLDS, folds_of_donors
 from repatient.mil._train import fit_temperature
 from repatient.mil._training_set import OUTCOMES
@@ -114,32 +118,44 @@ class Attention(NetworkEstimator):
         self.calibrate = calibrate
 
     def _fit_given(self, given: Given) -> Self:
-        self.network_ = self._unfitted()._fit_given(given)
+        cohort, folds = None, None
         if self.calibrate and self.outcome != "continuous" and self.validation_fraction == 0:
-            self._calibrate(given.checked(self.outcome))
+            cohort = given.checked(self.outcome)
+            folds = self._folds(cohort)
+        if cohort is None or folds is None:
+            self.network_ = self._unfitted()._fit_given(given)
+            return self
+        labels, left_out = cohort.classes[cohort.y], []
+        if given.augment is None and given.generated is None:
+            fitted = self._fitted_without(cohort.real, labels, cohort)
+            self.network_ = copy(fitted.network_)
+        else:
+            self.network_ = self._unfitted()._fit_given(given)
+        for fold in range(N_FOLDS):
+            kept, left = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+            rest = replace(cohort, groups=cohort.groups[kept])
+            fitted = self._fitted_without(cohort.real.take(kept), labels[kept], rest)
+            left_out.append(fitted.network_._outputs(cohort.real.take(left)))
+        order = np.argsort(np.concatenate([np.flatnonzero(folds == fold) for fold in range(N_FOLDS)]), kind="stable")
+        outcome, outputs = self.network_._outcome_to_load(), np.concatenate(left_out)[order]
+        # The temperature at which training donors that were left out are most probable (Guo et al. 2017).
+        self.network_.temperature_ = fit_temperature(outcome, outputs, cohort.y, usual=USUAL_TEMPERATURE)
         return self
 
     def _unfitted(self) -> MILClassifier | MILRegressor:
         own = ("outcome", "calibrate")
         return _NETWORKS[self.outcome](**{name: value for name, value in self.get_params().items() if name not in own})
 
-    def _calibrate(self, cohort: TrainingBags) -> None:
-        """The temperature at which training donors that were left out are most probable (Guo et al. 2017)."""
+    def _folds(self, cohort: TrainingBags) -> NDArray[np.int64] | None:
         donors = np.unique(cohort.groups, return_inverse=True)[1]
-        folds = None
-        if donors.max() + 1 >= DONORS_FOR_TEMPERATURE:
-            folds = folds_of_donors(cohort, donors, self.outcome, self.random_state)
-        if folds is None:
-            return
-        labels, left_out = cohort.classes[cohort.y], []
-        for fold in range(N_FOLDS):
-            kept, left = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-            rest = Given(cohort.real.take(kept), labels[kept], groups=cohort.groups[kept], classes=cohort.classes)
-            left_out.append(self._unfitted()._fit_given(rest)._outputs(cohort.real.take(left)))
-        order = np.argsort(np.concatenate([np.flatnonzero(folds == fold) for fold in range(N_FOLDS)]), kind="stable")
-        outcome = self.network_._outcome_to_load()
-        outputs = np.concatenate(left_out)[order]
-        self.network_.temperature_ = fit_temperature(outcome, outputs, cohort.y, usual=USUAL_TEMPERATURE)
+        if donors.max() + 1 < DONORS_FOR_TEMPERATURE:
+            return None
+        return folds_of_donors(cohort, donors, self.outcome, self.random_state)
+
+    def _fitted_without(self, bags: Bags, y: NDArray[Any], cohort: TrainingBags) -> Attention:
+        """Fitted to real patients without a temperature, which an average may have done in the same folds."""
+        plain = clone(self).set_params(calibrate=False)
+        return fit_once(plain, bags, y, groups=cohort.groups, classes=cohort.classes)
 
     def __getattr__(self, name: str) -> Any:
         # What is learnt, and how it predicts, is the network's.
