@@ -12,7 +12,7 @@ import pytest
 
 import repatient as rp
 
-ANCHORS = "summary cohort gain scores roc calibration drivers generated recipes record limits".split()
+ANCHORS = "summary cohort gain scores roc calibration drivers elsewhere generated recipes record limits".split()
 
 
 class Page(HTMLParser):
@@ -180,3 +180,22 @@ def test_a_browser_prints_it(held_out, tmp_path):
     command = [browser, *flags, f"--print-to-pdf={printed}", (tmp_path / "report.html").as_uri()]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     assert printed.read_bytes().startswith(b"%PDF")
+
+
+@pytest.fixture
+def read_trained(_trained):
+    return lambda: _trained[0].copy()
+
+
+def test_what_others_contribute(page, read_trained, tmp_path):
+    """A class that only another cohort has: what was used and checked stands on the page, number by number."""
+    adata = read_trained()
+    other, here = adata.copy(), adata[adata.obs["label"] == adata.obs["label"].cat.categories[0]].copy()
+    rp.io.write_recipes(other, tmp_path / "r.h5", min_cells=1, min_donors=1)
+    rp.tl.mil(here, patient_key="patient", label_key="label", reference=str(tmp_path / "r.h5"))
+    found = page(here)
+    reference = here.uns["mil"]["reference"]
+    assert all(sentence in found.text["elsewhere"] for sentence in reference["used"])
+    assert f"{reference['check']['weight'].iloc[0]:.3g}" in found.text["elsewhere"]
+    del here.uns["mil"]["reference"]
+    assert "elsewhere" not in page(here).text

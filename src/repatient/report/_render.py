@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from repatient import _store
 from repatient._checks import check_key, listed
 from repatient.report import _cohort, _results
+from repatient.report._reference import elsewhere
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -56,6 +57,7 @@ def render(data: AnnData | MuData, request: Request) -> str:
         _cohort.cohort(data, who, entries, request.batch_key),
         *_results.evaluation(data, entries.get("evaluation_key"), request),
         _results.drivers(data, entries, who, request),
+        *elsewhere(entries.get("mil_key")),
         _results.generated(data, entries.get("audit_key"), request),
         _results.recipes(data, entries.get("recipes_key"), request),
         _cohort.record(entries, {name: getattr(request, name) for name in entries}),
