@@ -238,6 +238,7 @@ def test_the_default_members_follow_what_there_is_of_patients():
         ("kernel_mean", "features.kernel_mean.phases", np.zeros(7)),
         ("prototypes", "features.prototypes.typical", np.zeros((2, 5))),
         ("cloudpred", "features.posterior.means", np.zeros((4, 2))),
+        ("cloudpred", "features.posterior.means", np.full((4, 5), 1e30, np.float32)),
         ("likelihood", "temperature", -1.0),
         ("auto", "weights", np.array([0.5, 0.6, -0.1])),
         ("auto", "temperature", float("inf")),
@@ -251,6 +252,23 @@ def test_what_a_file_says_is_checked(name, place, value):
     (content if np.isscalar(value) else arrays)[place] = value
     with pytest.raises(ValueError, match=place.split(".")[-1]):
         clone(model).restore(content, arrays)
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value"),
+    [
+        ("mean", "head.thresholds", np.array([255, 1], np.uint8)),
+        ("attention", "network.network.outcome.start", np.array([-1.7, -2.4], np.float32)),
+    ],
+)
+def test_thresholds_of_a_file_rise(name, place, value):
+    bags, grade = cohort()
+    settings = {"device": "cpu", "progress": False, "outcome": "ordinal", **QUICK.get(name, {})}
+    model = make_predictor(name, **settings).fit(bags, grade, classes=range(3))
+    content, arrays = model.state()
+    assert arrays[place].shape == value.shape
+    with pytest.raises(ValueError, match="thresholds"):
+        clone(model).restore(content, arrays | {place: value})
 
 
 def test_weights_are_learnt_of_many_donors_only():

@@ -31,6 +31,8 @@ MOST_CELLS = 5_000
 # Fewest cells for each component of the mixture that training starts from.
 CELLS_A_COMPONENT = 5
 LEAST_SPREAD = 1e-3
+# Of what is multiplied with the square of a cell in single precision.
+_OVERFLOWS = 1e30
 
 
 class Posterior(PatientFeatures):
@@ -53,8 +55,14 @@ class Posterior(PatientFeatures):
     def check(self, n_features: int) -> None:
         n = len(self.arrays["means"])
         array_of(self.arrays, "log_weights", n)
-        for name in ("means", "log_sds"):
-            array_of(self.arrays, name, n, n_features)
+        means, log_sds = (
+            array_of(self.arrays, name, n, n_features).astype(np.float64) for name in ("means", "log_sds")
+        )
+        with np.errstate(over="ignore"):
+            largest = np.exp(-2 * log_sds) * (1 + np.abs(means)) ** 2
+        if not (largest < _OVERFLOWS).all() or not (np.abs(log_sds) < _OVERFLOWS).all():
+            msg = "'means' and 'log_sds' lead to densities that single precision cannot hold."
+            raise ValueError(msg)
 
     def transform(self, cells: CellReader) -> NDArray[np.float64]:
         p = cells.mean_of(self._of_cells, len(self.arrays["means"]))

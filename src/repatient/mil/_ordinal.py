@@ -57,6 +57,13 @@ class MILOrdinalClassifier(MILClassifier):
     outcome: ClassVar[str] = "ordinal"
     kind: ClassVar[str] = "network of grades"
 
+    def restore(self, content: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        """The inverse of :meth:`state`; thresholds that do not rise are no model's."""
+        super().restore(content, arrays)
+        if not (np.diff(self.thresholds_) > 0).all():
+            msg = f"'thresholds' rise from grade to grade, not {self.thresholds_}."
+            raise ValueError(msg)
+
     def expected_grade(self, bags: Bags) -> NDArray[np.float64]:
         """Mean of the probabilities over the grades, which count from 0 for the lowest, shape (B,)."""
         return self.predict_proba(bags) @ np.arange(len(self.classes_))

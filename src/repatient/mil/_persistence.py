@@ -86,7 +86,10 @@ def classes_of(content: Mapping[str, Any]) -> NDArray[Any]:
 def array_of(
     arrays: Mapping[str, NDArray[Any]], name: str, *shape: int | None, above: float | None = None
 ) -> NDArray[Any]:
-    """One of the arrays, if it holds finite numbers in the shape that is asked for (None: any size)."""
+    """One of the arrays, if it holds finite numbers in the shape that is asked for (None: any size).
+
+    Small integers, which wrap around, and half precision, which overflows, are widened: nothing here is saved as these.
+    """
     array = arrays[name]
     sizes = len(array.shape) == len(shape) and all(
         size in (None, n) for size, n in zip(shape, array.shape, strict=True)
@@ -97,7 +100,9 @@ def array_of(
     if above is not None and not np.all(array > above):
         msg = f"{name!r} holds numbers above {above:g}."
         raise ValueError(msg)
-    return array
+    if array.dtype.kind in "iu":
+        return array.astype(np.int64, copy=False)
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def above(arrays: Arrays, prefix: str) -> Arrays:
