@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 _FOLDS, _FEWEST_PATIENTS = 5, 4
-# Cells of a patient, and of a cohort, that are read.
-_MOST_OF_A_PATIENT, _MOST_OF_A_COHORT = 5_000, 400_000
+# Cells of a patient, and of a cohort, that are read, and values of their features.
+_MOST_OF_A_PATIENT, _MOST_OF_A_COHORT, _MOST_VALUES = 5_000, 400_000, 20_000_000
 # Standard deviations of a mean that is 0, and features that have to be so.
 _ZERO, _FEWEST_CENTRED = 1e-4, 3
 # Share of the variance from which on nothing is lost.
@@ -102,7 +102,8 @@ class Familiarity:
         inside = codes >= 0
         n_cells = np.bincount(codes[inside], minlength=len(names))
         rows = np.flatnonzero(inside)
-        most = max(min(_MOST_OF_A_PATIENT, _MOST_OF_A_COHORT // max(len(names), 1)), 20)
+        in_all = min(_MOST_OF_A_COHORT, _MOST_VALUES // X.shape[1])
+        most = max(min(_MOST_OF_A_PATIENT, in_all // max(len(names), 1)), 20)
         rows = rows[some_cells(codes[rows], n_cells, most, random_state)]
         of_rows = pd.factorize(np.asarray(groups)[rows])[0] if groups is not None else codes[rows]
         of_patient = np.zeros(len(names), dtype=np.int64)
@@ -155,8 +156,9 @@ class Familiarity:
         codes, names = pd.factorize(np.asarray(patients))
         if n_patients is not None:
             codes, names = np.asarray(patients), np.arange(n_patients)
-        # The training cells themselves, and others, whose variance along axes that were learnt is less.
-        shares = [0.0] if self.arrays["kept"].min() > _NEARLY_ALL else [0.0, 0.5, 1.0]
+        # The training cells themselves, and others, whose variance along axes that were learnt is less; how much less is an
+        # estimate.
+        shares = [0.0] if self.arrays["kept"].min() > _NEARLY_ALL else [0.0, 1 / 3, 2 / 3, 1.0]
         readings = [self._score(X, codes, names, self.arrays["kept"] ** share) for share in shares]
         best = max(readings, key=lambda scores: (scores.p_cohort.min(), scores.p.mean()))
         # Patients of both kinds may come together.
