@@ -342,6 +342,9 @@ class Translator(BaseEstimator):
                 setattr(model, f"{side}_steps_", steps)
             model.source_shape_, model.target_shape_ = tuple(rows["source"]), tuple(rows["target"])
             model._shapes = Shapes(tuple(shapes["source"]), tuple(shapes["target"]))
+            if {len(model._shapes.source), len(model._shapes.target)} not in ({1}, {3}):
+                msg = f"networks read rows of shape {model._shapes.source} and write {model._shapes.target}: features or images"
+                raise ValueError(msg)
             space = ImageSpace if model._shapes.images else VectorSpace
             source, target = (space.from_arrays(stored.part(f"{side}.")) for side in _SIDES)
             if not (source.fits(model.source_shape_) and target.fits(model.target_shape_)):

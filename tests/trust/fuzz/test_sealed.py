@@ -217,6 +217,17 @@ def test_views(make, use, fuzz, damaged, read_or_refuse, tmp_path):
     fuzzed(folder, load, lambda read: getattr(read, use)(X), fuzz, damaged, read_or_refuse, tmp_path, 10)
 
 
+def test_a_translator_of_features_writes_no_images(tmp_path):
+    X = np.random.default_rng(0).standard_normal((60, 6)).astype(np.float32)
+    translator(X).save(tmp_path / "model")
+    description = next(path for path in (tmp_path / "model").glob("*.json"))
+    content = {name: value for name, value in json.loads(description.read_text()).items() if name != SEAL}
+    content["network"]["target"] = [3, 3]
+    write_sealed(description, content)
+    with pytest.raises(ValueError, match="features or images"):
+        rp.views.Translator.load(tmp_path / "model", device="cpu")
+
+
 def test_trainings_of_encoders(fuzz, damaged, read_or_refuse, tmp_path):
     X = np.random.default_rng(0).standard_normal((60, 6)).astype(np.float32)
     path = tmp_path / "training.npz"
