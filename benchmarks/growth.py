@@ -68,7 +68,9 @@ def cohort(n_patients: int, n_cells: int) -> ad.AnnData:
     rng = np.random.default_rng(0)
     codes = np.sort(np.arange(n_cells) % n_patients)
     centres = np.random.default_rng(1).normal(0, 4, (KINDS, N_DIMS))
-    shares = np.stack([rng.dirichlet(np.full(KINDS, 4.0), n_patients), rng.dirichlet(np.arange(1, KINDS + 1), n_patients)])
+    shares = np.stack(
+        [rng.dirichlet(np.full(KINDS, 4.0), n_patients), rng.dirichlet(np.arange(1, KINDS + 1), n_patients)]
+    )
     shares = np.where((np.arange(n_patients) % 2)[:, None] == 0, shares[0], shares[1])
     kind = (rng.random(n_cells)[:, None] > shares.cumsum(axis=1)[codes]).sum(axis=1).clip(max=KINDS - 1)
     X = centres[kind] + rng.normal(0, 0.3, (n_patients, N_DIMS))[codes] + rng.normal(size=(n_cells, N_DIMS))
@@ -109,7 +111,9 @@ def some(state: dict[str, Any]) -> dict[str, Any]:
 STEPS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "io.cohort_table": lambda s: rp.io.cohort_table(s["adata"], **KEYS),
     "pp.embed": lambda s: rp.pp.embed(s["adata"], "features", n_components=5, key_added="X_five", progress=False),
-    "pp.project": lambda s: rp.pp.project(s["adata"], s["adata"], use_rep="X_five", key_added="X_again", progress=False),
+    "pp.project": lambda s: rp.pp.project(
+        s["adata"], s["adata"], use_rep="X_five", key_added="X_again", progress=False
+    ),
     "tl.gmm": lambda s: rp.tl.gmm(s["adata"], 6, use_rep="X_pca", progress=False),
     "tl.assign": lambda s: rp.tl.assign(s["adata"], s["adata"], key_added="assigned"),
     "tl.recipes": lambda s: rp.tl.recipes(s["adata"], **KEYS),

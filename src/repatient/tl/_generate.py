@@ -108,7 +108,8 @@ def generate(
         borrows from, and with few donors can be traced to it: turn them off where that must not be
         (:func:`repatient.tl.audit` measures both). ``None``: where the object has the embedding of the
         mixture and the pool two patients or more with several cells in a component, and ``n_donors`` is not given; not
-        for a class without a real patient, whose offsets are not known.
+        for a class without a real patient, whose offsets are not known. The time grows as the number of patients times that of
+        the cells of the pool; without them as that of the cells drawn.
     covariates
         Values that the patients are to have, ``{"age": 60, "sex": "female"}``, of covariates that the recipes were
         learnt with. Those not named here are drawn, together, from the real patients of the class. Where the recipes
