@@ -1,6 +1,7 @@
 """The contract between the functions and the object: key names, reading, writing, validation."""
 
 from repatient._store import _keys as keys
+from repatient._store._axes import kept_variance, leading_axes
 from repatient._store._cohort import (
     LabelledCells,
     density_quantiles,
@@ -69,11 +70,11 @@ from repatient._store._validate import (
 )
 
 __all__ = [
-    "OUTCOMES",
     "EmbeddingOrigin",
-    "LabelledCells",
     "Generated",
+    "LabelledCells",
     "Measured",
+    "OUTCOMES",
     "Patients",
     "Projection",
     "as_categories",
@@ -98,7 +99,9 @@ __all__ = [
     "is_continuous",
     "is_generated",
     "is_text",
+    "kept_variance",
     "keys",
+    "leading_axes",
     "moments_entry",
     "obs_column",
     "of_class",

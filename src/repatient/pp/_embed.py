@@ -13,7 +13,6 @@ from repatient import _store
 from repatient._checks import check_integer, check_key, check_number, check_option, listed
 from repatient._docs import shared_docs
 from repatient._progress import progress_bar
-from repatient._store._axes import kept_variance, leading_axes
 from repatient._threads import one_thread
 
 if TYPE_CHECKING:
@@ -341,7 +340,7 @@ def _with_components(fit: _Fit, projection: _store.Projection, n_axes: int) -> _
                 counts[half] += len(part)
     center = totals.sum(axis=0) / fit.n_cells
     covariance = (squares.sum(axis=0) - fit.n_cells * np.outer(center, center)) / (fit.n_cells - 1)
-    variances, axes = leading_axes(covariance, n_axes)
+    variances, axes = _store.leading_axes(covariance, n_axes)
     kept = np.ones(n_axes)
     if counts.min() > 1:
         centers = totals / counts[:, None]
@@ -349,7 +348,7 @@ def _with_components(fit: _Fit, projection: _store.Projection, n_axes: int) -> _
             (squares[half] - counts[half] * np.outer(centers[half], centers[half])) / (counts[half] - 1)
             for half in range(2)
         ]
-        kept = kept_variance(halves, n_axes, int(counts.min()), fit.n_cells)
+        kept = _store.kept_variance(halves, n_axes, int(counts.min()), fit.n_cells)
     # An axis has no direction of its own: its largest loading shall be positive.
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(n_axes)])
     if "scale" not in projection.arrays:
