@@ -308,3 +308,19 @@ def test_the_latent_space_of_a_model_of_scvi_tools(tmp_path):
     other = scvi.model.SCVI(train, n_latent=3)
     with pytest.raises(ValueError, match="another one"):
         model.predict(new, model=other)
+
+
+def test_a_class_of_generated_patients_alone_is_not_foreign(cohorts):
+    """Real patients of it are predicted, be it with a warning: generated ones say what they look like."""
+    adata = cohorts[0].copy()
+    rp.tl.gmm(adata, 4, progress=False)
+    rp.tl.recipes(adata, **KEYS)
+    missing = adata.obs["label"] == "disease"
+    here = adata[~missing].copy()
+    rp.tl.recipes(here, **KEYS, reference=adata)
+    rp.tl.generate(here, {"disease": 10, "healthy": 5})
+    model = rp.tl.mil(here, **KEYS, generated_key="generated", model="mean")
+    assert len(model.familiarity.arrays["held_out"]) == here.obs["patient"].nunique() + 10
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert model.predict(adata[missing].copy())["predicted"].notna().all()

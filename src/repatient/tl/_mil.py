@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from repatient.mil import Augmenter, Bags, Predictor
     from repatient.mixing import Reference, Transferred
 
+# Generated patients of classes without a real one that tell what these look like.
+_MOST_STAND_INS = 40
 _FEWEST_DONORS = 4
 
 
@@ -232,7 +234,14 @@ def mil(
         use_rep=use_rep if origin is None or brought.embedding is None else origin.use_rep,
         patient_key=patient_key,
         source=source,
-        familiarity=_familiarity(embedding, training, trained_on, source.kept, random_state),
+        familiarity=_familiarity(
+            embedding,
+            training,
+            trained_on,
+            source.kept,
+            random_state,
+            stand_ins=None if counts is None or generated is None else _stand_ins(cells, counts, generated, training),
+        ),
     )
 
     bags = Bags.from_codes(embedding, everyone.codes, len(everyone.names))
@@ -333,16 +342,40 @@ def _familiarity(
     trained_on: np.ndarray,
     kept: np.ndarray | None,
     random_state: int,
+    stand_ins: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Familiarity | None:
-    """What patients that are trained on look like; of fewer than four donors nobody can tell."""
+    """What patients that are trained on look like; of fewer than four donors nobody can tell.
+
+    ``stand_ins`` are cells of generated patients, and whose, for classes without a real one.
+    """
     from repatient.evaluation import Familiarity
 
     if len(np.unique(training.donors[training.labelled].astype(str))) < _FEWEST_DONORS:
         return None
-    codes = np.where(trained_on, training.codes, np.nan)
-    return Familiarity.fit(
-        embedding, codes, groups=training.donors[training.codes], kept=kept, random_state=random_state
-    )
+    codes, donors = np.where(trained_on, training.codes, np.nan), training.donors[training.codes]
+    if stand_ins is not None:
+        X, patients = stand_ins
+        embedding = np.concatenate([embedding[trained_on], X])
+        codes = np.append(codes[trained_on], len(training.names) + patients)
+        donors = np.append(donors[trained_on].astype(str), np.char.mod("generated %d", patients))
+    return Familiarity.fit(embedding, codes, groups=donors, kept=kept, random_state=random_state)
+
+
+def _stand_ins(
+    cells: np.ndarray, counts: Any, generated: Any, training: _store.Patients
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Cells of some generated patients of the classes that have no real one, and whose each is; ``None`` if there are none.
+
+    Without them every real patient of such a class would look foreign.
+    """
+    labels = np.asarray(generated.labels)
+    real = {str(label) for label in training.labels[training.labelled]}
+    chosen = np.flatnonzero([str(label) not in real for label in labels])[:_MOST_STAND_INS]
+    if not len(chosen):
+        return None
+    drawn = counts.tocsc()[:, chosen].tocoo()
+    times = drawn.data.astype(np.int64)
+    return np.asarray(cells[np.repeat(drawn.row, times)]), np.repeat(drawn.col, times).astype(np.int64)
 
 
 def _donor_of_cells(patients: _store.Patients, codes: np.ndarray) -> np.ndarray:
