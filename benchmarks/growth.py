@@ -121,8 +121,8 @@ STEPS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "get.recipes": lambda s: rp.get.recipes(s["adata"]),
     "get.compositions": lambda s: rp.get.compositions(s["adata"]),
     "tl.generate": lambda s: rp.tl.generate(s["adata"], **some(s)),
-    "tl.generate, donor effects": lambda s: rp.tl.generate(
-        s["adata"], **some(s), donor_effects=True, key_added="with_effects"
+    "tl.generate, no donor effects": lambda s: rp.tl.generate(
+        s["adata"], **some(s), donor_effects=False, key_added="without_effects"
     ),
     "tl.generate, counterfactual": lambda s: rp.tl.generate(
         s["adata"], **some(s), method="counterfactual", key_added="counterfactual"
