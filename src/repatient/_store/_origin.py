@@ -68,7 +68,9 @@ class EmbeddingOrigin:
         origin = cls.with_means(
             data, use_rep, embedding.shape[1], lambda: np.einsum("i,ij->j", weight, embedding).astype(np.float32)
         )
-        return origin if origin.is_known else replace(origin, projection=scanpy_projection(data, use_rep, embedding))
+        if origin.is_known:
+            return origin
+        return replace(origin, projection=scanpy_projection(data, use_rep, embedding, training))
 
     @classmethod
     def with_means(

@@ -28,7 +28,9 @@ _AGREE = 1e-3
 _STANDARDISED = 0.1
 
 
-def scanpy_projection(data: AnnData | MuData, use_rep: str, embedding: NDArray[Any]) -> Projection | None:
+def scanpy_projection(
+    data: AnnData | MuData, use_rep: str, embedding: NDArray[Any], training: NDArray[np.bool_]
+) -> Projection | None:
     """The steps from ``X`` or a layer to an embedding of :func:`scanpy.pp.pca`.
 
     Parameters
@@ -39,6 +41,8 @@ def scanpy_projection(data: AnnData | MuData, use_rep: str, embedding: NDArray[A
         Key of ``obsm``, or ``"modality:key"``.
     embedding
         What is there, (n_obs, d).
+    training
+        Cells that are trained on, (n_obs,): means of features, and what the components keep, are of these alone.
 
     Returns
     -------
@@ -66,8 +70,10 @@ def scanpy_projection(data: AnnData | MuData, use_rep: str, embedding: NDArray[A
         X = measured.block(sample(part.n_obs))[:, used]
     except (KeyError, ValueError):
         return None
-    X = _dense(X)
-    loadings, mean = loadings[used], X.mean(axis=0)
+    X, inside = _dense(X), training[sample(part.n_obs)]
+    if not inside.any():
+        return None
+    loadings, mean = loadings[used], X[inside].mean(axis=0)
     there = np.asarray(embedding[sample(part.n_obs)], dtype=np.float64)
     rest = X @ loadings - there
     if not agrees(rest - rest.mean(axis=0), there) or _standardised(X):
@@ -79,14 +85,15 @@ def scanpy_projection(data: AnnData | MuData, use_rep: str, embedding: NDArray[A
         "mean": mean.astype(np.float32),
         "center": center,
         "loadings": loadings,
-        "kept": _kept(measured, used, loadings.shape[1]),
+        "kept": _kept(measured, used, training, loadings.shape[1]),
     }
     return Projection("features", measured.names[used], {"source": source, "named": True, "transform": None}, arrays)
 
 
-def _kept(measured: Measured, used: NDArray[np.bool_], n_axes: int) -> NDArray[np.float64]:
+def _kept(measured: Measured, used: NDArray[np.bool_], training: NDArray[np.bool_], n_axes: int) -> NDArray[np.float64]:
     """What the components keep of their variance in other cells, from some of those that they are of."""
-    X = _dense(measured.block(sample(measured.shape[0], _ROWS_FOR_KEPT))[:, used])
+    rows = sample(measured.shape[0], _ROWS_FOR_KEPT)
+    X = _dense(measured.block(rows)[:, used])[training[rows]]
     halves = [X[::2], X[1::2]]
     n_half = min(map(len, halves))
     if n_half < 2:

@@ -68,13 +68,7 @@ class Familiarity:
 
     @classmethod
     def fit(
-        cls,
-        X: NDArray[Any],
-        patients: ArrayLike,
-        *,
-        groups: ArrayLike | None = None,
-        kept: ArrayLike | None = None,
-        random_state: int = 0,
+        cls, X: NDArray[Any], patients: ArrayLike, *, groups: ArrayLike | None = None, random_state: int = 0
     ) -> Self:
         """Learn from the cells of training patients.
 
@@ -86,9 +80,6 @@ class Familiarity:
             Patient of each cell, (n,); ``None`` or NaN for cells that are left out.
         groups
             Donor of each cell, (n,), so that all of a donor's patients are left out together.
-        kept
-            Share of the variance of each feature that cells have from which it was not learnt, (d,): principal components
-            have more of it in the cells that they are of. ``None``: all of it.
         random_state
             Seed.
 
@@ -126,14 +117,20 @@ class Familiarity:
                 held_out[at], inside[at] = distances_of(reference, summary), summary.inside
             reference = fit_patients(X, codes, random_state)
         reference["pooled_deviation"] = deviation
-        reference["kept"] = np.ones(X.shape[1]) if kept is None else np.asarray(kept, dtype=np.float64)
         reference["n_donors"] = np.array(n_donors)
         # Of each measure only its distribution is needed: what is kept says nothing of one patient's row.
         usual = np.full(len(names), 1 / np.mean(1 / reference["n_cells"]))
         held_out, inside = np.sort(held_out, axis=0), np.sort(inside)
         return cls({**reference, "n_cells": usual, "held_out": held_out, "held_out_inside": inside})
 
-    def score(self, X: NDArray[Any], patients: ArrayLike, *, n_patients: int | None = None) -> FamiliarityScores:
+    def score(
+        self,
+        X: NDArray[Any],
+        patients: ArrayLike,
+        *,
+        n_patients: int | None = None,
+        kept: NDArray[np.float64] | None = None,
+    ) -> FamiliarityScores:
         """How familiar patients are.
 
         Parameters
@@ -144,6 +141,9 @@ class Familiarity:
             Patient of each cell, (m,).
         n_patients
             Their number, where ``patients`` are numbers from 0, in whose order the scores then are.
+        kept
+            Share of the variance of each feature that cells have from which it was not learnt, (d,): principal components
+            have more of it in the cells that they are of. ``None``: all of it.
 
         Raises
         ------
@@ -158,8 +158,13 @@ class Familiarity:
             codes, names = np.asarray(patients), np.arange(n_patients)
         # The training cells themselves, and others, whose variance along axes that were learnt is less; how much less is an
         # estimate.
-        shares = [0.0] if self.arrays["kept"].min() > _NEARLY_ALL else [0.0, 1 / 3, 2 / 3, 1.0]
-        readings = [self._score(X, codes, names, self.arrays["kept"] ** share) for share in shares]
+        kept = np.ones(X.shape[1]) if kept is None else kept
+        shares = [0.0] if kept.min() > _NEARLY_ALL else [0.0, 1 / 3, 2 / 3, 1.0]
+        mean, deviation = pooled(X, codes >= 0)
+        # The training cells themselves may well be centred.
+        same = np.allclose(deviation, self.arrays["pooled_deviation"], rtol=1e-3, atol=0)
+        centred = X.shape[1] >= _FEWEST_CENTRED and not same and bool((np.abs(mean) <= _ZERO * deviation).all())
+        readings = [self._score(X, codes, names, kept**share, centred=centred) for share in shares]
         best = max(readings, key=lambda scores: (scores.p_cohort.min(), scores.p.mean()))
         # Patients of both kinds may come together.
         of_patients = np.argmax([scores.p for scores in readings], axis=0)
@@ -168,7 +173,7 @@ class Familiarity:
         return replace(best, p_values=own, inside=inside)
 
     def _score(
-        self, X: NDArray[Any], codes: NDArray[Any], names: NDArray[Any], kept: NDArray[np.float64]
+        self, X: NDArray[Any], codes: NDArray[Any], names: NDArray[Any], kept: NDArray[np.float64], *, centred: bool
     ) -> FamiliarityScores:
         """Scores where the features have so much of the variance that they have in training."""
         arrays = {**self.arrays, "scale": self.arrays["scale"] * np.sqrt(kept)}
@@ -181,10 +186,6 @@ class Familiarity:
         alone = z / np.sqrt(1 + 1 / n)
         light = student.sf(alone, n - 1).min(axis=1) * len(MEASURES)
         known = self.arrays["held_out_inside"]
-        mean, deviation = pooled(X, codes >= 0)
-        # The training cells themselves may well be centred.
-        same = np.allclose(deviation, self.arrays["pooled_deviation"], rtol=1e-3, atol=0)
-        centred = X.shape[1] >= _FEWEST_CENTRED and not same and bool((np.abs(mean) <= _ZERO * deviation).all())
         return FamiliarityScores(
             patients=np.asarray(names),
             inside=summary.inside,
@@ -214,8 +215,6 @@ class Familiarity:
         ValueError
             If arrays are missing or do not fit each other.
         """
-        # Files of before have none.
-        arrays = {"kept": np.ones(np.shape(arrays.get("location", ()))), **arrays}
         missing = [name for name in _SHAPES if name not in arrays]
         sizes: dict[str, int] = {}
         wrong = [] if missing else [name for name, axes in _SHAPES.items() if not _fits(arrays[name], axes, sizes)]
@@ -246,7 +245,6 @@ class Familiarity:
 _SHAPES = {
     "location": "d",
     "scale": "d",
-    "kept": "d",
     "pooled_deviation": "d",
     "center": "d",
     "axes": "qd",
@@ -278,7 +276,6 @@ _SHAPES = {
 }
 _POSITIVE = (
     "scale",
-    "kept",
     "n_cells",
     "share_variance",
     "within_variance",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -19,7 +18,7 @@ from repatient.mil._ordinal import MILOrdinalClassifier
 from repatient.mil._persistence import above, packed, under, unpacked
 from repatient.mil._regressor import MILRegressor
 from repatient.mil._shared import fit_once
-from repatient.mil._stacking import DONORS_FOR_TEMPERATURE, N_FOLDS, folds_of_donors
+from repatient.mil._stacking import DONORS_FOR_TEMPERATURE, folds_of_donors, left_out
 from repatient.mil._train import fit_temperature
 from repatient.mil._training_set import OUTCOMES
 
@@ -125,20 +124,20 @@ class Attention(NetworkEstimator):
         if cohort is None or folds is None:
             self.network_ = self._unfitted()._fit_given(given)
             return self
-        labels, left_out = cohort.classes[cohort.y], []
-        if given.augment is None and given.generated is None:
-            fitted = self._fitted_without(cohort.real, labels, cohort)
-            self.network_ = copy(fitted.network_)
-        else:
-            self.network_ = self._unfitted()._fit_given(given)
-        for fold in range(N_FOLDS):
-            kept, left = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-            rest = replace(cohort, groups=cohort.groups[kept])
-            fitted = self._fitted_without(cohort.real.take(kept), labels[kept], rest)
-            left_out.append(fitted.network_._outputs(cohort.real.take(left)))
-        order = np.argsort(np.concatenate([np.flatnonzero(folds == fold) for fold in range(N_FOLDS)]), kind="stable")
-        outcome, outputs = self.network_._outcome_to_load(), np.concatenate(left_out)[order]
+        labels, everyone = cohort.classes[cohort.y], np.arange(len(cohort.y))
+
+        def fitted(to: NDArray[np.int64]) -> Any:
+            # Without a temperature, as an average may have fitted it in the same folds.
+            plain = clone(self).set_params(calibrate=False)
+            return fit_once(
+                plain, cohort.real.take(to), labels[to], groups=cohort.groups[to], classes=cohort.classes
+            ).network_
+
+        plain = given.augment is None and given.generated is None
+        self.network_ = copy(fitted(everyone)) if plain else self._unfitted()._fit_given(given)
+        outputs = left_out(folds, lambda kept, left: fitted(kept)._outputs(cohort.real.take(left)))
         # The temperature at which training donors that were left out are most probable (Guo et al. 2017).
+        outcome = self.network_._outcome_to_load()
         self.network_.temperature_ = fit_temperature(outcome, outputs, cohort.y, usual=USUAL_TEMPERATURE)
         return self
 
@@ -151,11 +150,6 @@ class Attention(NetworkEstimator):
         if donors.max() + 1 < DONORS_FOR_TEMPERATURE:
             return None
         return folds_of_donors(cohort, donors, self.outcome, self.random_state)
-
-    def _fitted_without(self, bags: Bags, y: NDArray[Any], cohort: TrainingBags) -> Attention:
-        """Fitted to real patients without a temperature, which an average may have done in the same folds."""
-        plain = clone(self).set_params(calibrate=False)
-        return fit_once(plain, bags, y, groups=cohort.groups, classes=cohort.classes)
 
     def __getattr__(self, name: str) -> Any:
         # What is learnt, and how it predicts, is the network's.

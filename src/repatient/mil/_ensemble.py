@@ -16,7 +16,7 @@ from repatient.mil._outcomes import ClassOutcome
 from repatient.mil._persistence import above, array_of, packed, under, unpacked
 from repatient.mil._predictor import BasePredictor
 from repatient.mil._shared import fit_once, sharing
-from repatient.mil._stacking import DONORS_FOR_TEMPERATURE, N_FOLDS, folds_of_donors, stacked
+from repatient.mil._stacking import DONORS_FOR_TEMPERATURE, folds_of_donors, left_out, stacked
 from repatient.mil._train import check_temperature, fit_temperature
 
 if TYPE_CHECKING:
@@ -254,9 +254,8 @@ class Ensemble(BasePredictor):
         if folds is None:
             self.reasons_.append(f"equal weights and no temperature for {n} donors")
             return
-        left_out = []
-        for fold in range(N_FOLDS):
-            kept = np.flatnonzero(folds != fold)
+
+        def predict(kept: NDArray[np.int64], left: NDArray[np.int64]) -> Array:
             rest = replace(
                 cohort,
                 real=cohort.real.take(kept),
@@ -266,10 +265,10 @@ class Ensemble(BasePredictor):
                 generated_y=cohort.generated_y[:0],
                 sources=None,
             )
-            test = cohort.real.take(np.flatnonzero(folds == fold))
-            left_out.append(np.stack([self._fit_member(member, rest).predict_proba(test) for _, member in chosen]))
-        order = np.argsort(np.concatenate([np.flatnonzero(folds == fold) for fold in range(N_FOLDS)]), kind="stable")
-        p = np.concatenate(left_out, axis=1)[:, order]
+            test = cohort.real.take(left)
+            return np.stack([self._fit_member(member, rest).predict_proba(test) for _, member in chosen], axis=1)
+
+        p = np.ascontiguousarray(np.moveaxis(left_out(folds, predict), 1, 0))
         if weigh:
             learnt = stacked(p, cohort, self.outcome)
             self.weights_ = (n * learnt + EQUAL_WORTH * self.weights_) / (n + EQUAL_WORTH)

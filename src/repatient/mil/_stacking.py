@@ -8,6 +8,8 @@ import numpy as np
 from scipy.optimize import minimize
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from repatient.mil._inputs import TrainingBags
@@ -37,6 +39,13 @@ def folds_of_donors(
         return None
     enough = all(np.isin(present, key[folds != f]).all() and (folds == f).any() for f in range(N_FOLDS))
     return folds if enough else None
+
+
+def left_out(folds: NDArray[np.int64], predict: Callable[[NDArray[np.int64], NDArray[np.int64]], Array]) -> Array:
+    """What is said of each patient by what has not seen its fold: ``predict`` learns from some, and says it of others."""
+    parts = [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in range(N_FOLDS)]
+    order = np.argsort(np.concatenate([left for _, left in parts]), kind="stable")
+    return np.concatenate([predict(kept, left) for kept, left in parts])[order]
 
 
 def stacked(p: Array, cohort: TrainingBags, outcome: str) -> NDArray[np.float64]:

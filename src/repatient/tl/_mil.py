@@ -238,7 +238,6 @@ def mil(
             embedding,
             training,
             trained_on,
-            source.kept,
             random_state,
             stand_ins=None if counts is None or generated is None else _stand_ins(cells, counts, generated, training),
         ),
@@ -340,7 +339,6 @@ def _familiarity(
     embedding: np.ndarray,
     training: _store.Patients,
     trained_on: np.ndarray,
-    kept: np.ndarray | None,
     random_state: int,
     stand_ins: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Familiarity | None:
@@ -358,7 +356,7 @@ def _familiarity(
         embedding = np.concatenate([embedding[trained_on], X])
         codes = np.append(codes[trained_on], len(training.names) + patients)
         donors = np.append(donors[trained_on].astype(str), np.char.mod("generated %d", patients))
-    return Familiarity.fit(embedding, codes, groups=donors, kept=kept, random_state=random_state)
+    return Familiarity.fit(embedding, codes, groups=donors, random_state=random_state)
 
 
 def _stand_ins(

@@ -209,7 +209,9 @@ class PatientClassifier:
             if check != "none":
                 logger.warning("the model saw too few donors to tell whether new patients are like them")
             return None
-        scores = self.familiarity.score(embedding, patients.codes, n_patients=len(patients.names))
+        scores = self.familiarity.score(
+            embedding, patients.codes, n_patients=len(patients.names), kept=self.origin.kept
+        )
         doubtful = scores.doubtful
         if check == "none" or not (scores.foreign or doubtful.any()):
             return scores
