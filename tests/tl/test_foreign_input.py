@@ -310,8 +310,9 @@ def test_the_latent_space_of_a_model_of_scvi_tools(tmp_path):
         model.predict(new, model=other)
 
 
-def test_a_class_of_generated_patients_alone_is_not_foreign(cohorts):
-    """Real patients of it are predicted, be it with a warning: generated ones say what they look like."""
+@pytest.mark.parametrize("by", ["generated_key", "augment", "reference"])
+def test_patients_of_a_class_without_a_real_one_are_not_refused(by, cohorts, tmp_path):
+    """They may well be unlike those that were there; their cells still have to lie where cells lay."""
     adata = cohorts[0].copy()
     rp.tl.gmm(adata, 4, progress=False)
     rp.tl.recipes(adata, **KEYS)
@@ -319,8 +320,17 @@ def test_a_class_of_generated_patients_alone_is_not_foreign(cohorts):
     here = adata[~missing].copy()
     rp.tl.recipes(here, **KEYS, reference=adata)
     rp.tl.generate(here, {"disease": 10, "healthy": 5})
-    model = rp.tl.mil(here, **KEYS, generated_key="generated", model="mean")
-    assert len(model.familiarity.arrays["held_out"]) == here.obs["patient"].nunique() + 10
+    given = {
+        "generated_key": {"generated_key": "generated", "model": "mean"},
+        "augment": {"augment": "recipe", "model": "mean"},
+        "reference": {"reference": adata},
+    }[by]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        rp.tl.mil(here, **KEYS, **given).save(tmp_path / "model")
+        model = rp.tl.load_model(tmp_path / "model")
+        assert model.unseen == ["disease"]
         assert model.predict(adata[missing].copy())["predicted"].notna().all()
+        noise = of(cohorts[1], np.random.default_rng(0).normal(size=cohorts[1].shape) * 100)
+        with pytest.raises(ValueError, match="trained on"):
+            model.predict(noise)

@@ -88,11 +88,19 @@ class FamiliarityScores:
         least familiar training patient has.
         """
         p = np.minimum(self.p_cohort * len(MEASURES), 1)
+        return bool(
+            self.foreign_whatever_class
+            or (self._cohort_p < _FOREIGN and self.unusual > 0.5)
+            or (self.incoherent and p[MEASURES.index("coherence")] < _FOREIGN_AND_LARGE)
+        )
+
+    @property
+    def foreign_whatever_class(self) -> bool:
+        """Whether they are so by what no class may differ in: centred on themselves, or outside the training density."""
+        p = np.minimum(self.p_cohort * len(MEASURES), 1)
         outside = len(self.inside) >= FEWEST_TOGETHER and np.median(self.inside) < self.training_inside[0] / 2
         return bool(
-            (self._cohort_p < _FOREIGN and self.unusual > 0.5)
-            or (self.centred and self._cohort_p < _FOREIGN_AND_LARGE)
-            or (self.incoherent and p[MEASURES.index("coherence")] < _FOREIGN_AND_LARGE)
+            (self.centred and self._cohort_p < _FOREIGN_AND_LARGE)
             or (outside and p[MEASURES.index("inside")] < _FOREIGN_AND_LARGE)
         )
 

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from repatient.mil import Augmenter, Bags, Predictor
     from repatient.mixing import Reference, Transferred
 
-# Generated patients of classes without a real one that tell what these look like.
-_MOST_STAND_INS = 40
 _FEWEST_DONORS = 4
 
 
@@ -234,13 +232,8 @@ def mil(
         use_rep=use_rep if origin is None or brought.embedding is None else origin.use_rep,
         patient_key=patient_key,
         source=source,
-        familiarity=_familiarity(
-            embedding,
-            training,
-            trained_on,
-            random_state,
-            stand_ins=None if counts is None or generated is None else _stand_ins(cells, counts, generated, training),
-        ),
+        familiarity=_familiarity(embedding, training, trained_on, random_state),
+        unseen=[] if outcome == "continuous" else _unseen(predictor, training),
     )
 
     bags = Bags.from_codes(embedding, everyone.codes, len(everyone.names))
@@ -336,44 +329,21 @@ def _embedding_of_mixture(data: AnnData | MuData, generated_key: str | None, gmm
 
 
 def _familiarity(
-    embedding: np.ndarray,
-    training: _store.Patients,
-    trained_on: np.ndarray,
-    random_state: int,
-    stand_ins: tuple[np.ndarray, np.ndarray] | None = None,
+    embedding: np.ndarray, training: _store.Patients, trained_on: np.ndarray, random_state: int
 ) -> Familiarity | None:
-    """What patients that are trained on look like; of fewer than four donors nobody can tell.
-
-    ``stand_ins`` are cells of generated patients, and whose, for classes without a real one.
-    """
+    """What patients that are trained on look like; of fewer than four donors nobody can tell."""
     from repatient.evaluation import Familiarity
 
     if len(np.unique(training.donors[training.labelled].astype(str))) < _FEWEST_DONORS:
         return None
-    codes, donors = np.where(trained_on, training.codes, np.nan), training.donors[training.codes]
-    if stand_ins is not None:
-        X, patients = stand_ins
-        embedding = np.concatenate([embedding[trained_on], X])
-        codes = np.append(codes[trained_on], len(training.names) + patients)
-        donors = np.append(donors[trained_on].astype(str), np.char.mod("generated %d", patients))
-    return Familiarity.fit(embedding, codes, groups=donors, random_state=random_state)
+    codes = np.where(trained_on, training.codes, np.nan)
+    return Familiarity.fit(embedding, codes, groups=training.donors[training.codes], random_state=random_state)
 
 
-def _stand_ins(
-    cells: np.ndarray, counts: Any, generated: Any, training: _store.Patients
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Cells of some generated patients of the classes that have no real one, and whose each is; ``None`` if there are none.
-
-    Without them every real patient of such a class would look foreign.
-    """
-    labels = np.asarray(generated.labels)
+def _unseen(predictor: Any, training: _store.Patients) -> list[str]:
+    """Classes that are predicted and of which no real patient was trained on."""
     real = {str(label) for label in training.labels[training.labelled]}
-    chosen = np.flatnonzero([str(label) not in real for label in labels])[:_MOST_STAND_INS]
-    if not len(chosen):
-        return None
-    drawn = counts.tocsc()[:, chosen].tocoo()
-    times = drawn.data.astype(np.int64)
-    return np.asarray(cells[np.repeat(drawn.row, times)]), np.repeat(drawn.col, times).astype(np.int64)
+    return [name for name in map(str, predictor.classes_) if name not in real]
 
 
 def _donor_of_cells(patients: _store.Patients, codes: np.ndarray) -> np.ndarray:

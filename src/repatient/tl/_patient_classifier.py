@@ -13,13 +13,14 @@ import numpy as np
 from repatient import _store
 from repatient._checks import check_integer, check_number, check_option, listed
 from repatient._files._model_folder import CLASSIFIER
-from repatient._files._read import check_values, parse_arrays, parse_json, text
+from repatient._files._read import check_values, parse_arrays, parse_json, sequence_of, text
 from repatient._files._scratch import MEMORY_BUDGET
 from repatient._files._sealed_json import checked, write_sealed
 from repatient._messages import logger, warn
 from repatient.tl._predictions import familiarity_columns, predictions_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from os import PathLike
 
     import pandas as pd
@@ -53,10 +54,13 @@ class PatientClassifier:
     familiarity
         What training patients look like (:class:`repatient.evaluation.Familiarity`); ``None``: unknown, as where there
         are fewer than four donors.
+    unseen
+        Classes without a real patient in training, of which nobody knows how familiar patients should be: these are
+        warned of and not refused, unless their cells lie elsewhere.
 
     Attributes
     ----------
-    classifier, use_rep, patient_key, familiarity
+    classifier, use_rep, patient_key, familiarity, unseen
         As passed.
 
     Examples
@@ -76,11 +80,13 @@ class PatientClassifier:
         patient_key: str,
         source: _store.EmbeddingOrigin | None = None,
         familiarity: Familiarity | None = None,
+        unseen: Sequence[str] = (),
     ) -> None:
         self.classifier = classifier
         self.use_rep = use_rep
         self.patient_key = patient_key
         self.familiarity = familiarity
+        self.unseen = list(unseen)
         self._source = _store.EmbeddingOrigin(use_rep, classifier.n_features_in_) if source is None else source
 
     def __repr__(self) -> str:
@@ -213,10 +219,11 @@ class PatientClassifier:
             embedding, patients.codes, n_patients=len(patients.names), kept=self.origin.kept
         )
         doubtful = scores.doubtful
-        if check == "none" or not (scores.foreign or doubtful.any()):
+        foreign = scores.foreign_whatever_class if self.unseen else scores.foreign
+        if check == "none" or not (foreign or doubtful.any()):
             return scores
         reason = scores.reason(self.features)
-        if scores.foreign:
+        if foreign:
             msg = (
                 f"`data` is not of the kind that the model was trained on: {reason}. Bring it into the same features, units "
                 "and embedding (`rp.pp.project(data, model)`); `check='none'` predicts nevertheless."
@@ -226,6 +233,8 @@ class PatientClassifier:
         message = (
             f"{len(names)} of {len(doubtful)} patients are not like those of the training, {listed(names)}: {reason}."
         )
+        if self.unseen:
+            message += f" No real patient of {listed(self.unseen)} was there, so that those of it may well look so."
         if check == "error":
             raise ValueError(message)
         warn(message)
@@ -251,7 +260,7 @@ class PatientClassifier:
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **arrays)
         content = {"format": _FORMAT, "version": _VERSION, "patient_key": self.patient_key, **settings}
-        content["use_rep"] = self.use_rep
+        content |= {"use_rep": self.use_rep, "unseen": self.unseen}
         content["arrays_sha256"] = hashlib.sha256(buffer.getvalue()).hexdigest()
         with CLASSIFIER.replacing(folder) as new:
             self.classifier.save(new)
@@ -300,6 +309,7 @@ class PatientClassifier:
             patient_key=content["patient_key"],
             source=_store.EmbeddingOrigin.from_arrays(content, arrays, path / _FILE),
             familiarity=_familiarity_of(arrays, n_features, path / _ARRAYS),
+            unseen=content.get("unseen", ()),
         )
 
 
@@ -329,5 +339,6 @@ def _parsed(content: bytes, path: Path) -> dict[str, Any]:
         raise ValueError(msg)
     values = checked(values, path, "version", _VERSION)
     schema: dict[str, Any] = {"use_rep": text, "patient_key": text}
+    schema |= {"unseen": sequence_of(text)} if "unseen" in values else {}
     check_values(values, schema | ({"n_features": check_integer} if values["version"] > _WITHOUT_ARRAYS else {}), path)
     return values
