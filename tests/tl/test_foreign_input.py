@@ -183,7 +183,9 @@ def test_principal_components_that_do_not_follow_from_the_features_have_no_steps
     corrected.obsm["X_pca"] = train.obsm["X_pca"] * np.linspace(0.9, 1.1, train.n_obs)[:, None].astype(np.float32)
     sc.pp.scale(scaled)
     sc.pp.pca(scaled, n_comps=10)
-    for part in (corrected, scaled, train[:, :50].copy()):
+    broken = train.copy()
+    broken.X[3, 2] = np.nan
+    for part in (corrected, scaled, broken, train[:, :50].copy()):
         assert rp.tl.mil(part, **PCA).projection is None
     assert rp.tl.mil(train, **PCA).projection is not None
 

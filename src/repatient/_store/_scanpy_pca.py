@@ -67,10 +67,12 @@ def scanpy_projection(
     used = (loadings != 0).any(axis=1)
     try:
         measured = Measured(part, source)
-        X = measured.block(sample(part.n_obs))[:, used]
-    except (KeyError, ValueError):
+        X = _dense(measured.block(sample(part.n_obs))[:, used])
+        kept = _kept(measured, used, training, loadings.shape[1])
+    except (KeyError, TypeError, ValueError):
+        # Nothing but the embedding is needed to train on it.
         return None
-    X, inside = _dense(X), training[sample(part.n_obs)]
+    inside = training[sample(part.n_obs)]
     if not inside.any():
         return None
     loadings, mean = loadings[used], X[inside].mean(axis=0)
@@ -85,7 +87,7 @@ def scanpy_projection(
         "mean": mean.astype(np.float32),
         "center": center,
         "loadings": loadings,
-        "kept": _kept(measured, used, training, loadings.shape[1]),
+        "kept": kept,
     }
     return Projection("features", measured.names[used], {"source": source, "named": True, "transform": None}, arrays)
 
