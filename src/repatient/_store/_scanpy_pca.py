@@ -65,20 +65,20 @@ def scanpy_projection(
     ):
         return None
     used = (loadings != 0).any(axis=1)
+    rows = sample(part.n_obs)
+    there, inside = np.asarray(embedding[rows], dtype=np.float64), training[rows]
+    if not inside.any():
+        return None
     try:
         measured = Measured(part, source)
-        X = _dense(measured.block(sample(part.n_obs))[:, used])
+        X = _dense(measured.block(rows)[:, used])
+        loadings, mean = loadings[used], X[inside].mean(axis=0)
+        rest = X @ loadings - there
+        if not agrees(rest - rest.mean(axis=0), there) or _standardised(X):
+            return None
         kept = _kept(measured, used, training, loadings.shape[1])
     except (KeyError, TypeError, ValueError):
         # Nothing but the embedding is needed to train on it.
-        return None
-    inside = training[sample(part.n_obs)]
-    if not inside.any():
-        return None
-    loadings, mean = loadings[used], X[inside].mean(axis=0)
-    there = np.asarray(embedding[sample(part.n_obs)], dtype=np.float64)
-    rest = X @ loadings - there
-    if not agrees(rest - rest.mean(axis=0), there) or _standardised(X):
         return None
     # Of all points that the components may be centred on, the one next to the mean of the cells that were looked at.
     center = mean + np.linalg.pinv(loadings.T) @ (rest.mean(axis=0) - mean @ loadings)
