@@ -129,6 +129,8 @@ def killed_at(line, work):
             return trace
 
         try:
+            # A child that waits for a lock which a thread of the parent held is an error, and not a wait for ever.
+            signal.alarm(60)
             sys.settrace(trace)
             work()
             sys.settrace(None)
@@ -137,6 +139,7 @@ def killed_at(line, work):
             os._exit(1)
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
         return True
     assert os.waitstatus_to_exitcode(status) == 0
     return False

@@ -96,6 +96,7 @@ def test_a_folder_that_was_set_aside_comes_back_when_it_is_read(model, saved, ba
     child = os.fork()
     if child == 0:
         try:
+            signal.alarm(60)
             type(saved).rename = set_aside_and_die
             model.save(saved)
         finally:
