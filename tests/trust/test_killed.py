@@ -19,6 +19,8 @@ from repatient.views import Encoder, Translator
 THOROUGH = "REPATIENT_TRUST" in os.environ
 # Translators and encoders are written by the code that bag models are written by.
 SOME = 50 if THOROUGH else 10
+# By then, an evaluation that is killed after ten times its duration would have been finished long ago.
+MOST_TRIALS = 200
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +172,7 @@ def test_an_evaluation_goes_on_to_the_same_results(tiny, keys, kill, tmp_path):
     rng = np.random.default_rng(0)
     # Later kills come later, so that the evaluation is finished whatever else the machine does.
     while trial < (50 if THOROUGH else 8) or not n_finished:
+        assert trial < MOST_TRIALS
         seconds = rng.uniform(0, 0.6) * duration * (1 + trial / 10)
         kill(lambda _: rp.tl.evaluate(cohort.copy(), **settings, checkpoint=path), seconds)
         before, n_done = n_done, len(json.loads(path.read_bytes())["results"]) if path.exists() else 0
