@@ -23,11 +23,20 @@ def audited(_audited):
 
 def dots(ax):
     """Filled dots by their colour: their places, row after row."""
-    lines = [line for line in ax.lines if line.get_marker() == "o" and line.get_markerfacecolor() != "white"]
+    lines = [line for line in ax.lines if line.get_marker() in {"o", "s"} and line.get_markerfacecolor() != "white"]
     places = {}
     for line in lines:
         places.setdefault(to_hex(line.get_color()), []).append((line.get_xdata()[0], line.get_ydata()[0]))
     return places
+
+
+def assert_one_shape_a_class(points, labels):
+    """Without colours, as on paper, classes are told apart by their markers."""
+    shapes = {}
+    for label, path in zip(labels, points.get_paths(), strict=True):
+        shapes.setdefault(label, set()).add(path.vertices.tobytes())
+    assert all(len(of_class) == 1 for of_class in shapes.values())
+    assert len(set.union(*shapes.values())) == len(shapes) == 2
 
 
 def test_every_patient_on_its_axes(audited):
@@ -40,6 +49,8 @@ def test_every_patient_on_its_axes(audited):
     of_class = dict(zip(audited.obs["label"].cat.categories, audited.uns["label_colors"], strict=True))
     expected = [of_class[name] for name in table.loc[is_generated, "label"]]
     assert [to_hex(colour) for colour in generated.get_edgecolors()] == expected
+    for points, part in ((real, table[~is_generated]), (generated, table[is_generated])):
+        assert_one_shape_a_class(points, part["label"].tolist())
 
 
 def test_ellipses_hold_four_fifths(audited):
@@ -86,11 +97,14 @@ def test_all_in_one_figure(audited):
     figure.draw_without_rendering()
 
 
-def test_held_out_patients_are_diamonds(audited):
+def test_held_out_patients_have_a_dark_edge(audited):
     table = audited.uns["audit"]["patients"]
     table["role"] = table["role"].mask(table.index.isin(table.index[:3]), "held out")
     ax = rp.pl.audit(audited, kind="patients")
     assert [len(points.get_offsets()) for points in ax.collections] == [13, 3, 14]
+    real, held_out, _ = ax.collections
+    assert {to_hex(colour) for colour in held_out.get_edgecolors()} == {"#222222"}
+    assert {to_hex(colour) for colour in real.get_edgecolors()} == {"#ffffff"}
     assert "real, held out" in [text.get_text() for text in ax.get_legend().get_texts()]
 
 

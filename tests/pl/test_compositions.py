@@ -35,6 +35,12 @@ def test_markers_are_filled_or_open_in_the_colour_of_the_class(generated):
     assert len(others.get_facecolors()) == 0
     table = generated.uns["generated"]["patients"]
     assert [to_hex(colour) for colour in others.get_edgecolors()] == [of_class[name] for name in table["label"]]
+    for points, of in ((real, generated.uns["recipes"]), (others, generated.uns["generated"])):
+        shapes = {}
+        for label, path in zip(of["patients"]["label"], points.get_paths(), strict=True):
+            shapes.setdefault(label, set()).add(path.vertices.tobytes())
+        assert [len(of_class) for of_class in shapes.values()] == [1, 1]
+        assert len(set.union(*shapes.values())) == 2
 
 
 def test_real_patients_alone(generated):

@@ -66,7 +66,11 @@ def test_dots_hold_means_and_ratios(generated, mean):
     dots = rp.pl.recipes(generated, kind="dots").collections[0]
     means = mean.loc[["healthy", "disease"]].to_numpy()
     np.testing.assert_allclose(dots.get_sizes() / dots.get_sizes().max(), means.ravel() / means.max())
-    np.testing.assert_allclose(dots.get_array(), np.log2(means / means.mean(axis=0)).ravel())
+    ratios = np.log2(means / means.mean(axis=0))
+    np.testing.assert_allclose(dots.get_array(), ratios.ravel())
+    signs = {text.xy[::-1]: text.get_text() for text in dots.axes.texts if text.get_text() in {"+", "\u2212"}}
+    expected = {place: "+" if ratio > 0 else "\u2212" for place, ratio in np.ndenumerate(ratios) if abs(ratio) >= 0.1}
+    assert signs == expected != {}
 
 
 @pytest.mark.parametrize("kind", KINDS)

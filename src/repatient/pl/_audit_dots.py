@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from repatient.pl._axes import SMALL, in_percent, legend_above, open_frame, written
+from repatient.pl._shapes import class_shapes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,13 +114,13 @@ def draw_measures(
     ax: Axes, table: pd.DataFrame, panel: Panel, colours: dict[str, str], *, classes: dict[str, str] | None = None
 ) -> None:
     """One row a measure, and in it one dot a class; ``classes`` are those that the legend is to name."""
-    _legend(ax, panel, classes or {})
+    _legend(ax, panel, classes or {}, class_shapes(colours))
     _draw_rows(ax, table, panel, colours)
 
 
-def _legend(ax: Axes, panel: Panel, classes: dict[str, str]) -> None:
+def _legend(ax: Axes, panel: Panel, classes: dict[str, str], shapes: dict[str, str]) -> None:
     marks: list[tuple[Artist, str]] = [
-        (Line2D([], [], linestyle="none", marker="o", color=colour, markersize=6), written(name))
+        (Line2D([], [], linestyle="none", marker=shapes[name], color=colour, markersize=6), written(name))
         for name, colour in classes.items()
     ]
     if panel.bounds is not None:
@@ -132,6 +133,7 @@ def _legend(ax: Axes, panel: Panel, classes: dict[str, str]) -> None:
 
 def _draw_rows(ax: Axes, table: pd.DataFrame, panel: Panel, colours: dict[str, str]) -> None:
     classes = [str(name) for name in table.index]
+    shapes = class_shapes(colours)
     lanes = (np.arange(len(classes)) - (len(classes) - 1) / 2) * _LANE / max(len(classes), 2)
     _set_scale(ax, table, panel)
     if panel.bounds is not None:
@@ -140,7 +142,7 @@ def _draw_rows(ax: Axes, table: pd.DataFrame, panel: Panel, colours: dict[str, s
         ax.axvline(panel.reference, color=_GREY, linestyle="--", linewidth=1, zorder=1)
     for y, measure in enumerate(panel.rows):
         for lane, name in zip(lanes, classes, strict=True):
-            _draw_measure(ax, table.iloc[classes.index(name)], measure, y + lane, colours[name])
+            _draw_measure(ax, table.iloc[classes.index(name)], measure, y + lane, colours[name], shapes[name])
         if table[measure.column].isna().all():
             ax.annotate(
                 "not measured",
@@ -180,12 +182,12 @@ def _set_scale(ax: Axes, table: pd.DataFrame, panel: Panel) -> None:
     ax.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _draw_measure(ax: Axes, row: pd.Series, measure: Measure, y: float, colour: str) -> None:
+def _draw_measure(ax: Axes, row: pd.Series, measure: Measure, y: float, colour: str, shape: str) -> None:
     value = float(row[measure.column])
     if measure.chance:
         ax.plot(float(row[measure.chance]), y, "|", color=colour, markersize=12, markeredgewidth=1.6, zorder=3)
     if measure.beside:
         other = float(row[measure.beside])
         ax.plot([value, other], [y, y], color=colour, linewidth=1, zorder=2)
-        ax.plot(other, y, "o", color=colour, markerfacecolor="white", markersize=5, zorder=3)
-    ax.plot(value, y, "o", color=colour, markersize=6, markeredgecolor="white", markeredgewidth=0.5, zorder=4)
+        ax.plot(other, y, shape, color=colour, markerfacecolor="white", markersize=5, zorder=3)
+    ax.plot(value, y, shape, color=colour, markersize=6, markeredgecolor="white", markeredgewidth=0.5, zorder=4)

@@ -11,6 +11,7 @@ from repatient import _store, get
 from repatient._docs import shared_docs
 from repatient.pl._axes import axes_or_new, check_axes, finish, legend_beside, open_frame, written
 from repatient.pl._colours import class_colours
+from repatient.pl._shapes import class_shapes, give_shapes
 from repatient.pl._values import draw_scale, scale_of
 from repatient.recipe import ordinate
 
@@ -55,8 +56,8 @@ def compositions(
 
     Returns
     -------
-    The axes, with a filled marker for each real patient and an open one for each generated patient. The colours
-    of classes that were used are in ``uns[f"{label_key}_colors"]``.
+    The axes, with a filled marker for each real patient and an open one for each generated patient, in the colour and
+    the shape of its class. The colours of classes that were used are in ``uns[f"{label_key}_colors"]``.
 
     Raises
     ------
@@ -88,18 +89,19 @@ def compositions(
         of_patients = np.where(
             np.isnan(numbers), _UNKNOWN, [to_hex(colour) for colour in colour_scale.to_rgba(numbers)]
         )
-        shown = {}
+        shown, shapes = {}, {}
     else:
         classes = list(dict.fromkeys([*map(str, data.uns[recipes_key]["classes"]), *map(str, labels.dropna())]))
         colours = class_colours(data, params["label_key"], classes, palette)
         of_patients = np.array([colours.of[str(label)] if pd.notna(label) else _UNKNOWN for label in labels])
         shown = {name: colours.of[name] for name in classes if name in set(labels.dropna().astype(str))}
+        shapes = class_shapes(colours.of)
 
     ax = axes_or_new(ax, 6.0, 4.2)
     # The fewer lie on top of the many, and a crowd is drawn smaller.
     real_on_top = is_generated.sum() >= len(values) / 2
     scale = min(1.0, (150 / len(values)) ** 0.5)
-    ax.scatter(
+    generated = ax.scatter(
         points[is_generated, 0],
         points[is_generated, 1],
         s=22 * max(scale, 0.5),
@@ -108,7 +110,7 @@ def compositions(
         linewidths=0.8,
         zorder=2 if real_on_top else 4,
     )
-    ax.scatter(
+    real = ax.scatter(
         points[~is_generated, 0],
         points[~is_generated, 1],
         s=48 * scale,
@@ -118,14 +120,19 @@ def compositions(
         alpha=1.0 if real_on_top else 0.5,
         zorder=3,
     )
+    if shapes:
+        of_labels = np.array([str(label) if pd.notna(label) else None for label in labels], dtype=object)
+        give_shapes(generated, of_labels[is_generated].tolist(), shapes)
+        give_shapes(real, of_labels[~is_generated].tolist(), shapes)
     for axis, number, share in zip((ax.xaxis, ax.yaxis), (1, 2), ordination.explained, strict=True):
         axis.set_label_text(f"Log-ratio PC {number} ({share:.0%} of the variance)")
     open_frame(ax)
     of_values = _store.is_continuous(params)
-    real = labels[~is_generated]
-    entries = [(name, colour, int((real.dropna().astype(str) == name).sum())) for name, colour in shown.items()]
+    of_real = labels[~is_generated]
+    numbers = of_real.dropna().astype(str).value_counts()
+    entries = [(name, colour, shapes[name], int(numbers.get(name, 0))) for name, colour in shown.items()]
     if labels.isna().any():
-        entries.append(("no value" if of_values else "no class", _UNKNOWN, int(real.isna().sum())))
+        entries.append(("no value" if of_values else "no class", _UNKNOWN, "o", int(of_real.isna().sum())))
     _legend(ax, entries, has_generated=bool(is_generated.any()))
     if of_values:
         draw_scale(ax, colour_scale, str(params["label_key"]))
@@ -134,12 +141,12 @@ def compositions(
     return finish(ax, "compositions", show=show, save=save)
 
 
-def _legend(ax: Axes, entries: list[tuple[str, str, int]], *, has_generated: bool) -> None:
-    def dot(**kwargs: Any) -> Line2D:
-        return Line2D([], [], linestyle="none", marker="o", **kwargs)
+def _legend(ax: Axes, entries: list[tuple[str, str, str, int]], *, has_generated: bool) -> None:
+    def dot(marker: str = "o", **kwargs: Any) -> Line2D:
+        return Line2D([], [], linestyle="none", marker=marker, **kwargs)
 
-    handles = [dot(color=colour, markersize=6) for _, colour, _ in entries]
-    labels = [f"{written(name)} (n={number})" for name, _, number in entries]
+    handles = [dot(shape, color=colour, markersize=6) for _, colour, shape, _ in entries]
+    labels = [f"{written(name)} (n={number})" for name, _, _, number in entries]
     if has_generated:
         handles.append(dot(color="#555555", markersize=6))
         handles.append(dot(markerfacecolor="none", markeredgecolor="#555555", markersize=4.5))

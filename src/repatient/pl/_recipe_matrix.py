@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _LARGEST_DOT = 220
 _DOT_SHARES = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.5])
-_STRONGEST_CHANGE = 2.0
+_STRONGEST_CHANGE, _LEAST_SIGNED = 2.0, 0.1
 
 
 def draw_heatmap(ax: Axes, table: RecipeTable, component_colours: dict[str, str], colormap: str) -> None:
@@ -59,6 +59,7 @@ def draw_dots(ax: Axes, table: RecipeTable, component_colours: dict[str, str], c
         edgecolors="#555555",
         linewidths=0.5,
     )
+    _signs(ax, change, np.sqrt(_LARGEST_DOT * mean / largest) / 2)
     ax.set_ylim(len(table.classes) - 0.4, -0.6)
     _rows(ax, table)
     name_components(ax, table.components, component_colours, table.written)
@@ -69,6 +70,21 @@ def draw_dots(ax: Axes, table: RecipeTable, component_colours: dict[str, str], c
     bar.ax.tick_params(labelsize=SMALL)
     _size_legend(ax, largest)
     open_frame(ax)
+
+
+def _signs(ax: Axes, change: np.ndarray, radii: np.ndarray) -> None:
+    """The sign of what is more than a little, as both ends of a colour scale are dark in grey."""
+    for (row, column), ratio in np.ndenumerate(change):
+        if abs(ratio) >= _LEAST_SIGNED:
+            beside = 0.7 * radii[row, column] + 1
+            ax.annotate(
+                "+" if ratio > 0 else "\u2212",
+                (column, row),
+                (beside, beside),
+                textcoords="offset points",
+                fontsize=SMALL,
+                color="#333333",
+            )
 
 
 def _rows(ax: Axes, table: RecipeTable) -> None:
