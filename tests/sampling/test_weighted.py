@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from repatient.sampling import _weighted, draw_patients, draw_with_effects, fit_donor_effects
+from repatient.sampling import _candidates, _weighted, draw_patients, draw_with_effects, fit_donor_effects
 
 K, D, PATIENTS, CELLS = 3, 2, 30, 200
 
@@ -18,6 +18,17 @@ def pool():
     offsets = np.sqrt(0.35) * rng.normal(size=(1, PATIENTS, D)) + np.sqrt(0.15) * rng.normal(size=(K, PATIENTS, D))
     X = 8 * rng.normal(size=(K, D))[components] + offsets[components, patients] + rng.normal(size=(len(patients), D))
     return X, components, patients, fit_donor_effects(X, components, patients, K)
+
+
+@pytest.fixture(scope="module")
+def large():
+    """As many components with so many rows that patients draw from a part of them."""
+    rng = np.random.default_rng(4)
+    patients = np.repeat(np.arange(PATIENTS), 1_500)
+    components = rng.integers(K, size=len(patients))
+    offsets = np.sqrt(0.5) * rng.normal(size=(K, PATIENTS, D))
+    X = offsets[components, patients] + rng.normal(size=(len(patients), D))
+    return components, patients, fit_donor_effects(X, components, patients, K)
 
 
 @pytest.fixture
@@ -143,6 +154,54 @@ def test_draws_do_not_depend_on_blocks_nor_on_the_other_patients(pool, counts, s
     monkeypatch.setattr(_weighted, "_BLOCK", 7)
     again, _ = draw_with_effects(counts, components, effects, patients, **kwargs)
     np.testing.assert_array_equal(whole.rows, again.rows)
+
+
+def test_a_part_of_a_large_component_has_the_offset_as_well(large):
+    components, _, effects = large
+    assert np.bincount(components).min() > 2 * _candidates.LEAST
+    draw, references = draw_with_effects(np.full((200, K), 40), components, effects, seed=0)
+    assert not draw.repeated.any()
+    means = group_means(effects.coordinates, draw, components)
+    slope = stats.linregress(effects.offsets[:, references].transpose(1, 0, 2).ravel(), means.ravel())
+    assert 0.88 < slope.slope < 1.08
+    assert slope.rvalue > 0.75
+    # Other patients draw from other parts: together they reach what a patient does not.
+    of_first = draw.rows[: draw.indptr[32]]
+    assert len(np.unique(draw.rows)) > 3 * len(np.unique(of_first))
+
+
+@pytest.mark.parametrize("share", [None, 0.1])
+def test_parts_depend_on_the_patient_alone(large, share, monkeypatch):
+    components, patients, effects = large
+    counts = np.random.default_rng(1).multinomial(120, [0.2, 0.3, 0.5], size=70)
+    kwargs = {"max_donor_share": share, "seed": 3}
+    whole, references = draw_with_effects(counts, components, effects, patients, **kwargs)
+    part, some = draw_with_effects(counts[30:50], components, effects, patients, first_patient=30, **kwargs)
+    np.testing.assert_array_equal(whole.rows[whole.indptr[30] : whole.indptr[50]], part.rows)
+    np.testing.assert_array_equal(references[30:50], some)
+    monkeypatch.setattr(_weighted, "_BLOCK", 7)
+    again, _ = draw_with_effects(counts, components, effects, patients, **kwargs)
+    np.testing.assert_array_equal(whole.rows, again.rows)
+    drawn = [np.bincount(components[rows], minlength=K) for rows in np.split(whole.rows, whole.indptr[1:-1])]
+    np.testing.assert_array_equal(drawn, counts)
+    if share:
+        for rows in np.split(whole.rows, whole.indptr[1:-1]):
+            assert np.bincount(patients[rows]).max() <= 12
+
+
+def test_where_few_candidates_are_left_all_rows_are_looked_at():
+    """Two donors have nearly all rows of a component; of the others' 112, a patient's part has too few."""
+    rng = np.random.default_rng(0)
+    patients = np.concatenate([np.repeat([0, 1], 6_000), np.repeat(np.arange(2, 30), 4), rng.integers(30, size=2_000)])
+    components = np.repeat([0, 1], [12_112, 2_000])
+    effects = fit_donor_effects(rng.normal(size=(len(patients), D)), components, patients, 2)
+    counts = np.tile([120, 20], (8, 1))
+    draw, _ = draw_with_effects(counts, components, effects, patients, max_donor_share=0.1, seed=0)
+    assert not draw.repeated.any()
+    assert not draw.moved.any()
+    for rows in np.split(draw.rows, draw.indptr[1:-1]):
+        np.testing.assert_array_equal(np.bincount(components[rows], minlength=2), [120, 20])
+        assert np.bincount(patients[rows]).max() <= 14
 
 
 def test_no_patients_and_what_cannot_be_drawn(pool, counts):

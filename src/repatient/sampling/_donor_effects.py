@@ -55,16 +55,27 @@ class DonorEffects:
     bandwidth: float
     variances: np.ndarray
 
-    def choose(self, counts: np.ndarray, words: PatientStreams) -> np.ndarray:
-        """Real patient to borrow the offsets of, for each composition (patients, K): one with a composition near it.
+    def choose(
+        self,
+        counts: np.ndarray,
+        words: PatientStreams,
+        chosen: np.ndarray | None = None,
+        real: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Real patient to borrow the offsets of, one with a composition near that of a generated one.
 
-        Offsets go with compositions, as the components are pieces of one continuum.
+        Offsets go with compositions, as the components are pieces of one continuum. Asked for are the ``chosen`` of the
+        patients with compositions ``counts`` (patients, K), who have the ``words``; ``real`` are the real patients among
+        whom they choose. Both are all by default.
         """
-        roots = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
-        closeness = (2 * roots @ self.roots.T - 2) / self.bandwidth
-        n_real = len(self.roots)
-        races = exponential(words.take(np.full(len(counts), n_real))).reshape(-1, n_real)
-        return np.argmin(np.log(races) - closeness, axis=1)
+        chosen = np.arange(len(counts)) if chosen is None else chosen
+        real = np.arange(len(self.roots)) if real is None else real
+        roots = np.sqrt(counts[chosen] / np.maximum(counts[chosen].sum(axis=1, keepdims=True), 1))
+        closeness = (2 * roots @ self.roots[real].T - 2) / self.bandwidth
+        numbers = np.zeros(len(counts), dtype=np.int64)
+        numbers[chosen] = len(real)
+        races = exponential(words.take(numbers)).reshape(len(chosen), len(real))
+        return real[np.argmin(np.log(races) - closeness, axis=1)]
 
     def log_weights(self, component: int, rows: np.ndarray, chosen: np.ndarray, strength: float) -> np.ndarray:
         """Log-weights of rows of one component, (patients, rows), under which they have the chosen offsets.

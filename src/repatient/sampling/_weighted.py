@@ -8,6 +8,7 @@ import numpy as np
 
 from repatient._threads import one_thread
 from repatient.sampling._allocation import elsewhere
+from repatient.sampling._candidates import LEAST, PER_CELL, candidates
 from repatient.sampling._distinct import positions_within
 from repatient.sampling._donor_effects import exponential
 from repatient.sampling._draw import Draw, check_enough, most_per_donor
@@ -15,6 +16,8 @@ from repatient.sampling._pool import Pool
 from repatient.sampling._streams import PatientStreams, patient_keys
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from repatient.sampling._donor_effects import DonorEffects
 
 _BLOCK = 128
@@ -78,7 +81,11 @@ def draw_with_effects(
     Rows of a component are drawn without replacement as long as they last, by the exponential race: the first rows of
     those that arrive after exponential times at rates equal to their weights (Efraimidis and Spirakis 2006). Where a
     donor has given more than its share, cells of it, picked at random, are drawn again from the other donors by the
-    same weights. The work is that of a product of patients and rows.
+    same weights.
+
+    Where a component has more than 4,096 rows, and more than 64 to 128 for each cell that a patient draws of it, the
+    patient draws from so many of them, picked at random: the work grows with the number of patients, and not with its
+    product with that of rows. Likewise its offsets are those of one of 4,096 real patients where there are more.
 
     References
     ----------
@@ -95,7 +102,8 @@ def draw_with_effects(
     share = 1.0 if max_donor_share is None else max_donor_share
     check_enough(sizes, pool, None, share)
     keys = patient_keys(seed, first_patient, len(counts))
-    largest = int(pool.available.sum(axis=1).max(initial=1))
+    # No more than are looked at for one patient.
+    largest = min(int(pool.available.sum(axis=1).max(initial=1)), max(LEAST, 2 * PER_CELL * int(counts.max(initial=1))))
     step = max(min(_BLOCK, _WEIGHTS // max(largest, 1)), 1)
     rows, moved, repeated = [np.zeros(0, dtype=np.int32)], np.zeros_like(counts), np.zeros_like(counts)
     references = np.zeros(len(counts), dtype=np.int64)
@@ -103,8 +111,9 @@ def draw_with_effects(
         for first in range(0, len(counts), step):
             block = slice(first, min(first + step, len(counts)))
             words = PatientStreams(keys[block])
-            references[block] = effects.choose(counts[block], words)
-            race = _Race(pool, of_donor, effects, references[block], strength, words)
+            numbers = np.arange(first_patient + block.start, first_patient + block.stop)
+            references[block] = _references(counts[block], effects, words, seed, numbers)
+            race = _Race(pool, of_donor, effects, references[block], strength, words, seed, numbers)
             cells, moved[block] = _draw_block(counts[block], race, most_per_donor(sizes[block], share))
             rows.append(cells.rows.astype(np.int32))
             repeated[block] = _repeats(cells, counts.shape[1], len(counts[block]))
@@ -124,7 +133,10 @@ class _Race:
         references: np.ndarray,
         strength: float,
         words: PatientStreams,
+        seed: int,
+        numbers: np.ndarray,
     ) -> None:
+        self._seed, self._numbers, self._turn = seed, numbers, 0
         self.pool, self.donors, self.words = pool, donors, words
         self._effects, self._references, self._strength = effects, references, strength
         ends = np.cumsum(pool.available.sum(axis=1))
@@ -135,18 +147,42 @@ class _Race:
         drawn = [used]
         for k in np.flatnonzero(counts.any(axis=0)).tolist():
             patients = np.flatnonzero(counts[:, k])
-            rows = self._first(k, patients, counts[patients, k], closed, used)
-            whom = np.repeat(patients, counts[patients, k])
-            drawn.append(_Cells(whom, np.full(len(rows), k), rows))
+            drawn += self._from_candidates(k, patients, counts[patients, k], closed, used)
+        self._turn += 1
         cells = _Cells(*(np.concatenate(parts) for parts in zip(*drawn, strict=True)))
         order = np.argsort(cells.patients, kind="stable")
         return _Cells(*(part[order] for part in cells))
 
-    def _first(
+    def _from_candidates(
         self, component: int, patients: np.ndarray, counts: np.ndarray, closed: np.ndarray, used: _Cells
-    ) -> np.ndarray:
-        """Rows that come first; from the beginning again where there are fewer than asked."""
-        rows = self._members[component]
+    ) -> Iterator[_Cells]:
+        """Cells of a component for some patients; those whose candidates do not suffice look at all of its rows."""
+        members = self._members[component]
+        key = (self._seed, component, self._turn)
+        short = []
+        for chosen, elements in candidates(len(members), counts, self._numbers[patients], *key):
+            rows = members if elements is None else members[elements]
+            enough = np.ones(len(chosen), dtype=bool)
+            if elements is not None and closed.any():
+                n_open = (~closed[patients[chosen]][:, self.donors[rows]]).sum(axis=1)
+                enough = n_open >= PER_CELL // 4 * counts[chosen]
+            short.append(chosen[~enough])
+            if enough.any():
+                yield self._first(component, rows, patients[chosen[enough]], counts[chosen[enough]], closed, used)
+        late = np.sort(np.concatenate(short))
+        if len(late):
+            yield self._first(component, members, patients[late], counts[late], closed, used)
+
+    def _first(
+        self,
+        component: int,
+        rows: np.ndarray,
+        patients: np.ndarray,
+        counts: np.ndarray,
+        closed: np.ndarray,
+        used: _Cells,
+    ) -> _Cells:
+        """Those of some rows of a component that come first; from the beginning again where they are fewer than asked."""
         weights = self._effects.log_weights(component, rows, self._references[patients], self._strength)
         numbers = np.zeros(len(self.words), dtype=np.int64)
         numbers[patients] = len(rows)
@@ -157,6 +193,7 @@ class _Race:
         place[patients] = np.arange(len(patients))
         again = (used.components == component) & (place[used.patients] >= 0)
         if again.any():
+            again &= np.isin(used.rows, rows)
             order = np.argsort(rows)
             columns = order[np.searchsorted(rows, used.rows[again], sorter=order)]
             times[place[used.patients[again]], columns] += _LAST
@@ -168,7 +205,18 @@ class _Race:
         front = np.argpartition(times, most - 1, axis=1)[:, :most]
         front = np.take_along_axis(front, np.argsort(np.take_along_axis(times, front, axis=1), axis=1), axis=1)
         whom = np.repeat(np.arange(len(patients)), counts)
-        return rows[front[whom, positions_within(counts) % n_open[whom]]]
+        drawn = rows[front[whom, positions_within(counts) % n_open[whom]]]
+        return _Cells(patients[whom], np.full(len(drawn), component), drawn)
+
+
+def _references(
+    counts: np.ndarray, effects: DonorEffects, words: PatientStreams, seed: int, numbers: np.ndarray
+) -> np.ndarray:
+    """The real patient whose offsets each patient has, (patients,)."""
+    found = np.empty(len(counts), dtype=np.int64)
+    for chosen, real in candidates(len(effects.roots), np.ones(len(counts)), numbers, seed):
+        found[chosen] = effects.choose(counts, words, chosen, real)
+    return found
 
 
 def _draw_block(counts: np.ndarray, race: _Race, cap: np.ndarray) -> tuple[_Cells, np.ndarray]:
