@@ -184,6 +184,20 @@ def test_donors_are_left_out_as_a_whole():
     assert not np.array_equal(same.to_arrays()["held_out"], pairs.to_arrays()["held_out"])
 
 
+def test_a_thousand_donors_say_what_is_usual():
+    X, codes = cohort(2_400, 1, n_cells=20)
+    donors = codes // 2
+    some = Familiarity.fit(X, codes, groups=donors)
+    kept = some.to_arrays()
+    assert kept["n_donors"] == 1_000
+    assert len(kept["held_out"]) == 2_000
+    np.testing.assert_array_equal(kept["held_out"], Familiarity.fit(X, codes, groups=donors).to_arrays()["held_out"])
+    scores = some.score(*cohort(200, 2, n_cells=20))
+    assert not scores.foreign
+    assert np.mean(scores.p < 0.01) <= 0.03
+    assert some.score(X[codes < 5] * 1000, codes[codes < 5]).foreign
+
+
 def test_bad_input(fitted):
     X, codes = cohort(3, 1)
     with pytest.raises(ValueError, match="`patients`"):

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _FOLDS, _FEWEST_PATIENTS = 5, 4
 # Cells of a patient, and of a cohort, that are read, and values of their features.
 _MOST_OF_A_PATIENT, _MOST_OF_A_COHORT, _MOST_VALUES = 5_000, 400_000, 20_000_000
+# Donors: a thousand say what is usual, and in which percent of them a new patient lies.
+_MOST_DONORS = 1_000
 # Standard deviations of a mean that is 0, and features that have to be so.
 _ZERO, _FEWEST_CENTRED = 1e-4, 3
 # Share of the variance from which on nothing is lost.
@@ -79,7 +81,8 @@ class Familiarity:
         patients
             Patient of each cell, (n,); ``None`` or NaN for cells that are left out.
         groups
-            Donor of each cell, (n,), so that all of a donor's patients are left out together.
+            Donor of each cell, (n,), so that all of a donor's patients are left out together. Of more than 1,000 donors
+            (or patients), so many are picked at random.
         random_state
             Seed.
 
@@ -89,7 +92,7 @@ class Familiarity:
             If there are fewer than four patients (or donors).
         """
         check_integer(random_state, "random_state", minimum=0)
-        codes, names = pd.factorize(np.asarray(patients))
+        codes, names = pd.factorize(_of_some_donors(np.asarray(patients), groups, random_state))
         inside = codes >= 0
         n_cells = np.bincount(codes[inside], minlength=len(names))
         rows = np.flatnonzero(inside)
@@ -300,6 +303,21 @@ def _degrees_of_freedom(held_out: NDArray[np.float64], n_patients: int, n_donors
     """Of the t distribution with the kurtosis that a mean of so many distances has; at most what the donors allow."""
     excess = np.maximum(kurtosis(held_out, axis=0, bias=True) / n_patients, TINY)
     return np.minimum(4 + 6 / excess, n_donors - 1)
+
+
+def _of_some_donors(patients: NDArray[Any], groups: ArrayLike | None, seed: int) -> NDArray[Any]:
+    """The patient of each cell; of more donors than are needed, ``None`` for cells of those that are not picked."""
+    donors = patients if groups is None else np.asarray(groups)
+    of_cells = np.full(len(patients), -1)
+    inside = ~np.asarray(pd.isna(patients), dtype=bool)
+    of_cells[inside] = pd.factorize(donors[inside])[0]
+    n_donors = int(of_cells.max(initial=-1)) + 1
+    if n_donors <= _MOST_DONORS:
+        return patients
+    picked = np.random.default_rng(seed).permutation(n_donors)[:_MOST_DONORS]
+    some = patients.astype(object)
+    some[~np.isin(of_cells, picked)] = None
+    return some
 
 
 def _renumbered(codes: NDArray[np.int64]) -> NDArray[np.int64]:
