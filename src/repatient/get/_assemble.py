@@ -54,7 +54,7 @@ def assemble_generated(
         # Categories of columns that are not known name real patients.
         empty = [name for name, column in obs.items() if column.isna().all() and hasattr(column, "cat")]
         obs = obs.assign(**{name: obs[name].cat.remove_unused_categories() for name in empty})
-    made = _assemble(data, obs, key, _elements(data, key, cells, decoder, 0), "generated", progress)
+    made = _assemble(data, obs, key, _elements(data, key, cells, decoder), "generated", progress)
     made.uns = carried_uns(data.uns, cells.params["gmm_key"])
     return made
 
@@ -67,7 +67,7 @@ def assemble_both(
     progress: bool | None,  # noqa: FBT001
 ) -> AnnData:
     """Object of what both real and generated cells have: the embedding and, with a decoder, expression."""
-    elements = _elements(data, key, cells, decoder, 0)
+    elements = _elements(data, key, cells, decoder)
     real_obs, new_obs = _tables_of_cells(data, cells, decoder)
     real = _assemble(data, real_obs, key, elements, "real", progress)
     new = _assemble(data, new_obs, key, elements, "generated", progress)
@@ -95,7 +95,7 @@ def write_both(
     progress: bool | None,  # noqa: FBT001
 ) -> Path:
     """Write what :func:`repatient.get.augmented` would return, block by block."""
-    elements = _elements(data, key, cells, decoder, chunk_size)
+    elements = _elements(data, key, cells, decoder, chunk_size, path.parent)
     copied = cells.points is None and decoder is None
     real_obs, new_obs = _tables_of_cells(data, cells, decoder)
     raw = {}
@@ -119,12 +119,19 @@ def write_both(
     return path
 
 
-def _elements(data: AnnData, key: str, cells: DrawnCells, decoder: Decoder | None, step: int) -> list[Element]:
+def _elements(
+    data: AnnData,
+    key: str,
+    cells: DrawnCells,
+    decoder: Decoder | None,
+    step: int = _BLOCK,
+    folder: Path | None = None,
+) -> list[Element]:
     if decoder is not None:
-        return [*decoded_elements(data, decoder), embedding_element(data, cells)]
+        return [*decoded_elements(data, decoder), embedding_element(data, cells, step, folder)]
     if cells.points is not None:
-        return [embedding_element(data, cells)]
-    return copied_elements(data, key, cells, step)
+        return [embedding_element(data, cells, step, folder)]
+    return copied_elements(data, key, cells, step, folder)
 
 
 def _assemble(

@@ -103,8 +103,8 @@ def augmented(
         Of the matrices of an ``.h5ad`` file, ``"gzip"`` or ``"lzf"``, as :meth:`anndata.AnnData.write_h5ad` has it: smaller
         and several times slower. A ``.zarr`` store is compressed in any case.
     chunk_size
-        Cells read and written at once with ``to``. Generated cells are spread over all real ones, so that those of four
-        blocks are gathered in each pass over what is on disk: larger blocks make fewer passes.
+        Cells read and written at once with ``to``. What lies on disk is read once: generated cells, which are spread over
+        all real ones, wait in a temporary file beside ``to``, as large as they are without compression.
     random_state
         Seed of the counts that are drawn with ``decode``. The same seed gives the same counts on one machine, on the CPU,
         whatever the number of threads and ``chunk_size``.

@@ -60,19 +60,10 @@ class Rows:
             rows = rows.compute()
         return sp.csr_matrix(rows) if self.is_sparse else np.asarray(rows)
 
-    def take(self, rows: NDArray[np.integer], step: int) -> Block:
-        """Some rows, in any order and any number of times; of what is not in memory, up to ``step`` are read at once."""
-        if self.in_memory:
-            taken = self._matrix[rows]
-            return sp.csr_matrix(taken) if self.is_sparse else np.asarray(taken)
-        wanted, position = np.unique(rows, return_inverse=True)
-        pieces = []
-        for start in range(0, self.n_rows, step):
-            inside = wanted[slice(*np.searchsorted(wanted, [start, start + step]))]
-            if len(inside):
-                first = int(inside[0])
-                pieces.append(self.block(first, int(inside[-1]) + 1)[inside - first])
-        return stack(pieces, self)[position]
+    def take(self, rows: NDArray[np.integer]) -> Block:
+        """Some rows of what is in memory, in any order and any number of times."""
+        taken = self._matrix[rows]
+        return sp.csr_matrix(taken) if self.is_sparse else np.asarray(taken)
 
 
 class _OnDisk:

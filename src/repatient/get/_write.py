@@ -14,7 +14,6 @@ import zarr
 from repatient._files._atomic import replace_when_whole
 from repatient._files._target import MARK, check_target, files_behind, is_marked
 from repatient._progress import progress_bar
-from repatient.get._elements import GATHERED_BLOCKS
 from repatient.get._write_matrices import DenseWriter, SparseWriter
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ def write_cells(
     ):
         _write_annotation(root, annotation)
         writers = [_writer(root, element, n_cells, compression) for element in elements]
-        for start, stop in _bounds(elements, annotation.n_real, n_cells, chunk_size):
+        for start, stop in _bounds(annotation.n_real, n_cells, chunk_size):
             for writer, element in zip(writers, elements, strict=True):
                 read, shift = (element.real, 0) if start < annotation.n_real else (element.generated, annotation.n_real)
                 writer.append(read(start - shift, stop - shift))
@@ -111,12 +110,11 @@ def _open_group(path: Path) -> Iterator[Any]:
         yield zarr.open_group(path, mode="w", zarr_format=ad.settings.zarr_write_format)
 
 
-def _bounds(elements: list[Element], n_real: int, n_cells: int, chunk_size: int) -> Iterator[tuple[int, int]]:
+def _bounds(n_real: int, n_cells: int, chunk_size: int) -> Iterator[tuple[int, int]]:
     """Where blocks begin and end, none of which has real and generated cells."""
-    gathered = chunk_size * (1 if all(element.direct for element in elements) else GATHERED_BLOCKS)
-    for first, last, step in ((0, n_real, chunk_size), (n_real, n_cells, gathered)):
-        for start in range(first, last, step):
-            yield start, min(start + step, last)
+    for first, last in ((0, n_real), (n_real, n_cells)):
+        for start in range(first, last, chunk_size):
+            yield start, min(start + chunk_size, last)
 
 
 def _write_annotation(root: Any, annotation: Annotation) -> None:
