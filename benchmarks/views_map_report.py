@@ -162,7 +162,7 @@ def print_checks(errors: pd.DataFrame) -> None:
             noise = 2 * of_point["single"].std(ddof=1) if len(of_point) > 1 else np.nan
             where = level_name(pd.Series(dict(zip(POINT, key, strict=True))))
             print(
-                f"| single - shuffled: {where}, {key[-1]} labels, {len(of_point)} seeds | ≤ two sd of single, {noise:.3f} | {gain:.3f} |"
+                f"| single - shuffled: {where}, {key[-2]} {key[-3]}, {key[-1]} labels, {len(of_point)} seeds | ≤ two sd of single, {noise:.3f} | {gain:.3f} |"
             )
 
 
@@ -249,6 +249,8 @@ def draw_pairs(table: pd.DataFrame, path: Path) -> None:
             )
     ax.axhline(1, color="#333333", linestyle=":", linewidth=0.8)
     ax.set_xscale("log")
+    ax.set_xticks(numbers := sorted(table["n"].unique()), [str(n) for n in numbers])
+    ax.minorticks_off()
     ax.set_xlabel("Measured pairs")
     ax.set_ylabel("Error of authentic-n / error of SPI")
     ax.legend(fontsize=7, frameon=False)
