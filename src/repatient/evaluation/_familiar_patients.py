@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MEASURES = ("inside", "mean", "composition", "spread", "structure", "coherence")
 # How features go together is told from so many products of two of them, of clipped ones, among so many features (of more,
 # among the principal axes).
-_MOST_PRODUCTS, MOST_FEATURES, _CLIP_OF_PRODUCTS = 200, 64, 3.0
+_MOST_PRODUCTS, _PRODUCTS_AT_ONCE, MOST_FEATURES, _CLIP_OF_PRODUCTS = 200, 8, 64, 3.0
 # Logarithm of a ratio of variances below which features hardly vary together, so that nothing can be missing of it.
 _COHERENT = 0.1
 
@@ -128,7 +128,10 @@ def summarise(arrays: Mapping[str, NDArray[Any]], X: NDArray[Any], codes: NDArra
         patients = sp.csr_array((ones, (of, np.arange(len(Z)))), shape=(n_patients, len(Z)))
         inside += patients @ near.astype(np.float64)
         composition += sp.csr_array((ones, (of, components)), shape=(n_patients, n_components)).toarray()
-        products += patients @ _products(arrays, _clipped(arrays, Z, A))
+        U = _clipped(arrays, Z, A)
+        # A few at a time stay in the processor's cache.
+        for some in blocks(products.shape[1], _PRODUCTS_AT_ONCE):
+            products[:, some] += patients @ _products(arrays, U, some)
         squares += patients @ A**2
         means, first, second = means + patients @ A, first + patients @ Z, second + patients @ Z**2
     size = n_cells[:, None]
@@ -193,8 +196,10 @@ def _telling_products(U: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.column_stack([i, j, which]).astype(np.int64)
 
 
-def _products(arrays: Mapping[str, NDArray[Any]], U: NDArray[np.float64]) -> NDArray[np.float64]:
-    i, j, which = arrays["products"].T
+def _products(
+    arrays: Mapping[str, NDArray[Any]], U: NDArray[np.float64], some: slice = slice(None)
+) -> NDArray[np.float64]:
+    i, j, which = arrays["products"][some].T
     result = U[:, i]
     result *= np.where(which == 1, result, 1)
     result *= U[:, j]
