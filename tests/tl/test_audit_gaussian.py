@@ -79,7 +79,7 @@ def test_figures(both, kind):
     if kind == "shares":
         assert [text.xy[1] for text in drawn.texts if text.get_text() == "not measured"] == [0, 1]
     if kind == "nearest":
-        places = [line.get_xdata()[0] for line in drawn.lines if line.get_marker() == "o"]
+        places = [line.get_xdata()[0] for line in drawn.lines if line.get_marker() in {"o", "s"}]
         expected = measures(adata, "audit_points")[["nearest_patient_ratio", "nearest_cell_ratio"]].to_numpy().ravel()
         assert sorted(places) == sorted(expected)
         assert max(expected) < drawn.get_xlim()[1]
