@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 PLACEHOLDER = "(the pages)"
+LISTS = ("evaluation", "performance")
 
 
 def speed_names(script: Path) -> tuple[str, ...]:
@@ -23,7 +24,7 @@ def speed_names(script: Path) -> tuple[str, ...]:
 
 def fill(app: Sphinx, docname: str, source: list[str]) -> None:
     """Put the names in place of the placeholder."""
-    if docname not in ("performance", "evaluation"):
+    if docname not in LISTS:
         return
     root = Path(app.srcdir)
     speed = speed_names(root.parent / "benchmarks" / "pages.py")
@@ -32,7 +33,13 @@ def fill(app: Sphinx, docname: str, source: list[str]) -> None:
     source[0] = source[0].replace(PLACEHOLDER, "\n".join(f"benchmarks/{name}" for name in chosen))
 
 
+def read_again(_app: Sphinx, _env: object, added: set[str], _changed: set[str], removed: set[str]) -> list[str]:
+    """The lists, where a page is new or gone since the last build."""
+    return [name for name in LISTS if any(page.startswith("benchmarks/") for page in added | removed)]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Fill pages when they are read."""
     app.connect("source-read", fill)
+    app.connect("env-get-outdated", read_again)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
