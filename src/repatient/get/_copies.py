@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +23,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class _Piece:
-    """Copies of rows that were read together: their places among all copies, and where their values are in the file."""
+    """Copies of rows that were read together.
+
+    Parameters
+    ----------
+    places
+        Their places among all copies.
+    blocks
+        Blocks of copies that these are in, rising.
+    ends
+        Where the values of each begin and end, in the order of ``places``.
+    offset
+        Where in the file they all begin.
+    """
 
     places: NDArray[np.int64]
+    blocks: NDArray[np.int64]
     ends: NDArray[np.int64]
     offset: int
 
@@ -53,7 +67,9 @@ class Copies:
         self._order = np.argsort(which, kind="stable")
         self._n_read, self._end = 0, 0
         self._pieces: list[_Piece] = []
+        self._index_type = np.dtype(np.int32 if max(rows.columns, default=0) <= np.iinfo(np.int32).max else np.int64)
         self._file = tempfile.TemporaryFile(prefix=".repatient-", dir=folder)
+        weakref.finalize(self, self._file.close)
 
     def real(self, start: int, stop: int) -> Block:
         """Rows from ``start`` up to ``stop``."""
@@ -69,11 +85,13 @@ class Copies:
             self.real(self._n_read, min(self._n_read + self._step, self._rows.n_rows))
         found, places = [], []
         for piece in self._pieces:
-            inside = np.flatnonzero((piece.places >= start) & (piece.places < stop))
+            blocks = (start // self._step, (stop - 1) // self._step + 1)
+            first, last = (int(end) for end in np.searchsorted(piece.blocks, blocks))
+            of_blocks = piece.places[first:last]
+            inside = np.flatnonzero((of_blocks >= start) & (of_blocks < stop))
             if len(inside):
-                first, last = int(inside[0]), int(inside[-1]) + 1
-                found.append(self._read(piece, first, last)[inside - first])
-                places.append(piece.places[inside])
+                found.append(self._read(piece, first, last)[inside])
+                places.append(of_blocks[inside])
         order = np.argsort(np.concatenate(places)) if places else np.zeros(0, dtype=np.int64)
         return stack(found, self._rows)[order]
 
@@ -86,11 +104,14 @@ class Copies:
         copies = block[self._which[places] - start]
         if self._rows.is_sparse:
             n_values = np.diff(copies.indptr).astype(np.int64)
-            parts = [copies.data.astype(self._rows.dtype, copy=False), copies.indices.astype(np.int64, copy=False)]
+            parts = [
+                copies.data.astype(self._rows.dtype, copy=False),
+                copies.indices.astype(self._index_type, copy=False),
+            ]
         else:
             n_values = np.full(len(places), int(np.prod(self._rows.columns)), dtype=np.int64)
             parts = [np.ascontiguousarray(copies, dtype=self._rows.dtype)]
-        self._pieces.append(_Piece(places, np.concatenate([[0], np.cumsum(n_values)]), self._end))
+        self._pieces.append(_Piece(places, places // self._step, np.concatenate([[0], np.cumsum(n_values)]), self._end))
         for part in parts:
             if part.size:
                 self._file.write(part.data)
@@ -102,8 +123,8 @@ class Copies:
         values = self._values(piece.offset + low * dtype.itemsize, high - low, dtype)
         if not self._rows.is_sparse:
             return values.reshape(last - first, *self._rows.columns)
-        at = piece.offset + int(piece.ends[-1]) * dtype.itemsize + low * 8
-        columns = self._values(at, high - low, np.dtype(np.int64))
+        at = piece.offset + int(piece.ends[-1]) * dtype.itemsize + low * self._index_type.itemsize
+        columns = self._values(at, high - low, self._index_type)
         parts = (values, columns, piece.ends[first : last + 1] - low)
         return sp.csr_matrix(parts, shape=(last - first, *self._rows.columns))
 

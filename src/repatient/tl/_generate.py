@@ -108,8 +108,8 @@ def generate(
         borrows from, and with few donors can be traced to it: turn them off where that must not be
         (:func:`repatient.tl.audit` measures both). ``None``: where the object has the embedding of the
         mixture and the pool two patients or more with several cells in a component, and ``n_donors`` is not given; not
-        for a class without a real patient, whose offsets are not known. The time grows as the number of patients times that of
-        the cells of the pool; without them as that of the cells drawn.
+        for a class without a real patient, whose offsets are not known. A patient draws from at most
+        4,096 cells of a component, or 64 to 128 for each cell that it takes, picked at random.
     covariates
         Values that the patients are to have, ``{"age": 60, "sex": "female"}``, of covariates that the recipes were
         learnt with. Those not named here are drawn, together, from the real patients of the class. Where the recipes
@@ -146,8 +146,9 @@ def generate(
         patient after patient: ``embedding`` (n_cells, d) float32, in the units of the mixture's embedding;
         ``component`` (n_cells,) int32, that each was drawn from; and ``indptr`` (generated patients + 1,) int64, where
         each patient begins and ends. With ``method="counterfactual"``, ``shift`` has ``classes`` and ``values`` (classes,
-        classes, components, d) float32: what is added to a cell of one class in a patient of another. Points belong to no row of the object: a part of it (``data[:100]``) has all of
-        them, while cells drawn from the pool go with their rows.
+        classes, components, d) float32: what is added to a cell of one class in a patient of another. Points
+        belong to no row of the object: a part of it (``data[:100]``) has all of them, while cells drawn from the pool go
+        with their rows.
 
     Raises
     ------
