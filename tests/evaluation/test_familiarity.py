@@ -202,6 +202,14 @@ def test_bad_input(fitted):
     X, codes = cohort(3, 1)
     with pytest.raises(ValueError, match="`patients`"):
         Familiarity.fit(X, codes)
+    X, codes = cohort(6, 1)
+    for change, match in (
+        ({"patients": codes[:5]}, r"`patients` has the shape \(5,\)"),
+        ({"groups": codes[:5]}, r"`groups` has the shape \(5,\)"),
+        ({"X": np.where(np.arange(len(X))[:, None] == 3, np.nan, X)}, "`X` has NaN"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            Familiarity.fit(**{"X": X, "patients": codes, "groups": None} | change)
     with pytest.raises(ValueError, match="features"):
         fitted.score(X[:, 1:], codes)
     arrays = fitted.to_arrays()

@@ -89,9 +89,13 @@ class Familiarity:
         Raises
         ------
         ValueError
-            If there are fewer than four patients (or donors).
+            If there are fewer than four patients (or donors), values are not finite, or lengths differ.
         """
         check_integer(random_state, "random_state", minimum=0)
+        for argument, given in (("patients", patients), ("groups", groups)):
+            if given is not None and np.shape(given) != (len(X),):
+                msg = f"`{argument}` has the shape {np.shape(given)}; {len(X)} cells need ({len(X)},)."
+                raise ValueError(msg)
         codes, names = pd.factorize(_of_some_donors(np.asarray(patients), groups, random_state))
         inside = codes >= 0
         n_cells = np.bincount(codes[inside], minlength=len(names))
@@ -108,6 +112,9 @@ class Familiarity:
             raise ValueError(msg)
         fold = (np.random.default_rng(random_state).permutation(n_donors) % min(_FOLDS, n_donors))[of_patient]
         deviation = pooled(X, inside)[1]
+        if not np.isfinite(deviation).all():
+            msg = "`X` has NaN or infinity; leave these cells out."
+            raise ValueError(msg)
         if len(rows) < len(codes):
             X, codes = np.asarray(X[rows]), codes[rows]
         held_out, inside = np.empty((len(names), len(MEASURES))), np.empty(len(names))
