@@ -143,17 +143,23 @@ def test_a_donor_share_with_a_component_of_one_donor(pool):
         assert np.bincount(patients[rows]).max() <= 10
 
 
-@pytest.mark.parametrize("share", [None, 0.15])
-def test_draws_do_not_depend_on_blocks_nor_on_the_other_patients(pool, counts, share, monkeypatch):
-    _, components, patients, effects = pool
+def check_that_others_do_not_matter(monkeypatch, part, counts, components, effects, patients, share):
+    """Patients are drawn alike alone, among others, and in other blocks; returns the draw of all."""
     kwargs = {"max_donor_share": share, "seed": 3}
     whole, references = draw_with_effects(counts, components, effects, patients, **kwargs)
-    part, some = draw_with_effects(counts[15:20], components, effects, patients, first_patient=15, **kwargs)
-    np.testing.assert_array_equal(whole.rows[whole.indptr[15] : whole.indptr[20]], part.rows)
-    np.testing.assert_array_equal(references[15:20], some)
+    alone, some = draw_with_effects(counts[part], components, effects, patients, first_patient=part.start, **kwargs)
+    np.testing.assert_array_equal(whole.rows[whole.indptr[part.start] : whole.indptr[part.stop]], alone.rows)
+    np.testing.assert_array_equal(references[part], some)
     monkeypatch.setattr(_weighted, "_BLOCK", 7)
     again, _ = draw_with_effects(counts, components, effects, patients, **kwargs)
     np.testing.assert_array_equal(whole.rows, again.rows)
+    return whole
+
+
+@pytest.mark.parametrize("share", [None, 0.15])
+def test_draws_do_not_depend_on_blocks_nor_on_the_other_patients(pool, counts, share, monkeypatch):
+    _, components, patients, effects = pool
+    check_that_others_do_not_matter(monkeypatch, slice(15, 20), counts, components, effects, patients, share)
 
 
 def test_a_part_of_a_large_component_has_the_offset_as_well(large):
@@ -174,14 +180,7 @@ def test_a_part_of_a_large_component_has_the_offset_as_well(large):
 def test_parts_depend_on_the_patient_alone(large, share, monkeypatch):
     components, patients, effects = large
     counts = np.random.default_rng(1).multinomial(120, [0.2, 0.3, 0.5], size=70)
-    kwargs = {"max_donor_share": share, "seed": 3}
-    whole, references = draw_with_effects(counts, components, effects, patients, **kwargs)
-    part, some = draw_with_effects(counts[30:50], components, effects, patients, first_patient=30, **kwargs)
-    np.testing.assert_array_equal(whole.rows[whole.indptr[30] : whole.indptr[50]], part.rows)
-    np.testing.assert_array_equal(references[30:50], some)
-    monkeypatch.setattr(_weighted, "_BLOCK", 7)
-    again, _ = draw_with_effects(counts, components, effects, patients, **kwargs)
-    np.testing.assert_array_equal(whole.rows, again.rows)
+    whole = check_that_others_do_not_matter(monkeypatch, slice(30, 50), counts, components, effects, patients, share)
     drawn = [np.bincount(components[rows], minlength=K) for rows in np.split(whole.rows, whole.indptr[1:-1])]
     np.testing.assert_array_equal(drawn, counts)
     if share:

@@ -7,9 +7,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from repatient import _store
-from repatient._checks import check_integer, check_key, listed
+from repatient._checks import check_integer, check_key
 from repatient._docs import shared_docs
-from repatient.sampling import Draw, GaussianDraw, can_fit_donor_effects
+from repatient.sampling import Draw, GaussianDraw
 from repatient.tl._generate_inputs import (
     check_options,
     check_strength,
@@ -19,6 +19,7 @@ from repatient.tl._generate_inputs import (
     warn_of_few_cells,
     warn_of_shortage,
 )
+from repatient.tl._generate_methods import counterfactual, gaussians, rivals, strengths
 from repatient.tl._generate_values import check_of_values, values_of_patients
 
 if TYPE_CHECKING:
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from repatient.mil import Augmenter
-    from repatient.mixing import DrawnPatients, Gaussians, PatientGenerator
+    from repatient.mixing import DrawnPatients
     from repatient.tl._generate_inputs import SourceCells
 
 
@@ -204,11 +204,11 @@ def generate(
     source = read_source(data, params, entry["patients"], mask_obs)
     pools = source.pools(pool, recipes.classes, numbers)
     mixture, n_components = data.uns[params["gmm_key"]], recipes.mean.shape[1]
-    strengths = [0.0] * len(recipes.classes)
+    parts = [0.0] * len(recipes.classes)
     made: list[DrawnPatients]
     shift = None
     if method == "counterfactual":
-        made, shift = _counterfactual(entry, recipes_key, source, numbers, n_cells, rng)
+        made, shift = counterfactual(entry, recipes_key, source, numbers, n_cells, rng)
     elif method == "recipe":
         # What generates in training, too, loads torch.
         from repatient.mixing import PatientGenerator
@@ -229,18 +229,18 @@ def generate(
             embedding=embedding,
             patients=source.patients,
             values=values_of_patients(recipes, entry, covariates, numbers),
-            gaussians=_gaussians(mixture) if draw == "gaussian" else None,
+            gaussians=gaussians(mixture) if draw == "gaussian" else None,
         )
         codes = {name: recipes.classes.index(name) for name in numbers}
         if strength is None and embedding is not None:
-            strengths = _strengths(source, generator, codes, n_components)
+            parts = strengths(source, generator, codes, n_components)
         elif draw == "cells":
-            strengths = [strength or 0.0] * len(recipes.classes)
-        generator = replace(generator, strengths=strengths)
+            parts = [strength or 0.0] * len(recipes.classes)
+        generator = replace(generator, strengths=parts)
         generator.check(codes.values())
         made = [generator.generate(np.full(number, codes[name]), rng) for name, number in numbers.items()]
     else:
-        made = [_rivals(data.n_obs, source, method, name, numbers[name], n_components, rng) for name in numbers]
+        made = [rivals(data.n_obs, source, method, name, numbers[name], n_components, rng) for name in numbers]
     drawn, measured = _measured(made, source, data.n_obs)
     if isinstance(drawn, GaussianDraw):
         warn_of_few_cells(mixture, source.components, drawn.components)
@@ -260,7 +260,7 @@ def generate(
         draw=draw,
         pool=pool,
         n_donors=n_donors,
-        donor_effects=max(strengths),
+        donor_effects=max(parts),
         covariates=None if covariates is None else dict(covariates),
         n_cells=n_cells,
         max_donor_share=max_donor_share,
@@ -278,113 +278,6 @@ def generate(
     data = data.copy() if copy else data
     _store.write_generated(data, key_added, table, record, drawn, shift)
     return data if copy else None
-
-
-def _counterfactual(
-    entry: Mapping[str, Any],
-    recipes_key: str,
-    source: SourceCells,
-    numbers: Mapping[str, int],
-    n_cells: int | None,
-    rng: np.random.Generator,
-) -> tuple[list[DrawnPatients], dict[str, Any]]:
-    """Real patients moved into each class, and what moves their cells."""
-    from repatient.mixing import CounterfactualGenerator, DrawnPatients
-
-    names = list(dict.fromkeys([*source.classes, *numbers]))
-    own, _ = _store.read_recipes_entry(dict(entry), recipes_key)
-    reference = _store.read_reference_recipes(entry, recipes_key)
-    present = set(entry["patients"]["label"].dropna().astype(str))
-    candidates = [(own, _store.read_offsets(entry, own.mean.shape[1]))] if set(names) <= present else []
-    candidates += [] if reference is None else [reference]
-    found = [(r, o) for r, o in candidates if o is not None and set(names) <= set(r.classes) & set(o.classes)]
-    if not found:
-        msg = (
-            f"`method='counterfactual'` needs recipes and offsets of {listed(names)} that were learnt in one cohort, this one "
-            "or the `reference` of `rp.tl.recipes`, and there are none."
-        )
-        raise ValueError(msg)
-    recipes, offsets = found[0]
-    shape = (len(names), len(names), *offsets.means.shape[1:])
-    values = np.zeros(shape, dtype=np.float32)
-    for a, of in enumerate(names):
-        for b, to in enumerate(names):
-            if a != b:
-                values[a, b] = offsets.delta(of, to)
-    inside = np.flatnonzero(source.components >= 0)
-    patients, codes = np.unique(source.patients[inside], return_inverse=True)
-    y = np.zeros(len(patients), dtype=np.int64)
-    y[codes] = source.labels[inside]
-    generator = CounterfactualGenerator(
-        recipes=recipes.take(names),
-        movable=np.ones((len(names), len(names)), dtype=bool),
-        shifts=values,
-        components=source.components[inside],
-        patients=codes,
-        y=y,
-    )
-    made = []
-    for name, number in numbers.items():
-        moves = generator.draw(np.full(number, names.index(name)), rng, n_cells)
-        rows, n_components = inside[moves.rows], recipes.mean.shape[1]
-        patient = np.repeat(np.arange(number), np.diff(moves.indptr))
-        component = source.components[rows]
-        cell = patient * n_components + component
-        others = codes[moves.rows] != moves.sources[patient]
-        again = np.ones(len(rows), dtype=bool)
-        again[np.unique(np.stack([patient, rows]), axis=1, return_index=True)[1]] = False
-        moved, repeated = (
-            np.bincount(cell[which], minlength=number * n_components).reshape(number, -1) for which in (others, again)
-        )
-        none = np.zeros((number, 0), dtype=np.float32)
-        made.append(DrawnPatients(Draw(rows, moves.indptr, moved, repeated), none, [], patients[moves.sources]))
-    return made, {"classes": np.array(names, dtype=object), "values": values}
-
-
-def _gaussians(mixture: Mapping[str, Any]) -> Gaussians:
-    from repatient.mixing import Gaussians
-
-    means, covariances = (np.asarray(mixture[name], dtype=np.float64) for name in ("means", "covariances"))
-    return Gaussians(means, covariances, str(mixture["params"]["covariance_type"]))
-
-
-def _strengths(
-    source: SourceCells, generator: PatientGenerator, codes: Mapping[str, int], n_components: int
-) -> list[float]:
-    """All of the offsets where the pool of every class has the cells to measure them on, else none.
-
-    None either for a class without a patient: those of other classes would come with its recipe.
-    """
-    pools = (generator.pool_of(c) for c in codes.values())
-    enough = all(can_fit_donor_effects(components, source.patients, n_components) for components in pools)
-    present = {source.classes[code] for code in np.unique(source.labels[source.labels >= 0])}
-    own = {codes[name] for name in codes if name in present}
-    return [float(enough and c in own) for c in range(len(generator.recipes))]
-
-
-def _rivals(
-    n_obs: int, source: SourceCells, method: str, name: str, number: int, n_components: int, rng: np.random.Generator
-) -> DrawnPatients:
-    """Patients of a class as another method of training makes them of its real ones."""
-    from repatient.mil import Bags
-    from repatient.mixing import DrawnPatients, Oversampling, SameClassMixing, draw_by
-
-    label = source.classes.index(name) if name in source.classes else -2
-    codes, patients = np.full(n_obs, -1), np.unique(source.patients[source.labels == label])
-    if len(patients) < 1 + (method == "same_class"):
-        msg = (
-            f"`method={method!r}` needs {1 + (method == 'same_class')} patients of a class, and {name!r} has "
-            f"{len(patients)} here; classes with patients are {listed(source.classes)}."
-        )
-        raise ValueError(msg)
-    inside = source.labels == label
-    codes[inside] = np.searchsorted(patients, source.patients[inside])
-    # Rows are all that is asked of the bags, whose cells need no coordinates.
-    bags = Bags.from_codes(np.broadcast_to(np.zeros((1, 1), dtype=np.float32), (n_obs, 1)), codes, len(patients))
-    augmenter: Augmenter = Oversampling() if method == "oversampling" else SameClassMixing()
-    return DrawnPatients(
-        draw_by(augmenter, bags, number, n_components, rng), np.zeros((number, 0), dtype=np.float32), [], None
-    )
 
 
 def _measured(
