@@ -32,6 +32,9 @@ def folder(tmp_path_factory):
     bad = adata.copy()
     bad.obsm["X_pca"][3, 0] = np.nan
     bad.write_h5ad(found / "not a number.h5ad")
+    bad = adata.copy()
+    bad.obs["label"] = bad.obs["label"].astype(str).where(bad.obs["patient"] != bad.obs["patient"].iloc[0], "NA")
+    bad.write_h5ad(found / "doubtful.h5ad")
     (found / "my slides").mkdir()
     np.save(found / "my slides" / "a.npy", np.ones((3, 4), dtype=np.float32))
     pd.DataFrame({"file": ["b"], "patient": ["p"], "label": ["x"]}).to_csv(found / "labels.csv", index=False)
@@ -43,13 +46,13 @@ def folder(tmp_path_factory):
 TRAPS = {
     "import": [["my slides", "labels.csv", "OUT.h5ad"], ["nowhere", "labels.csv", "OUT.h5ad"]],
     "embed": [["good.h5ad", "OUT.h5ad", "--kind", "counts"], ["good.h5ad", "OUT.h5ad"]],
-    "augment": [[f"{name}.h5ad", "OUT.h5ad", *KEYS] for name in ("no label", "names", "not a number")],
-    "evaluate": [[f"{name}.h5ad", "OUT.csv", *KEYS] for name in ("one class", "no label", "names", "not a number")]
+    "augment": [[f"{name}.h5ad", "OUT.h5ad", *KEYS] for name in ("no label", "doubtful", "names", "not a number")],
+    "evaluate": [[f"{name}.h5ad", "OUT.csv", *KEYS] for name in ("one class", "no label", "doubtful", "names", "not a number")]
     + [["good.h5ad", "OUT.csv", *KEYS, "--missing-class", "disease"]],
-    "train": [[f"{name}.h5ad", "OUT", *KEYS] for name in ("one class", "no label", "names", "not a number")]
+    "train": [[f"{name}.h5ad", "OUT", *KEYS] for name in ("one class", "no label", "doubtful", "names", "not a number")]
     + [["good.h5ad", "OUT", *KEYS, "--reference", "nowhere.h5"]],
     "predict": [["my model", f"{name}.h5ad", "OUT.csv"] for name in ("names", "not a number", "nowhere")],
-    "report": [[f"{name}.h5ad", "OUT.html", *KEYS] for name in ("one class", "no label", "names")],
+    "report": [[f"{name}.h5ad", "OUT.html", *KEYS] for name in ("one class", "no label", "doubtful", "names")],
     "demo": [["good.h5ad"], ["OUT", "--n-patients", "many"]],
 }
 UNWRITABLE = {

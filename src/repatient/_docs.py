@@ -34,6 +34,9 @@ label_key
 donor_key
     Column of ``obs`` with the donor, the person behind one or several patients. ``None``: every patient
     is a donor of its own.""",
+    "missing_values": """\
+missing_values
+    Labels that mean that a patient has none, such as ``["NA"]``; ``[]`` where a class is called so.""",
     "mask_obs": """\
 mask_obs
     Boolean column of ``obs``, or array (n_obs,): fit on these cells alone, for instance on those of the

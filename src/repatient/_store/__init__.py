@@ -11,6 +11,7 @@ from repatient._store._cohort import (
     moments_entry,
     read_cohort,
     read_moments,
+    read_recorded_cohort,
     read_spread,
     spread_entry,
 )
@@ -30,6 +31,7 @@ from repatient._store._outcomes import (
     of_one_class,
     read_classed_patients,
     read_grades,
+    read_recorded_patients,
     read_valued_patients,
 )
 from repatient._store._params import record, storable_mask
@@ -43,6 +45,7 @@ from repatient._store._patients import (
     patients_frame,
     read_patients,
     real_cells,
+    storable_missing_values,
 )
 from repatient._store._project import (
     Measured,
@@ -113,6 +116,9 @@ __all__ = [
     "projected",
     "projection_entry",
     "read_classed_patients",
+    "read_recorded_patients",
+    "read_recorded_cohort",
+    "storable_missing_values",
     "read_cohort",
     "read_components",
     "read_covariates",

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from repatient._store._embedding import read_embedding
-from repatient._store._outcomes import of_one_class, read_valued_patients
-from repatient._store._patients import read_patients
+from repatient._store._outcomes import read_classed_patients
+from repatient._store._patients import Patients, read_patients
 from repatient.recipe import is_covariance
 from repatient.sampling import (
     Moments,
@@ -21,7 +21,7 @@ from repatient.sampling import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from anndata import AnnData
     from mudata import MuData
@@ -83,17 +83,25 @@ def read_cohort(
     use_rep: str,
     patient_key: str,
     label_key: str,
+    donor_key: str | None,
     mask: NDArray[np.bool_] | None,
     *,
-    donor_key: str | None = None,
-    of_values: bool = False,
+    missing_values: Sequence[Any] | None = (),
 ) -> LabelledCells:
-    """Read the cells of the labelled patients in ``mask``; those that have values are of one class."""
+    """Read the cells of the labelled patients in ``mask``."""
+    patients = read_patients(data, patient_key, label_key, donor_key, mask, missing_values=missing_values)
+    return _cells_of(data, use_rep, patient_key, patients)
+
+
+def read_recorded_cohort(
+    data: AnnData | MuData, use_rep: str, params: Mapping[str, Any], mask: NDArray[np.bool_] | None
+) -> LabelledCells:
+    """The same of a result with these parameters; patients that have values are of one class."""
+    return _cells_of(data, use_rep, params["patient_key"], read_classed_patients(data, params, mask))
+
+
+def _cells_of(data: AnnData | MuData, use_rep: str, patient_key: str, patients: Patients) -> LabelledCells:
     embedding, _ = read_embedding(data, use_rep, patient_key=patient_key, lazy=True)
-    if of_values:
-        patients = of_one_class(read_valued_patients(data, patient_key, label_key, mask=mask), label_key)
-    else:
-        patients = read_patients(data, patient_key, label_key, donor_key, mask=mask)
     codes = np.array([patients.classes.index(label) if label is not None else -1 for label in patients.labels] + [-1])
     donors = np.append(np.unique(patients.donors.astype(str), return_inverse=True)[1], -1)
     return LabelledCells(embedding, patients.classes, codes[patients.codes], patients.codes, donors[patients.codes])

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from repatient._checks import listed
-from repatient._store._patients import Patients, one_each, read_patients
+from repatient._checks import listed, name_of
+from repatient._store._patients import Patients, check_missing_values, one_each, read_patients
 from repatient._store._validate import obs_column
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from anndata import AnnData
     from mudata import MuData
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 OUTCOMES = ("class", "ordinal", "continuous")
 
 
-def read_grades(data: AnnData | MuData, label_key: str) -> list[str]:
+def read_grades(data: AnnData | MuData, label_key: str, missing_values: Sequence[Any] | None = None) -> list[str]:
     """Names of all grades of an ordered column, the lowest first."""
     column = obs_column(data, label_key, "label_key")
     if not isinstance(column.dtype, pd.CategoricalDtype) or not column.cat.ordered:
@@ -32,7 +32,9 @@ def read_grades(data: AnnData | MuData, label_key: str) -> list[str]:
             f"the grades from the lowest to the highest; there are {listed(found)}."
         )
         raise ValueError(msg)
-    return [str(name) for name in column.cat.categories]
+    grades = [str(name) for name in column.cat.categories]
+    absent = {name_of(value, grades) for value in check_missing_values(missing_values)}
+    return [name for name in grades if name not in absent]
 
 
 def read_valued_patients(
@@ -41,10 +43,13 @@ def read_valued_patients(
     label_key: str,
     donor_key: str | None = None,
     mask: np.ndarray | None = None,
+    *,
+    missing_values: Sequence[Any] | None = (),
 ) -> Patients:
     """Patients whose labels are numbers, ``None`` where the value is missing, and who have no classes."""
     patients = read_patients(data, patient_key, None, donor_key, mask)
     numbers = _numbers(obs_column(data, label_key, "label_key"), label_key)
+    numbers = np.where(np.isin(numbers, _as_numbers(missing_values)), np.nan, numbers)
     codes, values = pd.factorize(numbers, sort=True)
     codes = np.where(patients.codes >= 0, codes, -1)
     names = [str(name) for name in patients.names]
@@ -53,14 +58,22 @@ def read_valued_patients(
     return replace(patients, labels=labels)
 
 
+def read_recorded_patients(
+    data: AnnData | MuData, params: Mapping[str, Any], mask: np.ndarray | None = None
+) -> Patients:
+    """Patients with their classes or values, as a result with these parameters read them."""
+    read = read_valued_patients if is_continuous(params) else read_patients
+    keys = (params["patient_key"], params["label_key"], params.get("donor_key"))
+    missing = params.get("missing_values")
+    return read(data, *keys, mask, missing_values=() if missing is None else missing)
+
+
 def read_classed_patients(
     data: AnnData | MuData, params: Mapping[str, Any], mask: np.ndarray | None = None
 ) -> Patients:
     """Patients as recipes with these parameters know them: those with a value are all of one class, named by the column."""
-    keys = (params["patient_key"], params["label_key"], params["donor_key"], mask)
-    if not is_continuous(params):
-        return read_patients(data, *keys)
-    return of_one_class(read_valued_patients(data, *keys), params["label_key"])
+    patients = read_recorded_patients(data, params, mask)
+    return of_one_class(patients, params["label_key"]) if is_continuous(params) else patients
 
 
 def of_one_class(patients: Patients, name: str) -> Patients:
@@ -82,6 +95,14 @@ def _numbers(column: pd.Series, label_key: str) -> np.ndarray[Any, np.dtype[np.f
         msg = f"`label_key`: {label_key!r} has infinite values in {int(np.isinf(numbers).sum())} cells."
         raise ValueError(msg)
     return numbers
+
+
+def _as_numbers(missing_values: Sequence[Any] | None) -> list[float]:
+    try:
+        return [float(value) for value in check_missing_values(missing_values)]
+    except (TypeError, ValueError) as error:
+        msg = f"`missing_values` holds numbers where values are predicted, not {missing_values!r}."
+        raise TypeError(msg) from error
 
 
 def check_values(patients: Patients, label_key: str) -> None:

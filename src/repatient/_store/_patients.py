@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 from natsort import natsorted
 
-from repatient._checks import listed
+from repatient._checks import listed, name_of
 from repatient._messages import warn
 from repatient._store._keys import IS_GENERATED
 from repatient._store._validate import obs_column
@@ -63,8 +64,15 @@ def read_patients(
     label_key: str | None = None,
     donor_key: str | None = None,
     mask: np.ndarray | None = None,
+    *,
+    missing_values: Sequence[Any] | None = (),
+    strict: bool = False,
 ) -> Patients:
-    """Read the patients whose cells are in ``mask``; each has one class and one donor."""
+    """Read the patients whose cells are in ``mask``; each has one class and one donor.
+
+    Labels in ``missing_values`` are none. With ``None``, names such as ``"NA"`` are asked about: by an error where
+    ``strict``, else by a warning.
+    """
     inside = np.ones(data.n_obs, dtype=bool) if mask is None else mask
     column = obs_column(data, patient_key, "patient_key")
     if column[inside].isna().any():
@@ -74,8 +82,13 @@ def read_patients(
     classes: list[str] = []
     labels = np.full(len(names), None, dtype=object)
     if label_key is not None:
-        of_cells, classes = read_codes(obs_column(data, label_key, "label_key"), inside, "label_key")
-        _ask_about(classes, label_key)
+        of_cells, names_found = read_codes(obs_column(data, label_key, "label_key"), inside, "label_key")
+        if missing_values is None:
+            _ask_about(names_found, label_key, strict=strict)
+        absent = {name_of(value, names_found) for value in check_missing_values(missing_values)}
+        known = np.array([name not in absent for name in names_found], dtype=bool)
+        classes = [name for name in names_found if name not in absent]
+        of_cells = np.append(np.where(known, np.cumsum(known) - 1, -1), -1)[of_cells]
         of_patients = one_each(codes, of_cells, names, classes, "label_key", label_key)
         labels[of_patients >= 0] = np.asarray(classes, dtype=object)[of_patients[of_patients >= 0]]
     donors = np.asarray(names, dtype=object)
@@ -178,14 +191,33 @@ def _check_distinct(names: Any, key: Any, argument: str) -> None:
         raise ValueError(msg)
 
 
-def _ask_about(classes: list[str], key: str) -> None:
+def check_missing_values(missing_values: Sequence[Any] | None) -> list[Any]:
+    """The labels that mean that there is none; whoever passes text forgot the brackets."""
+    if missing_values is None:
+        return []
+    if isinstance(missing_values, str) or not isinstance(missing_values, Sequence | np.ndarray | pd.Index | set):
+        msg = f"`missing_values` is a list of labels, such as ['NA'], not {missing_values!r}."
+        raise TypeError(msg)
+    return [value for value in missing_values if not pd.isna(value)]
+
+
+def storable_missing_values(missing_values: Sequence[Any] | None) -> list[str] | None:
+    """The same as a result records them, ``None`` where there are none."""
+    return [str(value) for value in check_missing_values(missing_values)] or None
+
+
+def _ask_about(classes: list[str], key: str, *, strict: bool) -> None:
     """Names are data, and so is a class called ``"nan"``; more often such a label was meant to be missing."""
     doubtful = [name for name in classes if name.strip().lower() in _LIKE_MISSING]
-    if doubtful:
-        warn(
-            f"`label_key`: {listed(doubtful)} in {key!r} is taken for the name of a class. Where patients without a label "
-            f"are meant, make them missing first: `data.obs[{key!r}] = data.obs[{key!r}].replace({doubtful!r}, None)`."
-        )
+    if not doubtful:
+        return
+    answers = (
+        f"pass `missing_values={doubtful!r}` where these patients have no label, or `missing_values=[]` where a class"
+    )
+    if strict:
+        msg = f"`label_key`: {listed(doubtful)} in {key!r} may be a class or mean that there is none; {answers} is called so."
+        raise ValueError(msg)
+    warn(f"`label_key`: {listed(doubtful)} in {key!r} is taken for the name of a class; {answers} is called so.")
 
 
 def one_each(

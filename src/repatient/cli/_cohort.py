@@ -31,7 +31,17 @@ def add_columns(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--patient-key", required=True, metavar="COLUMN", help="column of obs with the patient")
     parser.add_argument("--label-key", required=True, metavar="COLUMN", help="column of obs with the class")
     parser.add_argument("--donor-key", metavar="COLUMN", help="column of obs with the donor, if not the patient")
+    add_missing_values(parser)
     add_embedding(parser)
+
+
+def add_missing_values(parser: argparse.ArgumentParser) -> None:
+    """What means that there is no label."""
+    parser.add_argument(
+        "--missing-values",
+        metavar="A,B",
+        help="labels that mean that there is none, such as NA; empty where a class is called so (default: asked about)",
+    )
 
 
 def add_embedding(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +61,10 @@ def add_overwrite(parser: argparse.ArgumentParser) -> None:
 
 def keys_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """Columns as the functions take them."""
-    return {name: getattr(arguments, name) for name in ("patient_key", "label_key", "donor_key")}
+    text = arguments.missing_values
+    missing = None if text is None else text.split(",") if text else []
+    keys = {name: getattr(arguments, name) for name in ("patient_key", "label_key", "donor_key")}
+    return {**keys, "missing_values": missing}
 
 
 def read_cohort(path: Path) -> ad.AnnData:
@@ -91,11 +104,11 @@ def check_cohort(adata: ad.AnnData, arguments: argparse.Namespace, *, values: bo
     from repatient import _store
 
     _store.check_data(adata)
-    keys = tuple(keys_of(arguments).values())
-    patients = (_store.read_valued_patients if values else _store.read_patients)(adata, *keys)
     _store.read_embedding(adata, arguments.use_rep, patient_key=arguments.patient_key, lazy=True)
     if values:
+        _store.read_valued_patients(adata, **keys_of(arguments))
         return []
+    patients = _store.read_patients(adata, **keys_of(arguments), strict=True)
     if not patients.classes:
         msg = f"`label_key`: no patient has a label in {arguments.label_key!r}; name the column that says the classes."
         raise ValueError(msg)

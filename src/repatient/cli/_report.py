@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--patient-key", metavar="COLUMN", help="column of obs with the patient")
     parser.add_argument("--label-key", metavar="COLUMN", help="column of obs with the class")
     parser.add_argument("--donor-key", metavar="COLUMN", help="column of obs with the donor, if not the patient")
+    _cohort.add_missing_values(parser)
     parser.add_argument(
         "--batch-key", metavar="COLUMN", help="column of obs with the batch, to set against the classes"
     )

@@ -27,6 +27,7 @@ def bags(
     label_key: str | None = None,
     outcome: str = "class",
     donor_key: str | None = None,
+    missing_values: Sequence[Any] | None = None,
     use_rep: str | None = None,
     generated_key: str | None = None,
     selected: bool | None = None,
@@ -47,6 +48,7 @@ def bags(
     outcome
         What ``label_key`` holds: ``"class"``, or ``"continuous"``, numbers.
     %(donor_key)s
+    %(missing_values)s ``None`` warns of names that look like it.
     use_rep
         Embedding of the cells, as for :func:`repatient.tl.gmm`. ``None``: that of the generated patients' mixture where
         they are asked for, and else ``X_pca``.
@@ -103,9 +105,11 @@ def bags(
     check_option(outcome, "outcome", ("class", "continuous"))
     mask = _store.read_mask(data, mask_obs)
     if outcome == "continuous" and label_key is not None:
-        patients = _store.read_valued_patients(data, patient_key, label_key, donor_key, mask)
+        patients = _store.read_valued_patients(
+            data, patient_key, label_key, donor_key, mask, missing_values=missing_values
+        )
     else:
-        patients = _store.read_patients(data, patient_key, label_key, donor_key, mask)
+        patients = _store.read_patients(data, patient_key, label_key, donor_key, mask, missing_values=missing_values)
     known = np.arange(len(patients.names)) if label_key is None else np.flatnonzero(patients.labelled)
     if not len(known):
         msg = f"`label_key`: no patient has a label in {label_key!r}; label some, or pass `label_key=None`."

@@ -74,8 +74,7 @@ def _real(data: AnnData | MuData, entry: dict[str, Any], components: np.ndarray,
     mask_obs = params.get("mask_obs")
     recorded = mask_obs is None or mask_obs in data.obs
     mask = _store.real_cells(data, _store.read_mask(data, mask_obs if recorded else None), quiet=True)
-    read = _store.read_valued_patients if _store.is_continuous(params) else _store.read_patients
-    patients = read(data, params["patient_key"], params["label_key"], params["donor_key"], mask)
+    patients = _store.read_recorded_patients(data, params, mask)
     cells = np.flatnonzero(patients.codes >= 0)
     places = patients.codes[cells] * n_components + components[cells]
     counts = np.bincount(places, minlength=len(patients.names) * n_components).reshape(-1, n_components)

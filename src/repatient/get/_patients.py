@@ -129,8 +129,7 @@ def patients(
     _store.check_recipes(data, recipes)
     mixture = _store.uns_entry(data, gmm_key, "gmm_key", "gmm")
     components, n_components = _store.read_components(data, gmm_key)
-    read = _store.read_valued_patients if _store.is_continuous(keys) else _store.read_patients
-    who = read(data, keys["patient_key"], keys["label_key"], keys["donor_key"], mask)
+    who = _store.read_recorded_patients(data, keys, mask)
     use_rep = use_rep or _store.embedding_of_mixture(mixture)
     drawn = None if generated_key is None else _store.read_generated(data, generated_key).selected(selected)
     obs = _table(data, who, keys, covariates, mil_key, drawn)

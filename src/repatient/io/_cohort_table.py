@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,7 @@ def cohort_table(
     patient_key: str = "patient",
     label_key: str = "label",
     donor_key: str | None = None,
+    missing_values: Sequence[Any] | None = None,
     batch_key: str | Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """What is in a cohort, at a glance: patients and cells a class, and batches against classes.
@@ -44,6 +45,7 @@ def cohort_table(
     label_key
         Column of ``obs`` with the class of each cell's patient. Patients without one make a row of their own.
     %(donor_key)s
+    %(missing_values)s ``None`` warns of names that look like it.
     batch_key
         Columns of ``obs`` with what should not go with the class: run, scanner, hospital. ``None``: ``batch``, where there is
         such a column.
@@ -75,7 +77,7 @@ def cohort_table(
     [6, 6, 12]
     """
     _store.check_data(data)
-    patients = _store.read_patients(data, patient_key, label_key, donor_key)
+    patients = _store.read_patients(data, patient_key, label_key, donor_key, missing_values=missing_values)
     if batch_key is None:
         keys = ["batch"] if "batch" in data.obs else []
     else:

@@ -101,10 +101,8 @@ def _cohort(data: AnnData | MuData, entry: dict[str, Any]) -> _store.LabelledCel
         )
         warn(msg)
         return None
-    keys = (params["patient_key"], params["label_key"])
     mask = _store.real_cells(data, _store.read_mask(data, mask_obs), quiet=True)
-    of_values = _store.is_continuous(params)
-    return _store.read_cohort(data, use_rep, *keys, mask, donor_key=params["donor_key"], of_values=of_values)
+    return _store.read_recorded_cohort(data, use_rep, params, mask)
 
 
 def _coarsened(entry: dict[str, Any], recipes: Recipes, min_donors: int) -> Recipes:

@@ -55,8 +55,7 @@ def read_who(data: AnnData | MuData, entries: Mapping[str, Mapping[str, Any]]) -
         if "patient_key" in params and "label_key" in params:
             keys = (params["patient_key"], params["label_key"], params.get("donor_key"))
             of_values = _store.is_continuous(params)
-            read = _store.read_valued_patients if of_values else _store.read_patients
-            who = read(data, *keys)
+            who = _store.read_recorded_patients(data, params)
             table = _store.patients_frame(who)
             if of_values:
                 table["label"] = who.labels

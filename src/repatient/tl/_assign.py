@@ -39,6 +39,7 @@ def assign(
     reference_label_key: str | None = None,
     reference_donor_key: str | None = None,
     shared_classes: Sequence[str] | None = None,
+    missing_values: Sequence[Any] | None = None,
     mask_obs: Any = None,
     reference_mask_obs: Any = None,
     reference_key: str = _store.keys.GMM,
@@ -93,6 +94,7 @@ def assign(
     shared_classes
         Classes to compare and align the cohorts on. ``None``: all that both have. Leave out classes that are not the
         same in both.
+    %(missing_values)s ``None`` warns of names that look like it.
     %(mask_obs)s All cells are assigned, and moved.
     reference_mask_obs
         The same of the reference. ``None``: the cells that its mixture was fitted on.
@@ -208,13 +210,15 @@ def assign(
         patient_key=reference_patient_key or patient_key,
         label_key=reference_label_key or label_key,
         donor_key=reference_donor_key or donor_key,
+        missing_values=missing_values,
         mask_obs=reference_mask_obs,
         random_state=random_state,
     )
     ours = None
     if patient_key is not None and label_key is not None:
         mask = _store.read_mask(data, mask_obs)
-        ours = _store.read_cohort(found.data, use_rep, patient_key, label_key, mask, donor_key=donor_key)
+        keys = (patient_key, label_key, donor_key, mask)
+        ours = _store.read_cohort(found.data, use_rep, *keys, missing_values=missing_values)
     check_alignment(how, ours, theirs)
     names = [] if ours is None else shared_names(ours, theirs, shared_classes, how)
     move = None if how == "raw" or ours is None else fit_map(how, ours, theirs, names, random_state)
@@ -252,6 +256,7 @@ def assign(
         patient_key=patient_key,
         label_key=label_key,
         donor_key=donor_key,
+        missing_values=_store.storable_missing_values(missing_values),
         mask_obs=_store.storable_mask(mask_obs),
         random_state=random_state,
     )

@@ -32,6 +32,7 @@ def evaluate(
     patient_key: str,
     label_key: str,
     donor_key: str | None = None,
+    missing_values: Sequence[Any] | None = None,
     scenario: str = "full",
     methods: Sequence[str | Mapping[str, Any] | Method] | None = None,
     n_patients: int | Mapping[str, int] | None = None,
@@ -68,6 +69,7 @@ def evaluate(
     %(patient_key)s
     %(label_key)s
     %(donor_key)s No donor is on both sides of a split.
+    %(missing_values)s ``None`` refuses such names.
     scenario
         ``"full"``: all patients outside the test set are trained on. ``"low_data"``: ``n_patients`` of each class are.
         ``"rare_class"``: ``n_patients`` of one class, and all of the others. ``"missing_class"``: the training patients of
@@ -186,7 +188,7 @@ def evaluate(
     _check_numbers(n_splits, test_fraction, n_steps, n_components, random_state)
     check_integer(n_models, "n_models", minimum=1)
     chosen = check_methods(_with_rungs(methods, travels, scenario), scenario)
-    keys = Keys(patient_key, label_key, donor_key)
+    keys = Keys(patient_key, label_key, donor_key, missing_values)
     mask = _store.real_cells(data, _store.read_mask(data, mask_obs))
     use_rep = _store.read_embedding(data, use_rep, patient_key=patient_key)[1]
     if scenario == "missing_class" or reference is not None or cohort_key is not None:
@@ -232,7 +234,10 @@ def evaluate(
         classifier=json.dumps(settings),
         n_models=n_models,
         random_state=random_state,
-        **vars(keys),
+        patient_key=patient_key,
+        label_key=label_key,
+        donor_key=donor_key,
+        missing_values=_store.storable_missing_values(missing_values),
     )
     data = data.copy() if copy else data
     data.uns[key_added] = {

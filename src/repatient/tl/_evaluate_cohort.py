@@ -11,6 +11,8 @@ from repatient import _store
 from repatient._checks import listed, name_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from anndata import AnnData
     from mudata import MuData
     from numpy.typing import NDArray
@@ -25,6 +27,7 @@ class Keys:
     patient_key: str
     label_key: str
     donor_key: str | None
+    missing_values: Sequence[Any] | None = None
 
 
 class Named(NamedTuple):
@@ -105,7 +108,8 @@ def _is_target(data: AnnData | MuData, cohort_key: str, target: str | None) -> N
 
 
 def _part(data: AnnData | MuData, keys: Keys, use_rep: str, mask: NDArray[np.bool_] | None) -> _Part:
-    patients = _store.read_patients(data, keys.patient_key, keys.label_key, keys.donor_key, mask)
+    names = (keys.patient_key, keys.label_key, keys.donor_key, mask)
+    patients = _store.read_patients(data, *names, missing_values=keys.missing_values, strict=True)
     X, _ = _store.read_embedding(data, use_rep, patient_key=keys.patient_key)
     # The others are left out: nothing can be learnt from them, and nothing measured.
     place = np.append(np.where(patients.labelled, np.cumsum(patients.labelled) - 1, -1), -1)

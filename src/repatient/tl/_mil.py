@@ -46,6 +46,7 @@ def mil(
     label_key: str,
     outcome: str = "class",
     donor_key: str | None = None,
+    missing_values: Sequence[Any] | None = None,
     model: str | Predictor = "auto",
     generated_key: str | None = None,
     augment: str | Augmenter | Sequence[str | Augmenter] | None = None,
@@ -77,6 +78,7 @@ def mil(
         ``"class"``; ``"ordinal"``, grades in the order of an ordered categorical; or ``"continuous"``, numbers.
     donor_key
         Column of ``obs`` with the person behind one or several patients. ``None``: every patient is a person.
+    %(missing_values)s ``None`` refuses such names.
     model
         What predicts: a name in :data:`repatient.mil.PREDICTORS`, or an object with settings of its own,
         ``rp.mil.Attention(hidden=128)``. ``"auto"`` is the mean of unlike members, the strongest for few patients.
@@ -158,7 +160,7 @@ def mil(
     brought = in_reference(data, origin, use_rep)
     data, use_rep = brought.data, brought.use_rep or named
     mask = _store.real_cells(data, _store.read_mask(data, mask_obs))
-    target = target_of(data, outcome, label_key)
+    target = target_of(data, outcome, label_key, missing_values)
     training = target.read(data, patient_key, donor_key, mask)
     everyone = target.read(data, patient_key)
     generated = None if generated_key is None else read_selected(data, generated_key, training, outcome)
@@ -170,6 +172,7 @@ def mil(
             patient_key=patient_key,
             label_key=label_key,
             donor_key=donor_key,
+            missing_values=missing_values,
             use_rep=use_rep if origin is None else origin.use_rep,
             n_dimensions=embedding.shape[1],
             random_state=random_state,
@@ -248,6 +251,7 @@ def mil(
         label_key=label_key,
         outcome=outcome,
         donor_key=donor_key,
+        missing_values=_store.storable_missing_values(missing_values),
         model=model if isinstance(model, str) else type(model).__name__,
         settings=repr(predictor),
         generated_key=generated_key,

@@ -12,7 +12,7 @@ from repatient import _store
 from repatient._checks import check_option, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from anndata import AnnData
     from mudata import MuData
@@ -50,6 +50,7 @@ class ClassTarget:
 
     label_key: str
     grades: list[str] | None = None
+    missing_values: Sequence[Any] | None = None
 
     @property
     def model(self) -> Callable[..., Any]:
@@ -60,7 +61,8 @@ class ClassTarget:
     def read(
         self, data: AnnData | MuData, patient_key: str, donor_key: str | None = None, mask: np.ndarray | None = None
     ) -> _store.Patients:
-        return _store.read_patients(data, patient_key, self.label_key, donor_key, mask)
+        keys = (patient_key, self.label_key, donor_key, mask)
+        return _store.read_patients(data, *keys, missing_values=self.missing_values, strict=True)
 
     def classes(
         self, training: _store.Patients, generated: _store.Generated | None, augmentation: Augmentation | None
@@ -101,6 +103,7 @@ class ValueTarget:
     """Numbers."""
 
     label_key: str
+    missing_values: Sequence[Any] | None = None
 
     @property
     def model(self) -> Callable[..., Any]:
@@ -111,7 +114,8 @@ class ValueTarget:
     def read(
         self, data: AnnData | MuData, patient_key: str, donor_key: str | None = None, mask: np.ndarray | None = None
     ) -> _store.Patients:
-        return _store.read_valued_patients(data, patient_key, self.label_key, donor_key, mask)
+        keys = (patient_key, self.label_key, donor_key, mask)
+        return _store.read_valued_patients(data, *keys, missing_values=self.missing_values)
 
     def classes(
         self, training: _store.Patients, generated: _store.Generated | None, augmentation: Augmentation | None
@@ -134,12 +138,15 @@ class ValueTarget:
         return patients.labels.astype(np.float64)
 
 
-def target_of(data: AnnData | MuData, outcome: str, label_key: str) -> Target:
+def target_of(
+    data: AnnData | MuData, outcome: str, label_key: str, missing_values: Sequence[Any] | None = None
+) -> Target:
     """The target of an outcome, if the column can be one."""
     check_option(outcome, "outcome", _store.OUTCOMES)
     if outcome == "continuous":
-        return ValueTarget(label_key)
-    return ClassTarget(label_key, _store.read_grades(data, label_key) if outcome == "ordinal" else None)
+        return ValueTarget(label_key, missing_values)
+    grades = _store.read_grades(data, label_key, missing_values) if outcome == "ordinal" else None
+    return ClassTarget(label_key, grades, missing_values)
 
 
 def read_selected(data: AnnData | MuData, key: str, training: _store.Patients, outcome: str) -> _store.Generated:

@@ -28,6 +28,7 @@ def recipes(
     label_key: str,
     outcome: str = "class",
     donor_key: str | None = None,
+    missing_values: Sequence[Any] | None = None,
     labels: Sequence[str] | None = None,
     reference: AnnData | MuData | str | PathLike[str] | dict[str, Any] | None = None,
     transfer: str = "raw",
@@ -59,6 +60,7 @@ def recipes(
             Numbers: one recipe that goes with the value. The value moves the log-ratios of the components as a
             covariate does, and :func:`repatient.tl.generate` makes patients at values.
     %(donor_key)s
+    %(missing_values)s ``None`` warns of names that look like it.
     labels
         Classes to have recipes of. ``None``: all that have patients here and, with a ``reference``, its others.
     reference
@@ -185,7 +187,7 @@ def recipes(
         msg = f"`gmm_key`: the mixture {gmm_key!r} has one component; a recipe needs two or more to mix."
         raise ValueError(msg)
     mixture = _store.fingerprint(data.uns[gmm_key])
-    patients, numbers = _read_patients(data, outcome, patient_key, label_key, donor_key, mask)
+    patients, numbers = _read_patients(data, outcome, patient_key, label_key, donor_key, mask, missing_values)
     external = None if reference is None else _reference_recipes(reference, reference_key, mixture, kind)
     names = _check_labels(labels, patients, external)
 
@@ -231,6 +233,7 @@ def recipes(
         label_key=label_key,
         outcome=outcome,
         donor_key=donor_key,
+        missing_values=_store.storable_missing_values(missing_values),
         gmm_key=gmm_key,
         mixture=mixture,
         mask_obs=_store.storable_mask(mask_obs),
@@ -337,11 +340,13 @@ def _read_patients(
     label_key: str,
     donor_key: str | None,
     mask: np.ndarray | None,
+    missing_values: Sequence[Any] | None,
 ) -> tuple[_store.Patients, pd.Series | None]:
     """Patients with their classes; values are of one class, and come beside, NaN where a patient has none."""
     if outcome != "continuous":
-        return _store.read_patients(data, patient_key, label_key, donor_key, mask), None
-    patients = _store.read_valued_patients(data, patient_key, label_key, donor_key, mask)
+        keys = (patient_key, label_key, donor_key, mask)
+        return _store.read_patients(data, *keys, missing_values=missing_values), None
+    patients = _store.read_valued_patients(data, patient_key, label_key, donor_key, mask, missing_values=missing_values)
     _store.check_values(patients, label_key)
     numbers = pd.Series(patients.labels.astype(np.float64), index=pd.Index(patients.names.astype(str), name="patient"))
     return _store.of_one_class(patients, label_key), numbers

@@ -100,6 +100,7 @@ def read_counterpart(
     patient_key: str | None,
     label_key: str | None,
     donor_key: str | None,
+    missing_values: Sequence[Any] | None,
     mask_obs: Any,
     random_state: int,
 ) -> Counterpart:
@@ -110,7 +111,9 @@ def read_counterpart(
         if patient_key is not None:
             mask = _mask_of_reference(reference, entry, mask_obs)
             try:
-                embedding, patients, cohort = _cells(reference, entry, patient_key, label_key, donor_key, mask)
+                embedding, patients, cohort = _cells(
+                    reference, entry, patient_key, label_key, donor_key, missing_values, mask
+                )
             except KeyError as error:
                 msg = (
                     f"{error.args[0]} This is the reference, whose columns `reference_patient_key`, `reference_label_key` "
@@ -134,12 +137,14 @@ def _cells(
     patient_key: str,
     label_key: str | None,
     donor_key: str | None,
+    missing_values: Sequence[Any] | None,
     mask: NDArray[np.bool_] | None,
 ) -> tuple[Any, NDArray[np.int64], _store.LabelledCells | None]:
     """Embedding and patients of the reference's cells and, where their classes are known, both with these."""
     use_rep = _store.embedding_of_mixture(entry)
     if label_key is not None:
-        cohort = _store.read_cohort(reference, use_rep, patient_key, label_key, mask, donor_key=donor_key)
+        keys = (patient_key, label_key, donor_key, mask)
+        cohort = _store.read_cohort(reference, use_rep, *keys, missing_values=missing_values)
         return cohort.embedding, cohort.patients, cohort
     embedding, _ = _store.read_embedding(reference, use_rep, patient_key=patient_key, lazy=True)
     return embedding, _store.read_patients(reference, patient_key, mask=mask).codes, None

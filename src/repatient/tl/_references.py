@@ -66,6 +66,7 @@ def read_references(
     patient_key: str,
     label_key: str,
     donor_key: str | None,
+    missing_values: Sequence[Any] | None,
     use_rep: str,
     n_dimensions: int,
     random_state: int,
@@ -80,7 +81,7 @@ def read_references(
             part = _of_file(one, name)
         else:
             try:
-                part = _of_object(one, name, patient_key, label_key, donor_key, use_rep, random_state)
+                part = _of_object(one, name, patient_key, label_key, donor_key, missing_values, use_rep, random_state)
             except (KeyError, TypeError, ValueError) as error:
                 # By itself it would be read as said of the cohort that is trained on.
                 said = str(error.args[0])
@@ -148,6 +149,7 @@ def _of_object(
     patient_key: str,
     label_key: str,
     donor_key: str | None,
+    missing_values: Sequence[Any] | None,
     use_rep: str,
     random_state: int,
 ) -> Reference:
@@ -157,7 +159,13 @@ def _of_object(
     _store.check_data(data)
     try:
         patients = _store.read_patients(
-            data, patient_key, label_key, donor_key, _store.real_cells(data, np.ones(data.n_obs, dtype=bool))
+            data,
+            patient_key,
+            label_key,
+            donor_key,
+            _store.real_cells(data, np.ones(data.n_obs, dtype=bool)),
+            missing_values=missing_values,
+            strict=True,
         )
         embedding, _ = _store.read_embedding(data, use_rep, patient_key=patient_key)
     except KeyError as error:
