@@ -47,7 +47,9 @@ TRAPS = {
     "import": [["my slides", "labels.csv", "OUT.h5ad"], ["nowhere", "labels.csv", "OUT.h5ad"]],
     "embed": [["good.h5ad", "OUT.h5ad", "--kind", "counts"], ["good.h5ad", "OUT.h5ad"]],
     "augment": [[f"{name}.h5ad", "OUT.h5ad", *KEYS] for name in ("no label", "doubtful", "names", "not a number")],
-    "evaluate": [[f"{name}.h5ad", "OUT.csv", *KEYS] for name in ("one class", "no label", "doubtful", "names", "not a number")]
+    "evaluate": [
+        [f"{name}.h5ad", "OUT.csv", *KEYS] for name in ("one class", "no label", "doubtful", "names", "not a number")
+    ]
     + [["good.h5ad", "OUT.csv", *KEYS, "--missing-class", "disease"]],
     "train": [[f"{name}.h5ad", "OUT", *KEYS] for name in ("one class", "no label", "doubtful", "names", "not a number")]
     + [["good.h5ad", "OUT", *KEYS, "--reference", "nowhere.h5"]],

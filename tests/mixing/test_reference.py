@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -202,3 +204,19 @@ def test_refusals():
         Counterfactual("file.h5")
     with pytest.raises(ValueError, match="`labels`"):
         Reference.learn(bags, ["a"])
+
+
+def test_patients_of_a_known_class_say_how_sure_the_model_is():
+    bags, y = cohort(8, seed=4)
+    kept = only(y, 0)
+    sent = reference().only(["recipes", "offsets"])
+    sure = fit_with_references(bags.take(kept), y[kept], NAMES, kept.astype(str), [sent])
+    p = sure.predictor.predict_proba(bags.take(kept))[:, 0].mean()
+    assert sure.certainty == pytest.approx(p)
+    assert f"{p:.2f} of their own class" in sure.line
+    assert not sure.concerns
+    unsure = replace(sure, certainty=0.6)
+    assert any("0.60" in concern for concern in unsure.concerns)
+    both = fit_with_references(bags, y, NAMES, np.arange(16).astype(str), [sent])
+    assert np.isnan(both.certainty)
+    assert not both.concerns

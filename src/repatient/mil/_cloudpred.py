@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from repatient._checks import check_integer, check_number
 from repatient.mil import _inputs
+from repatient.mil._adamw import FlatAdamW
 from repatient.mil._features import PatientFeatures
 from repatient.mil._linear import FeaturePredictor
 from repatient.mil._persistence import array_of
@@ -180,11 +181,12 @@ class CloudPred(FeaturePredictor):
         mass = training.mass(balanced=self.class_weight == "balanced")
         loss_of, n_outputs = _loss(training, mass, self.outcome)
         arrays = self._kinds[0].arrays
-        mixture = {name: torch.from_numpy(array.copy()).requires_grad_() for name, array in arrays.items()}
         n = len(arrays["means"])
-        weights = torch.zeros((2 * n, n_outputs), dtype=torch.float32, requires_grad=True)
-        bias = torch.zeros(n_outputs, dtype=torch.float32, requires_grad=True)
-        optimizer = torch.optim.Adam([*mixture.values(), weights, bias], lr=self.learning_rate)
+        linear = {"weights": torch.zeros((2 * n, n_outputs)), "bias": torch.zeros(n_outputs)}
+        mixture = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        learnt = torch.nn.ParameterDict({name: tensor.float() for name, tensor in (mixture | linear).items()})
+        optimiser = FlatAdamW(learnt, learning_rate=self.learning_rate, weight_decay=0.0)
+        weights, bias, mixture = learnt["weights"], learnt["bias"], {name: learnt[name] for name in arrays}
         with single_thread():
             for _ in range(self.n_steps):
                 p = x.new_zeros((first, n)).index_add(0, bag, posterior(x, **mixture)) / sizes
@@ -193,10 +195,8 @@ class CloudPred(FeaturePredictor):
                 spread = torch.sqrt(real.var(dim=0, unbiased=False) + LEAST_SPREAD**2)
                 scores = (features - real.mean(dim=0)) / spread @ weights + bias
                 loss = loss_of(scores) + 0.5 * (weights**2).sum() / (self.C * len(training.real))
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-        self._kinds[0].arrays = {name: tensor.detach().numpy() for name, tensor in mixture.items()}
+                optimiser.step(loss)
+        self._kinds[0].arrays = {name: tensor.detach().numpy().copy() for name, tensor in mixture.items()}
 
 
 def _loss(training: TrainingSet, mass: Array, outcome: str) -> tuple[Any, int]:

@@ -154,7 +154,7 @@ class NetworkEstimator(BagEstimator):
         batch_size: int = 16,
         n_steps: int = 200,
         max_epochs: int | None = None,
-        cells_per_step: int | None = 256,
+        cells_per_step: int | None = 128,
         patience: int = 10,
         validation_fraction: float = 0.2,
         class_weight: Literal["balanced"] | None = "balanced",

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # A reference that is believed less is left out.
 LEAST_BELIEVED = 0.1
+# How far from guessing to certainty the probability that patients here get of their own class has to be, and of how many.
+UNSURE, FEWEST_KNOWN = 1 / 3, 5
 
 
 class Recognised(NamedTuple):
@@ -57,6 +59,11 @@ class Transferred:
         Those of them that lie farther from the others than chance explains.
     recognised
         Of references whose patients are there: how the predictor sees them, class by class.
+    certainty
+        Where a class has no patient here: probability that patients of the others get of their own class, the mean of the
+        classes with five patients or more; NaN else. What the references send has not seen them.
+    guessing
+        The same of guessing.
     """
 
     predictor: Predictor
@@ -65,12 +72,20 @@ class Transferred:
     discrepancy: dict[str, float] = field(default_factory=dict)
     disagreeing: list[str] = field(default_factory=list)
     recognised: list[Recognised] = field(default_factory=list)
+    certainty: float = np.nan
+    guessing: float = 0.5
 
     @property
     def concerns(self) -> list[str]:
         """What speaks against believing it: a sentence each, with the numbers and a remedy."""
         found = [f"{listed(self.disagreeing)} disagree with the others"] if self.disagreeing else []
-        return found + [f"{name}: {concern}" for name, trust in self.trust.items() for concern in trust.concerns]
+        found += [f"{name}: {concern}" for name, trust in self.trust.items() for concern in trust.concerns]
+        if self.certainty < self.guessing + UNSURE * (1 - self.guessing):
+            found.append(
+                f"the patients here, whose class is known, get a probability of {self.certainty:.2f} of it on average: what was "
+                "sent hardly tells the classes apart; more components, fewer dimensions or more patients there may"
+            )
+        return found
 
     @property
     def line(self) -> str:
@@ -78,6 +93,8 @@ class Transferred:
         parts = [*self.used, *(f"{name}: {trust.sentence}" for name, trust in self.trust.items())]
         if self.disagreeing:
             parts.append(f"{listed(self.disagreeing)} disagree with the others and weigh less")
+        if np.isfinite(self.certainty):
+            parts.append(f"the patients here get a probability of {self.certainty:.2f} of their own class")
         return "; ".join(parts)
 
 
@@ -177,6 +194,11 @@ def fit_with_references(
         raise ValueError(msg)
     predictor = Ensemble.of_fitted(chosen, weights=w, reasons=used, random_state=random_state)
     result = _result(predictor, used, trust, found, left_out)
+    result.guessing = 1 / len(names)
+    if missing:
+        p = predictor.predict_proba(bags)[np.arange(len(y)), y]
+        known = [c for c in np.unique(y) if (y == c).sum() >= FEWEST_KNOWN]
+        result.certainty = float(np.mean([p[y == c].mean() for c in known])) if known else np.nan
     for part, place in places.values():
         result.recognised += _recognised(predictor, part, place)
     return result

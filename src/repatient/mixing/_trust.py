@@ -122,7 +122,7 @@ def judged(
     """Compare a reference with the patients here: its shared classes, its classes' differences, its predictions."""
     del groups
     rng = np.random.default_rng(random_state)
-    distance, expected, p_values, between = _compositions(reference, place, bags, names[y], rng)
+    distance, expected, p_values, between = _compositions(reference, place, bags, names[y], rng, wider=True)
     signal = class_signal(reference, names, rng)
     odds = _odds(members, bags, y, names)
     belief = believed(signal, odds)
@@ -146,8 +146,18 @@ def believed(signal: float, odds: float) -> float:
 
 
 def _compositions(
-    reference: Reference, place: Aligned, bags: Bags, labels: NDArray[np.str_], rng: np.random.Generator
+    reference: Reference,
+    place: Aligned,
+    bags: Bags,
+    labels: NDArray[np.str_],
+    rng: np.random.Generator,
+    *,
+    wider: bool = False,
 ) -> tuple[dict[str, float], dict[str, float], list[float], float]:
+    """Distance of the mean compositions of each shared class, by chance too, p-values, and the least between classes.
+
+    ``wider``: patients vary more than one concentration says, and a few donors say little of it.
+    """
     recipes, mixture = reference.recipes, reference.mixture
     if recipes is None or mixture is None:
         return {}, {}, [], np.nan
@@ -164,14 +174,22 @@ def _compositions(
         found = float(np.abs(proportions(mine).mean(axis=0) - mean[row]).sum() / 2)
         n_theirs = (reference.n_donors or {}).get(name, 2)
         s = float(np.clip(recipes.concentration[row], 1e-2, 1e5))
-        alpha = np.maximum(s * mean[row], 1e-3)
-        here = rng.dirichlet(alpha, (N_DRAWS, len(mine)))
+        degrees = max(n_theirs - 1, 1)
+        share = rng.chisquare(degrees, (N_DRAWS, 1, 1)) / (degrees * WIDER) if wider else 1.0
+        alpha = np.maximum(s * share * mean[row], 1e-3) * np.ones((N_DRAWS, 1, 1))
+        here = _dirichlet(alpha, len(mine), rng)
         here = rng.multinomial(mine.sum(axis=1), here) / mine.sum(axis=1)[:, None]
-        theirs = rng.dirichlet(alpha, (N_DRAWS, n_theirs)).mean(axis=1)
+        theirs = _dirichlet(alpha, n_theirs, rng).mean(axis=1)
         by_chance = np.abs(here.mean(axis=1) - theirs).sum(axis=1) / 2
         distance[name], expected[name] = found, float(by_chance.mean())
         p_values.append(float((1 + (by_chance >= found).sum()) / (1 + N_DRAWS)))
     return distance, expected, p_values, between
+
+
+def _dirichlet(alpha: NDArray[np.float64], n_patients: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Compositions of so many patients for each row of ``alpha``, (draws, 1, K)."""
+    drawn = rng.gamma(np.repeat(alpha, n_patients, axis=1)) + 1e-300
+    return drawn / drawn.sum(axis=2, keepdims=True)
 
 
 def _counts(mixture: ReferenceMixture, place: Aligned, bags: Bags) -> NDArray[np.int64]:

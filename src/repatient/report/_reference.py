@@ -46,6 +46,11 @@ def elsewhere(entry: Mapping[str, Any] | None) -> list[Section]:
                 "chance makes of so few patients and how far the reference's own classes lie apart; whether these differ at "
                 "all; and how much more probable its members make the patients here than guessing does (above 1: they agree).",
             )
+        if "certainty" in reference:
+            section.text(
+                f"A class has no patient here. Those of the others get a probability of {reference['certainty']:.2f} of their own "
+                "class on average, by what has mostly not seen them: that is how sure an answer on one patient may be taken."
+            )
         if "patients" in reference:
             table = reference["patients"]
             section.table(

@@ -218,6 +218,8 @@ def reference_entry_of(found: Transferred) -> dict[str, Any]:
         }
     check = pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="reference")
     entry = {"used": np.array(found.used, dtype=object), "summary": found.line, "check": check}
+    if np.isfinite(found.certainty):
+        entry["certainty"] = found.certainty
     if found.recognised:
         columns = ["reference", "class", "n_patients", "mean_probability", "share_recognised"]
         entry["patients"] = pd.DataFrame(found.recognised, columns=columns).rename(index=str)
