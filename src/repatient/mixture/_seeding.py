@@ -46,6 +46,9 @@ _LOOSER = 10
 _SHARES, _FINER = (1e-3, 1e-2, 1e-1), (0.2, 0.5, 2.0, 5.0)
 _ROWS_A_DIMENSION, _DAMPINGS, _NEARLY = (0.2, 1.0), (0.1, 0.3, 1.0), 0.01
 _FOLDS, _BLOCKS, _FEW_ROWS, _MOST_TESTED = 5, 48, 5_000, 1_000
+# Rows a component and dimension of a subsample from which on no prior is needed to search for an optimum in it, where it would
+# favour components that are alike.
+_AMPLE = 20
 # Features from which on components are looked for in a few directions, how many, rows that one of the small clusters has
 # that tell them, and passes there.
 _WIDE, _DIRECTIONS, _ROWS_A_CLUSTER, _PASSES_IN_FEW = 64, 64, 8, 30
@@ -66,30 +69,35 @@ def seed_parameters(
 
     With more than ``max_samples`` rows that happens on a part of a subsample; what it leaves to be wished for is made
     good on the whole subsample, and on a larger one, where passes are still cheap. Returned is with which
-    regularisation, the one that held-out rows ask for, and strength of the prior to go on.
+    regularisation, the one that held-out rows ask for, and strength of the prior to go on. Where the subsample is ample,
+    it is searched without a prior.
     """
     part = _subsample(sample, max(max_samples, n_components), rng)
     first = part
     if part is not sample:
         first = _subsample(part, max(max_samples // 4, _ROWS_TO_START * n_components * feature_map.min_rows), rng)
-    best = _start(first, feature_map, n_components, covariance_type, rng, settings, n_init)
+    ample = part.rows.shape[0] >= _AMPLE * n_components * feature_map.n_dims
+    bare = part is not sample and ample and settings.strength.rows is None
+    search = replace(settings, strength=Strength(0.0)) if bare else settings
+    best = _start(first, feature_map, n_components, covariance_type, rng, search, n_init)
+    seen = run_em(part, feature_map, best.parameters, replace(settings, max_iter=1, refine=False)) if bare else best
     if settings.strength.rows is None:
-        settings = replace(settings, known=best.strength)
+        settings = replace(settings, known=seen.strength)
     if settings.choose:
-        settings = _most_general(part, feature_map, best, n_components, covariance_type, settings, rng)
+        settings = _most_general(part, feature_map, seen, n_components, covariance_type, settings, rng)
     if part is sample:
         return best.parameters, settings
+    search = replace(search, reg_covar=settings.reg_covar) if bare else settings
     if not _is_wide(part, feature_map, n_components, covariance_type):
-        best = exchange_components(part, feature_map, best.parameters, settings)
+        best = exchange_components(part, feature_map, best.parameters, search)
     # More rows will move the optimum by more than the last passes here would.
-    loose = replace(settings, tol=_LOOSER * settings.tol, refine=False)
+    loose = replace(search, tol=_LOOSER * settings.tol, refine=False)
     best = run_em(part, feature_map, best.parameters, loose)
     larger = min(_GROWTH * max_samples, _MOST_VALUES // feature_map.n_dims)
     if max_samples < larger <= sample.rows.shape[0] // 2:
-        best = run_em(
-            _subsample(sample, larger, rng), feature_map, best.parameters, replace(loose, known=best.strength)
-        )
-    return best.parameters, replace(settings, known=best.strength)
+        known = None if bare else best.strength
+        best = run_em(_subsample(sample, larger, rng), feature_map, best.parameters, replace(loose, known=known))
+    return best.parameters, settings if bare else replace(settings, known=best.strength)
 
 
 def _start(
