@@ -85,7 +85,11 @@ class MixtureDensity(DensityMixin, BaseEstimator):
     def bic(self, X: Any) -> float:
         """Bayesian information criterion on the rows; lower is better."""
         rows = as_rows(X)
-        return -2 * rows.shape[0] * self.score(rows) + self._n_free_parameters() * float(np.log(rows.shape[0]))
+        return self.bic_of(self.score(rows), rows.shape[0])
+
+    def bic_of(self, log_likelihood: float, n_rows: int) -> float:
+        """The same of rows whose mean log-likelihood is known."""
+        return -2 * n_rows * log_likelihood + self._n_free_parameters() * float(np.log(n_rows))
 
     def aic(self, X: Any) -> float:
         """Akaike information criterion on the rows; lower is better."""

@@ -184,7 +184,7 @@ def gmm(
     entry |= {
         "n_cells": n_cells_each,
         "log_likelihood": mixture.log_likelihood_,
-        "bic": mixture.bic(fitted_on),
+        "bic": mixture.bic_of(mixture.log_likelihood_, n_cells),
         "n_iter": mixture.n_iter_,
         "converged": mixture.converged_,
         "log_density_quantiles": _quantiles(log_density if mask is None else log_density[mask]),
