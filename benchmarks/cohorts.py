@@ -111,7 +111,7 @@ def plan_of(given: argparse.Namespace, *, scale: bool) -> Plan:
 def print_tables(given: argparse.Namespace, frames: dict[tuple[str, str], pd.DataFrame]) -> None:
     """A table a metric: the values of all methods, by cohort and setting, and their averages."""
     models = "" if given.models == 1 else f", mean of {given.models} models"
-    print(f"\n{given.splits} splits, {given.steps} gradient steps, seed {given.seed}{models}")
+    print(f"\n{given.splits} splits, {given.steps or 'the default of'} gradient steps, seed {given.seed}{models}")
     for metric in given.metrics:
         report = Report(given.baseline, metric)
         for (cohort, setting), frame in frames.items():
