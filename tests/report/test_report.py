@@ -197,5 +197,7 @@ def test_what_others_contribute(page, read_trained, tmp_path):
     reference = here.uns["mil"]["reference"]
     assert all(sentence in found.text["elsewhere"] for sentence in reference["used"])
     assert f"{reference['check']['weight'].iloc[0]:.3g}" in found.text["elsewhere"]
+    if "certainty" in reference:
+        assert all(f"{reference['certainty']:.2f}" in found.text[part] for part in ("summary", "elsewhere"))
     del here.uns["mil"]["reference"]
     assert "elsewhere" not in page(here).text

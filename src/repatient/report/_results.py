@@ -79,6 +79,12 @@ def summary(
             + (", ".join(f"{method_label(str(name))} ({d:+.3f})" for name, d in shown["difference"].items()) or "none")
             + "."
         )
+    reference = entries.get("mil_key", {}).get("reference", {})
+    if "certainty" in reference:
+        items.append(
+            f"A class without a patient here is known from another cohort. The patients here get a probability of "
+            f"{reference['certainty']:.2f} of their own class."
+        )
     if items:
         section.items([*items, "What may not be concluded stands at the end, and is part of the result."])
     else:
