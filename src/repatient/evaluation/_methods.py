@@ -35,7 +35,7 @@ _PLAIN = (
     "auto",
 )
 _CONTROLS = ("null", "size_only")
-_DEFAULTS = (*_PLAIN, "mean+recipe", "attention+recipe+psemix+insmix", "auto+recipe", *_CONTROLS)
+_DEFAULTS = (*_PLAIN, "mean+recipe", "attention+recipe+psemix+insmix", *_CONTROLS)
 DEFAULTS = {
     "full": _DEFAULTS,
     "low_data": _DEFAULTS,

@@ -11,7 +11,7 @@ from sklearn.utils.metaestimators import available_if
 
 from repatient._checks import check_integer, check_option
 from repatient._files._read import check_values, sequence_of, text
-from repatient.mil._members import CELLS_FOR_GENERATED, HELPED, MEMBERS, RARE, RARE_MEMBERS
+from repatient.mil._members import MEMBERS, RARE, RARE_MEMBERS
 from repatient.mil._outcomes import ClassOutcome
 from repatient.mil._persistence import above, array_of, packed, under, unpacked
 from repatient.mil._predictor import BasePredictor
@@ -83,8 +83,8 @@ class Ensemble(BasePredictor):
 
     Notes
     -----
-    Of the default members, only compositions learn from generated patients, which help no other on average, and only
-    where patients have 20 cells or more; all do where a class has no other patient, and where ``members`` is given.
+    The default members do not learn from generated patients, which help none of them on average, unless a class has no
+    other patient; members that are given do.
 
     References
     ----------
@@ -126,9 +126,9 @@ class Ensemble(BasePredictor):
         self.reasons_ = [reason]
         more = {name: getattr(given, name) for name in ("generated", "generated_y", "source_groups", "augment")}
         made = given.augment is not None or given.generated is not None
-        helped = self._helped([name for name, _ in chosen], cohort, made=made)
+        learns = made and self._learns_from_generated(cohort)
         with sharing():
-            fitted = [self._fit_member(member, cohort, **more if name in helped else {}) for name, member in chosen]
+            fitted = [self._fit_member(member, cohort, **more if learns else {}) for _, member in chosen]
         self.members_ = [(name, model) for (name, _), model in zip(chosen, fitted, strict=True)]
         self.weights_, self.temperature_ = np.full(len(chosen), 1 / len(chosen)), 1.0
         self._learn_from_left_out(chosen, cohort)
@@ -224,16 +224,13 @@ class Ensemble(BasePredictor):
             return RARE_MEMBERS, f"unlike members without a network, as a class has {fewest} patients"
         return MEMBERS, f"unlike members for {len(cohort.y)} patients"
 
-    def _helped(self, names: list[str], cohort: TrainingBags, *, made: bool) -> list[str]:
-        """Members that learn from generated patients, if there are any."""
+    def _learns_from_generated(self, cohort: TrainingBags) -> bool:
+        """Whether members learn from generated patients, which help none of the default ones on average."""
         missing = len(np.unique(cohort.y)) < len(cohort.classes)
-        if not made or self.members is not None or self.outcome == "continuous" or missing:
-            return names
-        size = float(np.median(cohort.real.sizes))
-        helped = [name for name in names if name in HELPED and size >= CELLS_FOR_GENERATED]
-        told = " and ".join(helped) or "no member"
-        self.reasons_.append(f"generated patients for {told}, as a patient has {size:g} cells: they help no other")
-        return helped
+        if self.members is not None or self.outcome == "continuous" or missing:
+            return True
+        self.reasons_.append("no generated patients: of the same cohort, they help none of these members on average")
+        return False
 
     def _fit_member(self, member: Any, cohort: TrainingBags, **more: Any) -> Any:
         """A fitted copy of a member, on a cohort that was checked."""

@@ -1,4 +1,4 @@
-"""Members of the default ensemble, and which of them generated patients help."""
+"""Members of the default ensemble."""
 
 from __future__ import annotations
 
@@ -22,8 +22,5 @@ MEMBERS: list[tuple[str, Any]] = [
     ("composition", Linear("composition", C=0.1, n_components=10, moderation=_MODERATION)),
     ("attention", Attention(calibrate=False)),
 ]
-# Members that generated patients help, and cells of a patient (median) from which on: recipes of a few cells are guesses,
-# and cost musk1 and elephant .01 to .03.
-HELPED, CELLS_FOR_GENERATED = ("composition",), 20
 # One or two patients of a class are too few for a network.
 RARE_MEMBERS = [pair for pair in MEMBERS if pair[0] != "attention"]
