@@ -65,8 +65,8 @@ def mil(
 ) -> PatientClassifier | tuple[PatientClassifier, AnnData | MuData]:
     """Train a model that predicts patients from their cells.
 
-    It learns from the real patients that have a label and, with ``generated_key`` or ``augment``, from generated patients
-    too. What is trained here under a name is what :func:`repatient.tl.evaluate` measures under it.
+    It learns from the real patients that have a label and, with ``generated_key`` or ``augment``, from generated ones too
+    (``"auto"``: of missing classes). What a name trains here is what :func:`repatient.tl.evaluate` measures under it.
 
     Parameters
     ----------
