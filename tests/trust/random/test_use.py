@@ -67,11 +67,12 @@ def chain(adata, *, n_steps=1):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         rp.tl.gmm(adata, 3, random_state=0)
-        rp.tl.recipes(adata, **KEYS)
+        # A class may be called "nan".
+        keys = KEYS | {"missing_values": []}
+        rp.tl.recipes(adata, **keys)
         rp.tl.generate(adata, 2)
-        model = rp.tl.mil(
-            adata, generated_key="generated", model=rp.mil.Attention(n_steps=n_steps), device="cpu", **KEYS
-        )
+        network = rp.mil.Attention(n_steps=n_steps)
+        model = rp.tl.mil(adata, generated_key="generated", model=network, device="cpu", **keys)
         rp.tl.select(adata, model, n_passes=2)
         try:
             for draw in (rp.pl.embedding, rp.pl.recipes, rp.pl.compositions, rp.pl.uncertainty):
