@@ -31,7 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _augment.add_settings(parser, select="low")
     parser.set_defaults(
-        n_components=10, patient_key="patient", label_key="label", donor_key=None, use_rep=None, materialise=False
+        n_components=10,
+        patient_key="patient",
+        label_key="label",
+        donor_key=None,
+        missing_values=None,
+        use_rep=None,
+        materialise=False,
     )
 
 
