@@ -24,7 +24,7 @@ from repatient.evaluation import Cohort, Method, Plan, Scenario, average_interva
 if TYPE_CHECKING:
     import argparse
 
-PREDICTORS = ("mean", "kernel_mean", "quantiles", "composition", "cells", "attention", "auto")
+PREDICTORS = ("mean", "kernel_mean", "quantiles", "composition", "cells", "attention")
 NUMBERS = ("1", "3", "5", "10", "2 of one class")
 
 

@@ -54,7 +54,7 @@ def test_augment_writes_indices(cohort, plain, tmp_path, keys, capsys):
     # Generated patients are worth a few bytes a cell, not copies of its genes.
     assert target.stat().st_size < 1.3 * cohort.stat().st_size
     drawn = {path.stem for path in figures.iterdir()}
-    assert drawn == {"recipes", "embedding", "compositions", "uncertainty", "attention"}
+    assert drawn == {"recipes", "embedding", "compositions", "uncertainty", "attention", "history"}
     printed = capsys.readouterr()
     assert "5 full components of X_pca (10 dimensions)" in printed.out
     assert "done" in printed.err
@@ -220,4 +220,4 @@ def test_one_patient_a_class_and_two_components(plain, tmp_path, capsys):
     assert run("augment", tmp_path / "few.h5ad", tmp_path / "out.h5ad", *arguments) == 0
     assert "few patients (1 of" in capsys.readouterr().err
     drawn = {path.stem for path in (tmp_path / "figures").iterdir()}
-    assert drawn == {"recipes", "embedding", "uncertainty"}
+    assert drawn == {"recipes", "embedding", "uncertainty", "attention", "history"}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import warnings
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -57,6 +58,23 @@ def test_generated_cells_from_outside_the_mask_are_refused(generated, keys, unto
     train = generated.obs["patient"].isin(generated.obs["patient"].cat.categories[:12]).to_numpy()
     with untouched(generated), pytest.raises(ValueError, match="outside `mask_obs`"):
         rp.tl.mil(generated, **keys, mask_obs=train, generated_key="generated")
+
+
+def test_the_average_says_that_it_leaves_generated_patients_out(generated, keys, tmp_path):
+    rp.tl.mil(generated, **keys, key_added="alone", n_steps=4)
+    with pytest.warns(UserWarning, match="`generated_key`.*model='attention'"):
+        rp.tl.mil(generated, **keys, generated_key="generated", n_steps=4)
+    with pytest.warns(UserWarning, match="`augment`.*model='attention'"):
+        rp.tl.mil(generated, **keys, augment="psemix", key_added="mixed", n_steps=4)
+    alone, entry = generated.uns["alone"], generated.uns["mil"]
+    pd.testing.assert_frame_equal(entry["predictions"], alone["predictions"])
+    assert entry["params"]["n_generated"] == 0
+    assert any("no generated patients" in reason for reason in entry["reasons"])
+    generated.write_h5ad(tmp_path / "cohort.h5ad")
+    assert list(ad.read_h5ad(tmp_path / "cohort.h5ad").uns["mil"]["reasons"]) == list(entry["reasons"])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*does not learn from generated patients.*")
+        rp.tl.mil(generated, **keys, generated_key="generated", model="mean")
 
 
 def test_validation_patients_give_no_cell_to_the_training(generated, keys, monkeypatch):

@@ -59,7 +59,7 @@ def test_patients_without_a_label_are_predicted_and_not_trained_on(cohort):
     pd.testing.assert_series_equal(table.loc[expected.index, "probability_disease"], expected)
 
 
-@pytest.mark.parametrize("value", ["NA", 5])
+@pytest.mark.parametrize("value", ["NA", 5, [["NA", "nan"]]])
 def test_an_answer_without_brackets_is_refused(cohort, value):
     with pytest.raises(TypeError, match="`missing_values` is a list"):
         mil(cohort, missing_values=value)
@@ -81,6 +81,7 @@ def test_what_reads_the_recipes_reads_the_same_patients(cohort, tmp_path, recwar
     rp.tl.audit(again)
     rp.io.write_recipes(again, tmp_path / "recipes.h5")
     assert list(again.uns["recipes"]["classes"]) == ["disease", "healthy"]
+    assert set(again.uns["audit"]["patients"]["label"]) == {"disease", "healthy"}
     assert rp.get.compositions(again).index.get_level_values("label").isna().sum() == WITHOUT
     assert rp.get.patients(again).obs["label"].isna().sum() == WITHOUT
     drawn = np.unique(again.obsm["generated"].indices)
@@ -89,7 +90,7 @@ def test_what_reads_the_recipes_reads_the_same_patients(cohort, tmp_path, recwar
 
 
 def test_other_readers_of_labels_take_the_answer(cohort):
-    assert rp.get.bags(cohort, **KEYS, missing_values=["NA"]).classes == ["disease", "healthy"]
+    assert rp.get.bags(cohort, **KEYS, missing_values=pd.Series(["NA"])).classes == ["disease", "healthy"]
     assert rp.io.cohort_table(cohort, missing_values=["NA"]).loc["(unknown)", "patients"] == WITHOUT
     rp.tl.gmm(cohort, 3, covariance_type="diag")
     other = cohort.copy()

@@ -195,8 +195,13 @@ def check_missing_values(missing_values: Sequence[Any] | None) -> list[Any]:
     """The labels that mean that there is none; whoever passes text forgot the brackets."""
     if missing_values is None:
         return []
-    if isinstance(missing_values, str) or not isinstance(missing_values, Sequence | np.ndarray | pd.Index | set):
+    if isinstance(missing_values, str) or not isinstance(
+        missing_values, Sequence | np.ndarray | pd.Index | pd.Series | set
+    ):
         msg = f"`missing_values` is a list of labels, such as ['NA'], not {missing_values!r}."
+        raise TypeError(msg)
+    if not all(pd.api.types.is_scalar(value) for value in missing_values):
+        msg = f"`missing_values` is a list of labels, each a name or a number, not {missing_values!r}."
         raise TypeError(msg)
     return [value for value in missing_values if not pd.isna(value)]
 

@@ -151,7 +151,8 @@ def _fit(adata: ad.AnnData, arguments: argparse.Namespace) -> None:
 def _select(adata: ad.AnnData, keys: dict[str, Any], arguments: argparse.Namespace) -> None:
     from repatient import tl
 
-    model = tl.mil(adata, **keys, generated_key=_store.keys.GENERATED, random_state=arguments.random_state)
+    options = {"model": "attention", "generated_key": _store.keys.GENERATED, "random_state": arguments.random_state}
+    model = tl.mil(adata, **keys, **options)
     tl.select(adata, model, keep=arguments.select, random_state=arguments.random_state)
 
 

@@ -68,7 +68,7 @@ def _report(adata: ad.AnnData, page: Path, random_state: int) -> None:
     keys: dict[str, Any] = {"patient_key": "patient", "label_key": "label"}
     tl.evaluate(adata, **keys, methods=_METHODS, n_splits=_SPLITS, random_state=random_state)
     if _store.keys.MIL not in adata.uns:
-        tl.mil(adata, **keys, generated_key=_store.keys.GENERATED, random_state=random_state)
+        tl.mil(adata, **keys, random_state=random_state)
     tl.audit(adata, random_state=random_state)
     io.write_report(adata, page, title="Blood cells dealt to patients by known recipes")
 

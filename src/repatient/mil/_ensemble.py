@@ -80,6 +80,8 @@ class Ensemble(BasePredictor):
         Divisor of the logarithms of the mean probabilities.
     reasons_
         Why these members, weights and temperature: a sentence each.
+    generated_left_out_
+        Whether there were generated patients from which no member learnt.
 
     Notes
     -----
@@ -127,6 +129,7 @@ class Ensemble(BasePredictor):
         more = {name: getattr(given, name) for name in ("generated", "generated_y", "source_groups", "augment")}
         made = given.augment is not None or given.generated is not None
         learns = made and self._learns_from_generated(cohort)
+        self.generated_left_out_ = made and not learns
         with sharing():
             fitted = [self._fit_member(member, cohort, **more if learns else {}) for _, member in chosen]
         self.members_ = [(name, model) for (name, _), model in zip(chosen, fitted, strict=True)]

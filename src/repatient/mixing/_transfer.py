@@ -62,8 +62,6 @@ class Transferred:
     certainty
         Where a class has no patient here: probability that patients of the others get of their own class, the mean of the
         classes with five patients or more; NaN else. What the references send has not seen them.
-    guessing
-        The same of guessing.
     """
 
     predictor: Predictor
@@ -73,14 +71,15 @@ class Transferred:
     disagreeing: list[str] = field(default_factory=list)
     recognised: list[Recognised] = field(default_factory=list)
     certainty: float = np.nan
-    guessing: float = 0.5
 
     @property
     def concerns(self) -> list[str]:
         """What speaks against believing it: a sentence each, with the numbers and a remedy."""
         found = [f"{listed(self.disagreeing)} disagree with the others"] if self.disagreeing else []
         found += [f"{name}: {concern}" for name, trust in self.trust.items() for concern in trust.concerns]
-        if self.certainty < self.guessing + UNSURE * (1 - self.guessing):
+        predictor: Any = self.predictor
+        guessing = 1 / len(predictor.classes_)
+        if self.certainty < guessing + UNSURE * (1 - guessing):
             found.append(
                 f"the patients here, whose class is known, get a probability of {self.certainty:.2f} of it on average: what was "
                 "sent hardly tells the classes apart; more components, fewer dimensions or more patients there may"
@@ -194,7 +193,6 @@ def fit_with_references(
         raise ValueError(msg)
     predictor = Ensemble.of_fitted(chosen, weights=w, reasons=used, random_state=random_state)
     result = _result(predictor, used, trust, found, left_out)
-    result.guessing = 1 / len(names)
     if missing:
         p = predictor.predict_proba(bags)[np.arange(len(y)), y]
         known = [c for c in np.unique(y) if (y == c).sum() >= FEWEST_KNOWN]

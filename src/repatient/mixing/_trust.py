@@ -175,8 +175,8 @@ def _compositions(
         n_theirs = (reference.n_donors or {}).get(name, 2)
         s = float(np.clip(recipes.concentration[row], 1e-2, 1e5))
         degrees = max(n_theirs - 1, 1)
-        share = rng.chisquare(degrees, (N_DRAWS, 1, 1)) / (degrees * WIDER) if wider else 1.0
-        alpha = np.maximum(s * share * mean[row], 1e-3) * np.ones((N_DRAWS, 1, 1))
+        share = rng.chisquare(degrees, (N_DRAWS, 1, 1)) / (degrees * WIDER) if wider else np.ones((N_DRAWS, 1, 1))
+        alpha = np.maximum(s * share * mean[row], 1e-3)
         here = _dirichlet(alpha, len(mine), rng)
         here = rng.multinomial(mine.sum(axis=1), here) / mine.sum(axis=1)[:, None]
         theirs = _dirichlet(alpha, n_theirs, rng).mean(axis=1)

@@ -88,7 +88,15 @@ class MixtureDensity(DensityMixin, BaseEstimator):
         return self.bic_of(self.score(rows), rows.shape[0])
 
     def bic_of(self, log_likelihood: float, n_rows: int) -> float:
-        """The same of rows whose mean log-likelihood is known."""
+        """Bayesian information criterion of rows whose mean log-likelihood is known.
+
+        Parameters
+        ----------
+        log_likelihood
+            Mean over the rows, in nats, as :meth:`score` gives it.
+        n_rows
+            Number of the rows.
+        """
         return -2 * n_rows * log_likelihood + self._n_free_parameters() * float(np.log(n_rows))
 
     def aic(self, X: Any) -> float:

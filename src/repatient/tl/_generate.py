@@ -273,6 +273,7 @@ def generate(
         label_key=params["label_key"],
         outcome=params.get("outcome", "class"),
         donor_key=params["donor_key"],
+        missing_values=_store.storable_missing_values(params.get("missing_values")),
         random_state=random_state,
     )
     data = data.copy() if copy else data

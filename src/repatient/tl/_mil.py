@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +10,7 @@ from repatient import _store
 from repatient._checks import check_integer, check_key
 from repatient._docs import shared_docs
 from repatient._files._scratch import MEMORY_BUDGET
+from repatient._messages import logger, warn
 from repatient.tl._augmenters import read_augmentation
 from repatient.tl._generated_check import compare_generated, thresholds_of
 from repatient.tl._in_reference import in_reference
@@ -110,9 +109,9 @@ def mil(
     Returns
     -------
     The model, whose ``predict`` takes new cohorts; with ``copy=True``, the model and the copy. Written are
-    ``uns[key_added]`` (``params``, ``history``, ``predictions`` with one row a patient; ``reference`` if one was given,
-    with its own patients' scores if they are there; ``generated_check``, whether the model tells generated patients from
-    real ones; ``threshold``, what was taken off the logit of a class without real patients, with its 95 %% interval);
+    ``uns[key_added]`` (``params``, ``history``, ``predictions`` with one row a patient; of an average, ``reasons``; ``reference`` if
+    one was given, with its own patients' scores if they are there; ``generated_check``, whether generated patients are
+    told from real ones; ``threshold``, what was taken off the logit of a class without real patients, with its 95 %% interval);
     ``obs[f"{key_added}_contribution"]``, what each cell adds to its patient's score, of more than two classes to that of
     the predicted one; and ``obs[f"{key_added}_attention"]`` where the model has attention.
 
@@ -127,8 +126,8 @@ def mil(
     Warns
     -----
     UserWarning
-        If a network ends near the loss of guessing, the reference is found wanting, or only generated patients stand for
-        a class and the model tells generated from real ones.
+        If a network ends near the loss of guessing, the reference is found wanting, the average leaves generated patients
+        out, or only generated patients stand for a class and the model tells generated from real ones.
 
     Examples
     --------
@@ -214,6 +213,17 @@ def mil(
             augment=None if augmentation is None else augmentation.augmenter,
             **({} if classes is None else {"classes": classes}),
         )
+    left_out = getattr(predictor, "generated_left_out_", False)
+    if left_out:
+        warn(
+            f"`{'augment' if generated is None else 'generated_key'}`: the default average does not learn from generated "
+            "patients of classes that have real ones, as they help none of its members on average. Name a predictor that "
+            "does, such as `model='attention'`, or leave them out."
+        )
+    # Those of a transfer stand in its own entry.
+    reasons = getattr(predictor, "reasons_", []) if found is None else []
+    if reasons:
+        logger.info("%s: %s", type(predictor).__name__, "; ".join(reasons))
     compared = None
     if outcome != "continuous" and classes is not None and (generated is not None or augmentation is not None):
         compared = compare_generated(
@@ -255,7 +265,7 @@ def mil(
         model=model if isinstance(model, str) else type(model).__name__,
         settings=repr(predictor),
         generated_key=generated_key,
-        n_generated=0 if generated is None else len(generated),
+        n_generated=0 if generated is None or left_out else len(generated),
         augment=None if augmentation is None else augmentation.name,
         use_rep=use_rep,
         mask_obs=_store.storable_mask(mask_obs),
@@ -275,6 +285,8 @@ def mil(
         "predictions": predictions,
         "history": pd.DataFrame(getattr(predictor, "history_", {})).rename(index=str),
     }
+    if reasons:
+        data.uns[key_added]["reasons"] = np.array(reasons, dtype=object)
     if compared is not None:
         data.uns[key_added]["generated_check"] = compared
     thresholds = None if classes is None else thresholds_of(predictor, classes)
@@ -313,9 +325,9 @@ def _with_references(
         raise ValueError(msg)
     y = np.array([classes.index(label) for label in labels])
     found = fit_with_references(bags, y, classes, donors, references, model=model, **shared)
-    logging.getLogger("repatient").info(found.line)
+    logger.info(found.line)
     if found.concerns:
-        warnings.warn(f"`reference`: {'; '.join(found.concerns)}.", UserWarning, stacklevel=3)
+        warn(f"`reference`: {'; '.join(found.concerns)}.")
     return found
 
 
