@@ -88,7 +88,7 @@ evidence: $(READY) ## measure on real cohorts what the methods gain and write do
 	@$(PY) benchmarks/pages.py $(or $(NAME),evidence) -- $(ARGS)
 
 trust: $(READY) ## test on 1,000 random cohorts a function, 3,000 files with fitting checksums, 50 kills of each kind of write
-	@MPLBACKEND=Agg OMP_NUM_THREADS=1 REPATIENT_TRUST=1000 $(PY) -m pytest tests/trust --numprocesses=logical --maxprocesses=4 $(ARGS)
+	@MPLBACKEND=Agg OMP_NUM_THREADS=1 REPATIENT_TRUST=1000 $(PY) -m pytest tests/trust --timeout=0 --numprocesses=logical --maxprocesses=4 $(ARGS)
 
 wheel: ## build the package, install it alone elsewhere and run its tests there: ARGS="tests/recipe" for some
 	@.github/scripts/test_wheel.sh $(ARGS)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-import signal
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anndata as ad
 import numpy as np
 import pytest
+from children import Child
 
 import repatient as rp
 
@@ -17,60 +19,46 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 N_KILLS = 50 if "REPATIENT_TRUST" in os.environ else 12
-# A child of a process with threads may wait for ever for a lock that one of them held when it was forked.
-MOST_SECONDS, MOST_FORKS = 120, 3
+MOST_SECONDS = 120
 
 
-def run_and_kill(work: Callable[[int], Any], part: float, n_before: int = 0) -> None:
+@pytest.fixture(scope="session")
+def child():
+    """Start a child that does ``work(tell)``, see :class:`children.Child`."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        pytest.skip("this system has no fork")
+    return lambda work, seconds=MOST_SECONDS: Child(work, seconds)
+
+
+def run_and_kill(child: Callable[..., Child], work: Callable[[int], Any], part: float, n_before: int = 0) -> None:
     """Do ``work(0)``, ``work(1)``, … in a child until it is killed.
 
     The child is killed after it finished ``n_before`` pieces of work, and ``part`` times the seconds that one took.
     """
-    if not hasattr(os, "fork"):
-        pytest.skip("this system has no fork")
-    if not any(was_killed(work, part, n_before) for _ in range(MOST_FORKS)):
-        msg = f"{MOST_FORKS} children did not come to an end within {MOST_SECONDS} seconds each"
-        raise TimeoutError(msg)
 
+    def go_on(tell):
+        tell("begun")
+        for i in range(10**9):
+            work(i)
+            tell(i)
 
-def was_killed(work: Callable[[int], Any], part: float, n_before: int) -> bool:
-    """Whether a child came as far as it should, and was killed there."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            signal.alarm(MOST_SECONDS)
-            os.write(writing, b"b")
-            for i in range(10**9):
-                work(i)
-                os.write(writing, b"d")
-        finally:
-            # Nothing of the test process, such as its report, is to be done twice.
-            os._exit(1)
-    os.close(writing)
-    os.read(reading, 1)
+    started = child(go_on)
+    started.hear()
     began = time.perf_counter()
-    finished = all(os.read(reading, 1) for _ in range(n_before))
+    for _ in range(n_before):
+        started.hear()
     time.sleep((time.perf_counter() - began) / max(n_before, 1) * part if n_before else part)
-    os.kill(child, signal.SIGKILL)
-    os.close(reading)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
-        return False
-    if not finished or not os.WIFSIGNALED(status):
-        msg = "the child ended by itself, see its error above"
-        raise RuntimeError(msg)
-    return True
+    started.kill()
 
 
 @pytest.fixture(scope="session")
-def kill():
+def kill(child):
     """See :func:`run_and_kill`; with ``n_before=0``, ``part`` is in seconds."""
-    return run_and_kill
+    return partial(run_and_kill, child)
 
 
 @pytest.fixture(scope="session")
-def kill_often():
+def kill_often(kill):
     """Kill a writer, again and again, each time at another moment of its write.
 
     ``write(i)`` writes content ``i``, 0 or 1; ``read()`` returns what is there, as 0 or 1, or fails. The kills
@@ -82,7 +70,7 @@ def kill_often():
     ) -> list[int]:
         found = [0, 0]
         for part in np.random.default_rng(seed).uniform(0, 2, n_kills):
-            run_and_kill(lambda i: write(i % 2), part, n_before=1)
+            kill(lambda i: write(i % 2), part, n_before=1)
             found[read()] += 1
         return found
 

@@ -81,10 +81,8 @@ def test_a_folder_keeps_the_files_of_its_user(model, saved):
     assert MILClassifier.load(saved).get_params()["hidden"] == 4
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_folder_that_was_set_aside_comes_back_when_it_is_read(model, saved, bags, monkeypatch):
+def test_a_folder_that_was_set_aside_comes_back_when_it_is_read(model, saved, bags, child):
     """Where two names cannot be exchanged, a kill between two renames leaves nothing at the path."""
-    monkeypatch.setattr(_atomic, "_exchange", lambda *_: False)
     expected = model.predict_proba(bags)
     rename = type(saved).rename
 
@@ -93,16 +91,14 @@ def test_a_folder_that_was_set_aside_comes_back_when_it_is_read(model, saved, ba
         if path == saved:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    child = os.fork()
-    if child == 0:
-        try:
-            signal.alarm(60)
-            type(saved).rename = set_aside_and_die
-            model.save(saved)
-        finally:
-            os._exit(1)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+    def save(_):
+        _atomic._exchange = lambda *_: False
+        type(saved).rename = set_aside_and_die
+        model.save(saved)
+
+    started = child(save)
+    assert started.hear() is None
+    assert started.wait() == signal.SIGKILL
     assert not saved.exists()
     np.testing.assert_array_equal(MILClassifier.load(saved).predict_proba(bags), expected)
 
@@ -113,26 +109,25 @@ def test_results_of_the_first_version_are_read(tmp_path):
     assert Checkpoint(path, {"seed": 0}, {"none": {}}).results == {0: {"none": {"auroc": 0.5}}}
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_model_that_is_saved_meanwhile_is_read_as_one(tiny, keys, tmp_path):
+def test_a_model_that_is_saved_meanwhile_is_read_as_one(tiny, keys, child, tmp_path):
     """`use_rep` stands in another file than the network: what is read is of one model, however many are saved."""
     folder, models = tmp_path / "model", []
     for seed in (0, 1):
         models.append(rp.tl.mil(tiny.copy(), **keys, model="mean", random_state=seed))
         models[seed].use_rep = f"X_{seed}"
     models[0].save(folder)
-    child = os.fork()
-    if child == 0:
-        try:
-            for i in range(10**9):
-                models[i % 2].save(folder)
-        finally:
-            os._exit(1)
+
+    def save(tell):
+        tell("begun")
+        for i in range(10**9):
+            models[i % 2].save(folder)
+
+    started = child(save)
     try:
+        assert started.hear() == "begun"
         found = [rp.tl.PatientClassifier.load(folder, device="cpu") for _ in range(N_READS)]
     finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        started.kill()
     pairs = {(model.use_rep, model.classifier.random_state) for model in found}
     assert pairs == {("X_0", 0), ("X_1", 1)}
 

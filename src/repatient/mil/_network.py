@@ -144,10 +144,16 @@ def per_half(gates_bias: Tensor, value: float, gate: float) -> Tensor:
     return gates_bias.new_tensor([value, gate]).repeat_interleave(len(gates_bias) // 2)
 
 
+class _EmptyLinear(nn.Linear):
+    # As `skip_init` makes it, which takes a third of a second where it is called first: it imports a computer algebra.
+    def reset_parameters(self) -> None:
+        """Weights are drawn by whoever makes the layer."""
+
+
 def _linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
     """Linear layer with torch's usual initial weights, without its global random state."""
     # Single precision whatever torch's default is elsewhere in the session.
-    layer = nn.utils.skip_init(nn.Linear, n_in, n_out, dtype=torch.float32)
+    layer = _EmptyLinear(n_in, n_out, dtype=torch.float32)
     bound = n_in**-0.5
     with torch.no_grad():
         layer.weight.uniform_(-bound, bound, generator=generator)

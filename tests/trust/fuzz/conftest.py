@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import traceback
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,7 @@ import pytest
 
 N_EXAMPLES = int(os.environ.get("REPATIENT_TRUST", "0"))
 # What reading a file of at most 10 MB may take, whatever stands in it.
-MOST_CPU_SECONDS, MOST_BYTES = 30, 500 * 10**6
-# A child of a process with threads may wait for ever for a lock that one of them held when it was forked: it is given
-# this time for a case, and another child tries again. A hang that is in the code that reads comes each time.
-MOST_SECONDS, MOST_FORKS = 300, 3
+MOST_CPU_SECONDS, MOST_SECONDS, MOST_BYTES = 30, 300, 500 * 10**6
 MEMORY = Path("/proc/self/statm")
 
 
@@ -73,42 +70,33 @@ def damage_of(content, rng):
     return rng.choice(DAMAGE)(np.frombuffer(content, dtype=np.uint8).copy(), rng).tobytes()
 
 
-def attempt_in_a_child(few, attempt, tmp_path, most=None):
+def attempt_in_a_child(child, few, attempt, tmp_path, most=None):
     """Attempt a few cases in a child, so that a crash, a hang or a flood of memory is seen, too.
 
     With ``REPATIENT_TRUST=3000`` it is that many, but no more than ``most``.
     """
-    if not hasattr(os, "fork"):
-        pytest.skip("this system has no fork")
     resource = pytest.importorskip("resource")
-    log = tmp_path / "log"
-    for _ in range(MOST_FORKS):
-        child = os.fork()
-        if child == 0:
-            try:
-                used = resource.getrusage(resource.RUSAGE_SELF)
-                if MEMORY.exists():
-                    limit = int(MEMORY.read_text().split()[0]) * resource.getpagesize() + MOST_BYTES
-                    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-                for case in range(min(N_EXAMPLES, most or N_EXAMPLES) or few):
-                    log.write_text(f"killed at {case}")
-                    # These signals end the process even if a library does not return to Python.
-                    signal.setitimer(signal.ITIMER_PROF, MOST_CPU_SECONDS)
-                    signal.alarm(MOST_SECONDS)
-                    attempt(case)
-                taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used.ru_maxrss
-                taken *= 1 if sys.platform == "darwin" else 1024
-                log.write_text("done" if taken < MOST_BYTES else f"{taken:,} bytes were taken")
-            except BaseException:
-                log.write_text(f"{case}: {traceback.format_exc()}")
-                raise
-            finally:
-                os._exit(0)
-        _, status = os.waitpid(child, 0)
-        ending = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else ""
-        if ending != "SIGALRM":
-            break
-    assert log.read_text() == "done", f"{log.read_text()} {ending}"
+
+    def work(tell):
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        if MEMORY.exists():
+            limit = int(MEMORY.read_text().split()[0]) * resource.getpagesize() + MOST_BYTES
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        for case in range(min(N_EXAMPLES, most or N_EXAMPLES) or few):
+            tell(case)
+            # This signal ends the process even if a library does not return to Python.
+            signal.setitimer(signal.ITIMER_PROF, MOST_CPU_SECONDS)
+            attempt(case)
+        taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used.ru_maxrss
+        taken *= 1 if sys.platform == "darwin" else 1024
+        tell("done" if taken < MOST_BYTES else f"{taken:,} bytes were taken")
+
+    started = child(work, MOST_SECONDS)
+    last, said = None, started.hear()
+    while said is not None:
+        last, said = said, started.hear()
+    ending = started.wait()
+    assert last == "done", f"case {last}: {signal.Signals(ending).name if ending else 'ended by itself'}"
 
 
 def try_to_read(read, name, check):
@@ -131,9 +119,9 @@ def damaged():
 
 
 @pytest.fixture(scope="session")
-def fuzz():
+def fuzz(child):
     """See :func:`attempt_in_a_child`."""
-    return attempt_in_a_child
+    return partial(attempt_in_a_child, child)
 
 
 @pytest.fixture(scope="session")
