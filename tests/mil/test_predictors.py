@@ -139,6 +139,33 @@ def test_features_are_those_of_numpy():
         )
 
 
+@pytest.mark.parametrize("values", ["all different", "counts"])
+def test_cells_have_the_quantiles_that_their_ranks_are_near_to(values):
+    """Rank by rank, with loops; equal values have the mean of what is near to their ranks."""
+    rng, sizes = np.random.default_rng(0), [1, 2, 5, 21, 60]
+    X = rng.poisson(0.7, (sum(sizes), 2)) if values == "counts" else rng.standard_normal((sum(sizes), 2))
+    bags = Bags.from_codes(X.astype(np.float32), np.repeat(range(len(sizes)), sizes), len(sizes))
+    y = np.array([0.0, 1.0, 0.0, 1.0, 1.0])
+    model = Linear("quantiles", standardize=False).fit(bags, y.astype(str))
+    weights = model._head.arrays["coef"][:, 0] * model._inverse
+    parts = ((model._features(bags) - model._centre) * weights).reshape(len(sizes), 9, 2)
+    expected = []
+    for bag, n in enumerate(sizes):
+        cells = bags.X[bags.rows[bags.indptr[bag] : bags.indptr[bag + 1]]]
+        found = np.zeros(n)
+        for feature in range(2):
+            of_ranks = np.zeros(n)
+            for q in range(9):
+                distance = np.abs(np.arange(n) / max(n - 1, 1) - (q + 1) / 10)
+                near = distance <= max(0.05, 0.5 / max(n - 1, 1) + 1e-9)
+                near = near if near.any() and n > 1 else np.ones(n, bool)
+                of_ranks[near] += parts[bag, q, feature] / near.sum()
+            ordered = np.sort(cells[:, feature])
+            found += [of_ranks[ordered == value].mean() for value in cells[:, feature]]
+        expected.append(found)
+    np.testing.assert_allclose(model.contributions(bags)[:, 0], np.concatenate(expected), atol=1e-9)
+
+
 def test_the_kernel_mean_is_that_of_a_gaussian_kernel():
     """Products of kernel means are the mean kernel between the cells of two patients."""
     bags, grade = cohort(6)

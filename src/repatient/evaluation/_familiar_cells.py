@@ -93,10 +93,10 @@ def log_densities(
 def moments(X: NDArray[Any], weight: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation of each feature, cells with weights (n,) that sum to 1."""
     location = np.zeros(X.shape[1])
-    for part in blocks(len(X)):
+    for part in blocks(len(X), width=X.shape[1]):
         location += weight[part] @ X[part].astype(np.float64)
     variance = np.zeros(X.shape[1])
-    for part in blocks(len(X)):
+    for part in blocks(len(X), width=X.shape[1]):
         variance += weight[part] @ (X[part].astype(np.float64) - location) ** 2
     # What does not vary beyond rounding has no unit of its own.
     still = variance <= (1e-6 * np.abs(location)) ** 2

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # Cells that a mixture is learnt from, and pairs of cells behind the median distance.
 CELLS_OF_A_MIXTURE, N_PAIRS = 10_000, 4_000
 # Values of cells that are ranked at a time.
-RANKED_AT_ONCE = 2**21
+RANKED_AT_ONCE = 2**19
 # Cells of a component whose mean and variance are known before a patient's are seen.
 WORTH = 1.0
 QUANTILES = np.arange(1, 10) / 10
@@ -93,7 +93,7 @@ class MeanAndSpread(PatientFeatures):
         features = self.transform(cells)
         bag = cells.bag_of_entries()
         result = np.empty((len(bag), weights.shape[1]))
-        for part in blocks(len(bag)):
+        for part in blocks(len(bag), width=d):
             x, own = cells.read(cells.bags.rows[part]).astype(np.float64), features[bag[part]]
             mean, sd = own[:, :d], own[:, d:]
             parts = np.divide((x - mean) ** 2, sd, out=np.zeros_like(x), where=sd > 0) - centre[d:]
@@ -140,25 +140,70 @@ class Quantiles(PatientFeatures):
         return result.reshape(len(result), -1)
 
     def attribute(self, cells: CellReader, weights: Array, centre: Array) -> NDArray[np.float64]:
-        """A quantile belongs to the cells whose rank is near it, to each of these equally."""
+        """A quantile belongs to the cells whose rank is near it, to each of these equally; equal values share theirs."""
         d, bags, n_scores = cells.bags.X.shape[1], cells.bags, weights.shape[1]
         difference = (self.transform(cells) - centre).reshape(len(bags), len(QUANTILES), d)
         weights = weights.reshape(len(QUANTILES), d, n_scores)
         result = np.empty((len(bags.rows), n_scores))
         for some, sizes, values in cells.padded():
             n_bags, most = len(some), values.shape[2]
-            shares, weighted = _shares_of_ranks(sizes, most), difference[some]
-            first, total = most * np.arange(n_bags)[:, None, None], np.zeros((n_scores, n_bags * most))
+            shares, total = _shares_of_ranks(sizes, most), np.zeros((n_bags, most, n_scores))
             width = max(1, RANKED_AT_ONCE // (n_bags * most))
             for part in (slice(start, start + width) for start in range(0, d, width)):
-                # Equal values keep the order of the cells; what is beyond a bag's size comes last and gets nothing.
-                place = (first + np.argsort(values[:, part], axis=2, kind="stable")).ravel()
-                for k in range(n_scores):
-                    of_ranks = np.einsum("brq,bqj->bjr", shares, weighted[:, :, part] * weights[:, part, k])
-                    total[k] += np.bincount(place, of_ranks.ravel(), minlength=n_bags * most)
+                of_quantiles = difference[some][:, :, part, None] * weights[:, part]
+                total += _divide_by_rank(values[:, part], sizes, shares, of_quantiles)
             inside = np.arange(most) < sizes[:, None]
-            result[(bags.indptr[some][:, None] + np.arange(most))[inside]] = total.T[inside.ravel()]
+            result[(bags.indptr[some][:, None] + np.arange(most))[inside]] = total[inside]
         return result
+
+
+def _divide_by_rank(
+    values: NDArray[np.float32], sizes: NDArray[np.int64], shares: Array, of_quantiles: Array
+) -> NDArray[np.float64]:
+    """What the cells of each bag have of its quantiles, summed over features, (bags, most, scores).
+
+    Shares are steps along the ranks: where a cell stands among the few values at which these change says what it has.
+    """
+    n_bags, n_features, most = values.shape
+    new = np.any(shares[:, 1:] != shares[:, :-1], axis=2) & (np.arange(1, most) < sizes[:, None])
+    n_steps = int(new.sum(axis=1).max(initial=0))
+    first = np.sort(np.where(new, np.arange(1, most), most), axis=1)[:, :n_steps]
+    there, first = first < most, np.minimum(first, most - 1)
+    ordered = np.sort(values, axis=2)
+    edges = np.take_along_axis(ordered, first[:, None], axis=2)
+    # Equal values on both sides of a step: what its sides have is theirs together.
+    split = (np.take_along_axis(ordered, np.maximum(first - 1, 0)[:, None], axis=2) == edges) & there[:, None]
+    edges[np.broadcast_to(~there[:, None], edges.shape)] = np.inf
+    step = np.zeros(values.shape, dtype=np.uint8)
+    for j in range(n_steps):
+        step += values >= edges[:, :, j, None]
+    starts = np.concatenate([np.zeros((n_bags, 1), np.int64), first], axis=1)
+    of_steps = np.einsum("bsq,bqfk->bfsk", np.take_along_axis(shares, starts[..., None], axis=1), of_quantiles)
+    place = step + (n_steps + 1) * np.arange(n_bags * n_features).reshape(n_bags, n_features, 1)
+    flat = of_steps.reshape(-1, of_steps.shape[-1])
+    tied = split.any(axis=2)
+    if tied.any():
+        flat = np.where(np.repeat(tied.ravel(), n_steps + 1)[:, None], 0.0, flat)
+    total = np.stack([column[place].sum(axis=1) for column in flat.T], axis=2)
+    if tied.any():
+        bag, feature = np.nonzero(tied)
+        of_ranks = np.einsum("trq,tqk->trk", shares[bag], of_quantiles[bag, :, feature])
+        some, starts = np.unique(bag, return_index=True)
+        total[some] += np.add.reduceat(_mean_of_equals(values[bag, feature], of_ranks), starts, axis=0)
+    return total
+
+
+def _mean_of_equals(values: NDArray[np.float32], of_ranks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What each value has of the ranks in its row, equal values the mean of theirs, (rows, n, scores)."""
+    order = np.argsort(values, axis=1, kind="stable")
+    ordered = np.take_along_axis(values, order, axis=1)
+    starts = np.concatenate([np.ones((len(values), 1), bool), ordered[:, 1:] != ordered[:, :-1]], axis=1).ravel()
+    sums = np.add.reduceat(of_ranks.reshape(-1, of_ranks.shape[2]), np.flatnonzero(starts), axis=0)
+    counts = np.diff(np.append(np.flatnonzero(starts), starts.size))
+    mean = (sums / counts[:, None])[np.cumsum(starts) - 1].reshape(of_ranks.shape)
+    result = np.empty_like(mean)
+    np.put_along_axis(result, order[..., None], mean, axis=1)
+    return result
 
 
 def _shares_of_ranks(sizes: NDArray[np.int64], most: int) -> NDArray[np.float64]:
@@ -255,7 +300,7 @@ class Prototypes(Composition):
         k, d, n_bags = len(self.arrays["weights"]), cells.bags.X.shape[1], len(cells.bags)
         codes = cells.bag_of_entries() * k + self.components(cells)
         sums = np.zeros((n_bags * k, 2 * d))
-        for part in blocks(len(codes)):
+        for part in blocks(len(codes), width=d):
             x, n = cells.read(cells.bags.rows[part]), part.stop - part.start
             first, last = codes[part].min(), codes[part].max() + 1
             members = sparse.csr_array((np.ones(n, np.float32), (codes[part] - first, np.arange(n))), (last - first, n))
@@ -327,7 +372,7 @@ def _fit_mixture(cells: CellReader, n_components: int, rng: np.random.Generator)
 def _assign(cells: CellReader, arrays: Mapping[str, Array]) -> NDArray[np.int64]:
     used, place = used_rows(cells.bags)
     fitted = components_of(arrays)
-    parts = [fitted.assign(cells.read(used[part])) for part in blocks(len(used))]
+    parts = [fitted.assign(cells.read(used[part])) for part in blocks(len(used), width=cells.bags.X.shape[1])]
     return np.concatenate(parts)[place[cells.bags.rows]]
 
 

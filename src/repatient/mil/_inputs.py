@@ -54,7 +54,7 @@ def _finite_rows(X: NDArray[Any], used: NDArray[np.int64]) -> NDArray[np.bool_]:
     if X.dtype.kind == "f":
         nothing = np.zeros(X.shape[1], dtype=X.dtype)
         with np.errstate(over="ignore", invalid="ignore"):
-            for part in blocks(len(used)):
+            for part in blocks(len(used), width=X.shape[1]):
                 rows = X[part] if len(used) == len(X) else X[used[part]]
                 values = rows.ravel()
                 # A finite sum of squares is the cheaper proof; one that overflows proves nothing.
@@ -318,7 +318,7 @@ def fit_scaler(bags: Bags, *, standardize: bool) -> tuple[NDArray[np.float64], N
 
 def _fit_scaler(bags: Bags) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     scaler = StandardScaler()
-    for part in blocks(len(bags.rows)):
+    for part in blocks(len(bags.rows), width=bags.X.shape[1]):
         scaler.partial_fit(bags.X[bags.rows[part]])
     return scaler.mean_.astype(np.float64), scaler.scale_.astype(np.float64)
 

@@ -189,68 +189,69 @@ def mil(
     cells, counts = (embedding, None) if generated is None else generated.in_embedding(embedding, use_rep)
     codes = np.append(training.codes, np.full(len(cells) - data.n_obs, -1))
     labelled = np.flatnonzero(training.labelled)
-    found = None
-    if references is not None:
-        found = _with_references(
-            Bags.from_codes(cells, codes, len(training.names)).take(labelled),
-            training.labels[labelled].astype(str),
-            training.donors[labelled].astype(str),
-            references,
-            predictor if settings else model,
-            random_state=random_state,
-            device=device,
-            progress=progress,
-        )
-        predictor = found.predictor
-    else:
-        predictor.fit(
-            Bags.from_codes(cells, codes, len(training.names)).take(labelled),
-            target.array(training.labels[labelled]),
-            groups=training.donors[labelled].astype(str),
-            generated=None if counts is None else Bags.from_counts(cells, counts),
-            generated_y=None if generated is None else target.array(generated.labels),
-            source_groups=_donor_of_cells(training, codes),
-            augment=None if augmentation is None else augmentation.augmenter,
-            **({} if classes is None else {"classes": classes}),
-        )
-    left_out = getattr(predictor, "generated_left_out_", False)
-    if left_out:
-        warn(
-            f"`{'augment' if generated is None else 'generated_key'}`: the default average does not learn from generated "
-            "patients of classes that have real ones, as they help none of its members on average. Name a predictor that "
-            "does, such as `model='attention'`, or leave them out."
-        )
-    # Those of a transfer stand in its own entry.
-    reasons = getattr(predictor, "reasons_", []) if found is None else []
-    if reasons:
-        logger.info("%s: %s", type(predictor).__name__, "; ".join(reasons))
-    compared = None
-    if outcome != "continuous" and classes is not None and (generated is not None or augmentation is not None):
-        compared = compare_generated(
-            predictor,
-            classes,
-            Bags.from_codes(embedding, training.codes, len(training.names)).take(labelled),
-            target.array(training.labels[labelled]),
-            training.donors[labelled].astype(str),
-            stored=None
-            if counts is None or generated is None
-            else (Bags.from_counts(cells, counts), target.array(generated.labels)),
-            augmentation=augmentation,
-            random_state=random_state,
-        )
-    trained_on = np.append(training.labelled, False)[training.codes]
-    source = _store.EmbeddingOrigin.of(data, use_rep, embedding, trained_on)
-    fitted = PatientClassifier(
-        predictor,
-        use_rep=use_rep if origin is None or brought.embedding is None else origin.use_rep,
-        patient_key=patient_key,
-        source=source,
-        familiarity=_familiarity(embedding, training, trained_on, random_state),
-        unseen=[] if outcome == "continuous" else _unseen(predictor, training),
-    )
-
-    bags = Bags.from_codes(embedding, everyone.codes, len(everyone.names))
+    # What is made of the training patients serves their predictions, too.
     with sharing():
+        found = None
+        if references is not None:
+            found = _with_references(
+                Bags.from_codes(cells, codes, len(training.names)).take(labelled),
+                training.labels[labelled].astype(str),
+                training.donors[labelled].astype(str),
+                references,
+                predictor if settings else model,
+                random_state=random_state,
+                device=device,
+                progress=progress,
+            )
+            predictor = found.predictor
+        else:
+            predictor.fit(
+                Bags.from_codes(cells, codes, len(training.names)).take(labelled),
+                target.array(training.labels[labelled]),
+                groups=training.donors[labelled].astype(str),
+                generated=None if counts is None else Bags.from_counts(cells, counts),
+                generated_y=None if generated is None else target.array(generated.labels),
+                source_groups=_donor_of_cells(training, codes),
+                augment=None if augmentation is None else augmentation.augmenter,
+                **({} if classes is None else {"classes": classes}),
+            )
+        left_out = getattr(predictor, "generated_left_out_", False)
+        if left_out:
+            warn(
+                f"`{'augment' if generated is None else 'generated_key'}`: the default average does not learn from generated "
+                "patients of classes that have real ones, as they help none of its members on average. Name a predictor that "
+                "does, such as `model='attention'`, or leave them out."
+            )
+        # Those of a transfer stand in its own entry.
+        reasons = getattr(predictor, "reasons_", []) if found is None else []
+        if reasons:
+            logger.info("%s: %s", type(predictor).__name__, "; ".join(reasons))
+        compared = None
+        if outcome != "continuous" and classes is not None and (generated is not None or augmentation is not None):
+            compared = compare_generated(
+                predictor,
+                classes,
+                Bags.from_codes(embedding, training.codes, len(training.names)).take(labelled),
+                target.array(training.labels[labelled]),
+                training.donors[labelled].astype(str),
+                stored=None
+                if counts is None or generated is None
+                else (Bags.from_counts(cells, counts), target.array(generated.labels)),
+                augmentation=augmentation,
+                random_state=random_state,
+            )
+        trained_on = np.append(training.labelled, False)[training.codes]
+        source = _store.EmbeddingOrigin.of(data, use_rep, embedding, trained_on)
+        fitted = PatientClassifier(
+            predictor,
+            use_rep=use_rep if origin is None or brought.embedding is None else origin.use_rep,
+            patient_key=patient_key,
+            source=source,
+            familiarity=_familiarity(embedding, training, trained_on, random_state),
+            unseen=[] if outcome == "continuous" else _unseen(predictor, training),
+        )
+
+        bags = Bags.from_codes(embedding, everyone.codes, len(everyone.names))
         predictions = fitted.predict_bags(bags, everyone.names, random_state=random_state)
         contributions = _scores_of(predictor, bags)
     validation = labelled[getattr(predictor, "validation_bags_", np.zeros(0, dtype=np.int64))]
