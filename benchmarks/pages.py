@@ -16,7 +16,17 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PAGES = HERE.parent / "docs" / "benchmarks"
-SPEED = ("mixture_speed", "mixture_out_of_core", "draws", "mil_speed", "evaluate_speed", "gpu_speed")
+SPEED = (
+    "mixture_speed",
+    "mixture_out_of_core",
+    "draws",
+    "mil_speed",
+    "mil_loss",
+    "evaluate_speed",
+    "gpu_speed",
+    "waits",
+    "growth",
+)
 EVIDENCE = (
     "another_cohort",
     "generated_help",
@@ -35,7 +45,8 @@ EVIDENCE = (
     "familiarity",
 )
 SCALE = ("atlas", "from_files")
-NEEDS_GPU = ("gpu_speed",)
+# What needs a GPU, torchmil or another checkout, or takes an hour.
+ON_ITS_OWN = ("gpu_speed", "mil_loss", "waits", "growth")
 # What the group "bench" of pyproject.toml brings.
 NEEDS_IMAGES = ("views_tissue",)
 
@@ -49,7 +60,7 @@ def main() -> None:
     )
     given, arguments = split(sys.argv[1:])
     kinds = {
-        "speed": [name for name in SPEED if name not in NEEDS_GPU],
+        "speed": [name for name in SPEED if name not in ON_ITS_OWN],
         "evidence": [name for name in EVIDENCE if name not in NEEDS_IMAGES],
     }
     names = [name for word in parser.parse_args(given).names for name in kinds.get(word, (word,))]

@@ -41,7 +41,7 @@ def check_bags(bags: Any, name: str, *, n_features: int | None = None) -> Bags:
         msg = f"{name} has {bags.X.shape[1]} features, the model was fitted on {n_features}."
         raise ValueError(msg)
     used, _ = used_rows(bags)
-    finite = _finite_rows(bags.X, used)
+    finite = once("finite", (bags,), lambda: _finite_rows(bags.X, used))
     if not finite.all():
         msg = f"X of {name} has NaN or infinite values in {np.count_nonzero(~finite)} rows, the first is row {used[~finite][0]}."
         raise ValueError(msg)

@@ -60,7 +60,7 @@ class Components:
         with one_thread():
             if n_cells < n_components * n_features * (n_features + 3) // 2:
                 n_axes = min(n_features, n_cells - 1, _MOST_AXES, max(2, n_cells // (2 * n_components)))
-                rotation = PCA(n_axes, svd_solver="full").fit(X)
+                rotation = PCA(n_axes, svd_solver="covariance_eigh" if n_cells >= n_features else "full").fit(X)
                 X = rotation.transform(X)
             mixture = GaussianMixture(n_components, tol=1e-3, n_init=2, random_state=random_state, progress=False)
             return cls(mixture.fit(X), rotation)
