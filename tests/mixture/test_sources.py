@@ -225,7 +225,7 @@ def test_stores_of_the_wrong_kind_are_refused(store):
 
 @pytest.mark.parametrize("kind", ["h5py", "dask"])
 def test_a_fit_holds_a_few_pieces_and_never_all_rows(tmp_path, kind):
-    n_rows, rng = 300_000, np.random.default_rng(0)
+    n_rows, rng = 600_000, np.random.default_rng(0)
     if kind == "h5py":
         stored = h5py.File(tmp_path / "a.h5", "w").create_dataset("a", (n_rows, 32), "f4", chunks=(5000, 32))
     else:
@@ -241,5 +241,5 @@ def test_a_fit_holds_a_few_pieces_and_never_all_rows(tmp_path, kind):
         mixture.predict_with_density(rows)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    # All rows are 38 MB, the two arrays of results 2 MB.
-    assert peak < 34e6, f"{peak / 1e6:.0f} MB"
+    # All rows are 77 MB, the two arrays of results 5 MB.
+    assert peak < 50e6, f"{peak / 1e6:.0f} MB"
