@@ -3,12 +3,13 @@
 OMP_NUM_THREADS=1 python benchmarks/mil_loss.py [--seeds 3] [--cases d32 d384 wide] [--epochs 30] [--within 0 0.05]
 
 Run it in an environment that has both packages: ``pip install repatient torchmil``. Patients are simulated as in
-``waits.py``: ten kinds of cells in other proportions in the two classes. torchmil trains its gated ABMIL on whole patients in
-padded batches of 16, with AdamW at the learning rate and weight decay of ours, on cells that are standardised already; after
-each epoch the log loss on other patients is computed, which does not count. Its lowest one of all epochs, or one that is
-within so many nats of it, is the aim, and its time is that of the epochs to there. Ours is the whole of ``rp.mil.Attention(n_steps=n).fit`` as it is by default,
-standardisation, checks of the cells and the temperature from patients left out counted, with the fewest steps of 12, 25, 50,
-100, … that come to the aim; where none do, those of the lowest loss. CPU seconds on one thread.
+``waits.py``: ten kinds of cells in other proportions in the two classes. torchmil trains its gated ABMIL on whole patients
+in padded batches of 16, with AdamW at the learning rate and weight decay of ours, on cells that are standardised already;
+after each epoch the log loss on other patients is computed, which does not count. Its lowest one of all epochs, or one that
+is within so many nats of it, is the aim, and its time is that of the epochs to there. Ours is the whole of
+``rp.mil.Attention(n_steps=n).fit`` as it is by default, standardisation, checks of the cells and the temperature from
+patients left out counted, with the fewest steps of 12, 25, 50, 100, … that come to the aim; where none do, those of the
+lowest loss. CPU seconds on one thread.
 """
 
 from __future__ import annotations
