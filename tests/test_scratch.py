@@ -16,6 +16,11 @@ def test_blocks_cover_all_rows_once(n_rows):
     assert [row for part in blocks(n_rows, 4) for row in range(part.start, part.stop)] == list(range(n_rows))
 
 
+def test_blocks_of_wide_rows_are_smaller():
+    widths = (0, 1, 32, 1024, 10**9)
+    assert [next(blocks(10**6, width=width)).stop for width in widths] == [65_536, 65_536, 65_536, 2048, 1]
+
+
 @pytest.mark.parametrize("in_file", [False, True])
 @pytest.mark.parametrize("shape", [(1000, 3), (1000,), (0, 3)])
 def test_arrays_are_what_was_filled_in(in_file, shape):

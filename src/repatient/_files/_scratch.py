@@ -22,7 +22,7 @@ BLOCK_VALUES = 2**21
 
 def blocks(n_rows: int, rows_of_a_block: int | None = None, *, width: int = 1) -> Iterator[slice]:
     """Consecutive slices of some rows, of ``BLOCK_ROWS`` where nothing else is said, of fewer if the rows are wide."""
-    step = rows_of_a_block or max(min(BLOCK_ROWS, BLOCK_VALUES // width), 1)
+    step = rows_of_a_block or max(min(BLOCK_ROWS, BLOCK_VALUES // max(width, 1)), 1)
     for start in range(0, n_rows, step):
         yield slice(start, min(start + step, n_rows))
 

@@ -145,9 +145,10 @@ def per_half(gates_bias: Tensor, value: float, gate: float) -> Tensor:
 
 
 class _EmptyLinear(nn.Linear):
-    # As `skip_init` makes it, which takes a third of a second where it is called first: it imports a computer algebra.
+    """A layer as ``nn.utils.skip_init`` makes it, without the computer algebra that it imports where it is called first."""
+
     def reset_parameters(self) -> None:
-        """Weights are drawn by whoever makes the layer."""
+        """Leave the weights to whoever makes the layer."""
 
 
 def _linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
