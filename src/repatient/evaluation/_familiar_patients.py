@@ -119,7 +119,7 @@ def summarise(arrays: Mapping[str, NDArray[Any]], X: NDArray[Any], codes: NDArra
     inside, composition = np.zeros(n_patients), np.zeros((n_patients, n_components))
     means, first, second = np.zeros((n_patients, q)), np.zeros((n_patients, d)), np.zeros((n_patients, d))
     products, squares = np.zeros((n_patients, len(arrays["products"]))), np.zeros((n_patients, q))
-    for part in blocks(len(X), width=d):
+    for part in blocks(len(X)):
         Z = standardised(arrays, X[part])
         A = in_axes(arrays, Z)
         density, rest, components = log_densities(arrays, Z, A)
