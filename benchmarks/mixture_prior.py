@@ -22,7 +22,7 @@ from repatient.mixture import GaussianMixture, default_n_components
 
 REGULARISATIONS = (1e-6, 1e-4, 1e-3, 1e-2, 1e-1)
 # What the prior and its choices are was decided on the first; the page tells of the others.
-CHOSEN_ON, REPORTED_ON = (0, 1, 2), (3, 4, 5)
+CHOSEN_ON, REPORTED_ON = range(3), range(3, 12)
 MOST_TESTED = 5_000
 
 

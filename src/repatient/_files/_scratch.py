@@ -53,20 +53,21 @@ def filled(
         killed. What of the file is in memory the system can take back at any time. It is written by pieces and not
         through the mapping, so that a full disk is an error.
     rows_of_a_block
-        Rows of a slice; None for ``BLOCK_ROWS``.
+        Rows of a slice; None for those of ``blocks``.
 
     Raises
     ------
     OSError
         If the folder of temporary files has no room for it.
     """
+    width = int(np.prod(shape[1:]))
     if not in_file or 0 in shape:
         array = np.empty(shape, dtype=dtype)
-        for part in blocks(shape[0], rows_of_a_block):
+        for part in blocks(shape[0], rows_of_a_block, width=width):
             array[part] = fill(part)
         return array
     with tempfile.TemporaryFile(prefix="repatient-") as file:
-        for part in blocks(shape[0], rows_of_a_block):
+        for part in blocks(shape[0], rows_of_a_block, width=width):
             file.write(np.ascontiguousarray(fill(part), dtype=dtype).data)
         file.flush()
         return np.memmap(file, dtype=dtype, mode="r+", shape=shape)

@@ -72,7 +72,9 @@ def fit_density(
 
 def standardised(arrays: Mapping[str, NDArray[Any]], X: NDArray[Any]) -> NDArray[np.float64]:
     """Features in standard deviations from their mean, wild ones clipped, (n, d)."""
-    return np.clip((X.astype(np.float64) - arrays["location"]) / arrays["scale"], -_CLIP, _CLIP)
+    Z: NDArray[np.float64] = np.subtract(X, arrays["location"], dtype=np.float64)
+    Z /= arrays["scale"]
+    return np.clip(Z, -_CLIP, _CLIP, out=Z)
 
 
 def in_axes(arrays: Mapping[str, NDArray[Any]], Z: NDArray[np.float64]) -> NDArray[np.float64]:

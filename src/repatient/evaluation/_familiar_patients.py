@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.covariance import LedoitWolf
 
-from repatient._files._scratch import blocks
+from repatient._files._scratch import BLOCK_ROWS, BLOCK_VALUES, blocks
 from repatient.evaluation._familiar_cells import TINY, fit_density, in_axes, log_densities, standardised
 
 if TYPE_CHECKING:
@@ -119,7 +119,8 @@ def summarise(arrays: Mapping[str, NDArray[Any]], X: NDArray[Any], codes: NDArra
     inside, composition = np.zeros(n_patients), np.zeros((n_patients, n_components))
     means, first, second = np.zeros((n_patients, q)), np.zeros((n_patients, d)), np.zeros((n_patients, d))
     products, squares = np.zeros((n_patients, len(arrays["products"]))), np.zeros((n_patients, q))
-    for part in blocks(len(X)):
+    # A block costs a matrix of all patients besides.
+    for part in blocks(len(X), min(max(BLOCK_VALUES // d, n_patients), BLOCK_ROWS)):
         Z = standardised(arrays, X[part])
         A = in_axes(arrays, Z)
         density, rest, components = log_densities(arrays, Z, A)

@@ -191,6 +191,14 @@ def _summarise(
     return sums, log_likelihood
 
 
+def log_densities(sample: Sample, feature_map: FeatureMap, coefficients: Coefficients) -> NDArray[np.float64]:
+    """Log densities (n,) of rows in memory."""
+    feature_map, coefficients, shared = feature_map.distinct(coefficients, sample.scatter)
+    near, whitening = sample.is_near(sample.whitening), sample.whitening
+    blocks = score_blocks(sample.rows, whitening, feature_map, coefficients, device=sample.device, near=near)
+    return np.concatenate([scores.normalise() for scores in blocks]) + shared
+
+
 def _add(
     one: tuple[NDArray[np.float64], float], other: tuple[NDArray[np.float64], float]
 ) -> tuple[NDArray[np.float64], float]:

@@ -60,7 +60,8 @@ class GaussianMixture(MixtureDensity):
     reg_covar
         Added to the variances of every component, as a share of the variance of each feature (without the few rows that
         lie far beyond all others), so that the unit of the input does not matter. With ``prior="auto"`` it is the least
-        one: where rows held out ask for more, up to a tenth of each feature's or of the features' mean variance is added.
+        one: where rows held out ask for more, up to half of each feature's or of the features' mean variance is added, and
+        rather more of it than less where that hardly costs.
         Raised tenfold, at most six times, while a covariance is not positive definite.
     prior
         How many rows the prior of each full covariance is worth while the component has fewer rows than its covariance

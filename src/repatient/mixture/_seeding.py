@@ -16,19 +16,15 @@ from repatient.mixture._em import (
     RegCovar,
     Sample,
     Settings,
-    SingularCovarianceError,
-    expectation,
-    maximisation,
     run_em,
 )
 from repatient.mixture._exchange import exchange_components
 from repatient.mixture._features import FEATURE_MAPS
 from repatient.mixture._prior import Strength
+from repatient.mixture._regularisation import FEW_ROWS, most_general
 from repatient.mixture._whitening import Whitening, moments_of_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from repatient.mixture._features import FeatureMap
@@ -40,12 +36,9 @@ _KMEANS_PASSES = 10
 _ROWS_TO_START = 3
 # How many times as large the second subsample is, which takes over passes in which EM adapts to more rows, and its limit.
 _GROWTH, _MOST_VALUES = 4, 4_000_000
+# Values of the first subsample, of some hundred features: starts need no more rows because there are more features.
+_VALUES_TO_START = 6_000_000
 _LOOSER = 10
-# What rows held out choose from: regularisations, strengths of the prior (rows a dimension), and shares of the
-# correlations that are lost; and the log-likelihood (nats a feature) that is not worth leaving the first.
-_SHARES, _FINER = (1e-3, 1e-2, 1e-1), (0.2, 0.5, 2.0, 5.0)
-_ROWS_A_DIMENSION, _DAMPINGS, _NEARLY = (0.2, 1.0), (0.1, 0.3, 1.0), 0.01
-_FOLDS, _BLOCKS, _FEW_ROWS, _MOST_TESTED = 5, 48, 5_000, 1_000
 # Rows a component and dimension of a subsample from which on no prior is needed to search for an optimum in it, where it would
 # favour components that are alike.
 _AMPLE = 20
@@ -72,10 +65,12 @@ def seed_parameters(
     regularisation, the one that held-out rows ask for, and strength of the prior to go on. Where the subsample is ample,
     it is searched without a prior.
     """
+    needed = _ROWS_TO_START * n_components * feature_map.min_rows
+    max_samples = min(max_samples, max(_VALUES_TO_START // feature_map.n_dims, needed))
     part = _subsample(sample, max(max_samples, n_components), rng)
     first = part
     if part is not sample:
-        first = _subsample(part, max(max_samples // 4, _ROWS_TO_START * n_components * feature_map.min_rows), rng)
+        first = _subsample(part, max(max_samples // 4, needed), rng)
     ample = part.rows.shape[0] >= _AMPLE * n_components * feature_map.n_dims
     bare = part is not sample and ample and settings.strength.rows is None
     search = replace(settings, strength=Strength(0.0)) if bare else settings
@@ -84,7 +79,12 @@ def seed_parameters(
     if settings.strength.rows is None:
         settings = replace(settings, known=seen.strength)
     if settings.choose:
-        settings = _most_general(part, feature_map, seen, n_components, covariance_type, settings, rng)
+
+        def start_in_fold(train: Sample) -> EMTrace:
+            n_fewer = min(n_components, train.rows.shape[0])
+            return _start(train, feature_map, n_fewer, covariance_type, rng, settings, n_init=2)
+
+        settings = most_general(part, feature_map, seen, settings, rng, start_in_fold)
     if part is sample:
         return best.parameters, settings
     search = replace(search, reg_covar=settings.reg_covar) if bare else settings
@@ -123,7 +123,7 @@ def _start(
 def _is_wide(part: Sample, feature_map: FeatureMap, n_components: int, covariance_type: str) -> bool:
     """Whether passes over all pairs of features are so dear that starts are looked for in a few directions."""
     wide = covariance_type == "full" and n_components > 1 and feature_map.n_dims > _WIDE
-    return wide and part.rows.shape[0] > _FEW_ROWS
+    return wide and part.rows.shape[0] > FEW_ROWS
 
 
 def _start_in_few_directions(
@@ -162,110 +162,6 @@ def _start_in_few_directions(
     labels = np.concatenate([scores.labels() for scores in blocks])
     labels = _without_slivers(y, labels, of_y.unwhiten(best.parameters).means, feature_map.min_rows)
     return parameters_of_clusters(z, labels, n_components, "full", part.ridge(settings.reg_covar))
-
-
-def _most_general(
-    part: Sample,
-    feature_map: FeatureMap,
-    start: EMTrace,
-    n_components: int,
-    covariance_type: str,
-    settings: Settings,
-    rng: np.random.Generator,
-) -> Settings:
-    """The regularisation, strength of the prior and loss of correlations that explain other rows best.
-
-    What a handful of rows have in common by chance (a feature that is zero in all of them) is no property of a component,
-    and what evidence says of a prior holds for Gaussian components. Each is chosen given the ones before. Held out are
-    patients, or blocks of neighbouring rows, which mostly come from the same one.
-    """
-    fits = []
-    for train, test in _folds(part, rng):
-        # The memory that many rows have of those held out does not last for a single step.
-        run = start
-        if part.rows.shape[0] <= _FEW_ROWS:
-            try:
-                run = _fold_run(train, feature_map, n_components, covariance_type, settings, rng)
-            except SingularCovarianceError:
-                # A row in the far distance that stands in none of the components; the other folds decide.
-                continue
-        fits.append((train, test, expectation(train, feature_map, feature_map.coefficients(run.parameters)).sums, run))
-    if not fits:
-        return settings
-
-    def score(reg_covar: RegCovar, strength: Strength | None) -> float:
-        total = 0.0
-        for train, test, sums, run in fits:
-            given = (train, feature_map, sums, run.parameters, reg_covar, strength or run.strength)
-            coefficients = maximisation(*given)[-1]
-            total += expectation(test, feature_map, coefficients).log_likelihood
-        return total / len(fits)
-
-    best: tuple[RegCovar, Strength | None] = (settings.reg_covar, None)
-    highest, n_dims = score(*best), feature_map.n_dims
-    least = settings.reg_covar.share
-
-    def ridges() -> list[RegCovar]:
-        return [RegCovar(share, common) for common in (False, True) for share in _SHARES]
-
-    def finer() -> list[RegCovar]:
-        chosen = best[0]
-        return [chosen._replace(share=factor * chosen.share) for factor in _FINER if chosen.share > least]
-
-    steps: list[Callable[[], list[tuple[RegCovar, Strength | None]]]] = [
-        lambda: [(ridge, None) for ridge in ridges() if ridge.share > least],
-        lambda: [(ridge, None) for ridge in finer() if ridge.share > least],
-    ]
-    if covariance_type == "full":
-        steps.append(lambda: [(best[0], Strength(factor * n_dims)) for factor in _ROWS_A_DIMENSION])
-    if covariance_type != "diag":
-        steps.append(lambda: [(best[0]._replace(damping=damping), best[1]) for damping in _DAMPINGS])
-    for number, candidates in enumerate(steps):
-        scores = {candidate: score(*candidate) for candidate in candidates()}
-        # Within the better ridge nothing is left to be worth.
-        worth = 0.0 if number == 1 else _NEARLY * n_dims
-        if scores and max(scores.values()) > highest + worth:
-            best = max(scores, key=lambda candidate: scores[candidate])
-            highest = scores[best]
-    reg_covar, strength = best
-    if strength is None:
-        return replace(settings, reg_covar=reg_covar)
-    return replace(settings, reg_covar=reg_covar, strength=strength, known=None)
-
-
-def _folds(part: Sample, rng: np.random.Generator) -> list[tuple[Sample, Sample]]:
-    """Rows to learn from and rows held out: three times where rows are few, else once."""
-    n_rows = part.rows.shape[0]
-    units = part.groups
-    if units is None or (units == units[0]).all():
-        n_blocks = min(n_rows, _BLOCKS)
-        units = np.arange(n_rows) * n_blocks // n_rows
-    codes = np.unique(units, return_inverse=True)[1]
-    n_units = int(codes.max()) + 1
-    n_folds = min(_FOLDS, n_units)
-    if n_folds < 2:
-        return []
-    fold_of = (rng.permutation(n_units) % n_folds)[codes]
-    pairs = []
-    for index in range(n_folds if n_rows <= _FEW_ROWS else 1):
-        test = np.flatnonzero(fold_of == index)
-        if len(test) > _MOST_TESTED:
-            test = np.sort(rng.choice(test, size=_MOST_TESTED, replace=False))
-        pairs.append((part.part(np.flatnonzero(fold_of != index)), part.part(test)))
-    return pairs
-
-
-def _fold_run(
-    train: Sample,
-    feature_map: FeatureMap,
-    n_components: int,
-    covariance_type: str,
-    settings: Settings,
-    rng: np.random.Generator,
-) -> EMTrace:
-    """EM, briefly, from starts that have not seen the rows held out."""
-    n_components = min(n_components, train.rows.shape[0])
-    return _start(train, feature_map, n_components, covariance_type, rng, settings, n_init=2)
 
 
 def _most_likely(part: Sample, feature_map: FeatureMap, starts: list[Parameters], settings: Settings) -> EMTrace:
