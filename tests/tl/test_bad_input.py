@@ -87,10 +87,13 @@ def test_embeddings_that_are_not_dense_coordinates(plain, refused):
     masked = np.ma.array(plain.obsm["X_pca"], mask=False)
     masked[2, 1] = np.ma.masked
     plain.obsm["masked"] = masked
+    plain.obsm["constant"] = np.ones_like(plain.obsm["X_pca"])
     for function, args, kwargs in [(rp.tl.gmm, (3,), {}), (rp.tl.mil, (), TRAIN)]:
         for name in ("sparse", "X", "integer"):
             refused(plain, TypeError, f"'{name}'", function, *args, use_rep=name, **kwargs)
         refused(plain, ValueError, ["'cube'", (plain.n_obs, 3, 2)], function, *args, use_rep="cube", **kwargs)
+        words = ["`use_rep`", "'constant'", f"all {plain.n_obs} cells"]
+        refused(plain, ValueError, words, function, *args, use_rep="constant", **kwargs)
         refused(
             plain, ValueError, ["'masked'", f"1 of {plain.n_obs} cells"], function, *args, use_rep="masked", **kwargs
         )

@@ -28,6 +28,7 @@ def read_embedding(
     *,
     patient_key: str | None = None,
     lazy: bool = False,
+    to_learn_from: bool = False,
     memory_budget: int = MEMORY_BUDGET,
 ) -> tuple[Any, str]:
     """Embedding as a finite floating-point array (n_obs, d), and its name.
@@ -35,7 +36,8 @@ def read_embedding(
     ``None`` is the embedding of ``pp.embed``, else ``X_pca``; ``"X"`` the matrix; ``"modality:X_pca"`` an embedding of one
     modality of a MuData. ``patient_key`` serves to say whose cells are not finite. What is not in memory (a dask
     or zarr array, an HDF5 dataset) is read piece by piece: into memory where it takes up to ``memory_budget`` bytes, else
-    into a temporary file of which any rows can be read. ``lazy`` asks for it as it is.
+    into a temporary file of which any rows can be read. ``lazy`` asks for it as it is, ``to_learn_from`` for one whose
+    cells are not all alike.
     """
     check_integer(memory_budget, "memory_budget", minimum=0)
     if use_rep is None:
@@ -56,6 +58,8 @@ def read_embedding(
     if is_lazy(values) and not lazy:
         values = _native(_within_reach(values, memory_budget))
     _check_finite(data, values, name, patient_key)
+    if to_learn_from and isinstance(values, np.ndarray):
+        _check_varies(data, values, name)
     return values, name
 
 
@@ -164,6 +168,17 @@ def _check_finite(data: AnnData | MuData, values: Any, name: str, patient_key: s
     msg = (
         f"The embedding {name!r} has NaN or infinity in {int(bad.sum())} of {len(bad)} cells{where}: "
         f"{listed(data.obs_names[bad], 3)}. Leave these cells out, or recompute the embedding."
+    )
+    raise ValueError(msg)
+
+
+def _check_varies(data: AnnData | MuData, values: np.ndarray, name: str) -> None:
+    # In most embeddings the last cell answers.
+    if len(values) < 2 or (values[-1] != values[0]).any() or (values != values[0]).any():
+        return
+    msg = (
+        f"`use_rep`: all {len(values)} cells have the same coordinates in {name!r}, of which nothing can be learnt; "
+        f"there are {listed(_embeddings(data), 40)}."
     )
     raise ValueError(msg)
 

@@ -190,7 +190,7 @@ def evaluate(
     chosen = check_methods(_with_rungs(methods, travels, scenario), scenario)
     keys = Keys(patient_key, label_key, donor_key, missing_values)
     mask = _store.real_cells(data, _store.read_mask(data, mask_obs))
-    use_rep = _store.read_embedding(data, use_rep, patient_key=patient_key)[1]
+    use_rep = _store.read_embedding(data, use_rep, patient_key=patient_key, to_learn_from=True)[1]
     if scenario == "missing_class" or reference is not None or cohort_key is not None:
         cohort, names = read_cohorts(
             data, keys, use_rep, mask, cohort_key=cohort_key, target=target, reference=reference

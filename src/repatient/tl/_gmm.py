@@ -140,7 +140,7 @@ def gmm(
     if n_components is not None:
         candidates = _candidates(n_components)
     mask = _store.read_mask(data, mask_obs)
-    embedding, use_rep = _store.read_embedding(data, use_rep, patient_key=patient_key, lazy=True)
+    embedding, use_rep = _store.read_embedding(data, use_rep, patient_key=patient_key, lazy=True, to_learn_from=True)
     fitted_on = embedding if mask is None else masked_rows(embedding, mask)
     n_cells, n_dims = fitted_on.shape
     groups = None if patient_key is None else _groups(data, patient_key, mask)

@@ -163,7 +163,9 @@ def mil(
     training = target.read(data, patient_key, donor_key, mask)
     everyone = target.read(data, patient_key)
     generated = None if generated_key is None else read_selected(data, generated_key, training, outcome)
-    embedding, use_rep = _store.read_embedding(data, use_rep, patient_key=patient_key, memory_budget=memory_budget)
+    embedding, use_rep = _store.read_embedding(
+        data, use_rep, patient_key=patient_key, to_learn_from=True, memory_budget=memory_budget
+    )
     references = None
     if others is not None:
         references = read_references(
