@@ -48,7 +48,7 @@ class CellReader:
     def mean_of(self, values: Callable[[NDArray[np.float32]], Array], width: int) -> NDArray[np.float64]:
         """Mean over the cells of each bag of what ``values`` makes of cells, (B, width)."""
         bags, total = self.bags, np.zeros((len(self.bags), width))
-        for part in blocks(len(bags.rows), width=bags.X.shape[1]):
+        for part in blocks(len(bags.rows), width=max(bags.X.shape[1], width)):
             n = part.stop - part.start
             indptr = np.clip(bags.indptr - part.start, 0, n)
             touched = np.flatnonzero(np.diff(indptr))
@@ -58,10 +58,12 @@ class CellReader:
             total[first:last] += members @ values(self.read(bags.rows[part]))
         return total / bags.sizes[:, None]
 
-    def each(self, values: Callable[[NDArray[np.float32]], Array], width: int) -> NDArray[np.float64]:
-        """What ``values`` makes of every entry of ``bags.rows``, (m, width)."""
+    def each(
+        self, values: Callable[[NDArray[np.float32]], Array], width: int, *, widest: int = 1
+    ) -> NDArray[np.float64]:
+        """What ``values`` makes of every entry of ``bags.rows``, (m, width), by way of arrays ``widest`` wide."""
         result = np.empty((len(self.bags.rows), width))
-        for part in blocks(len(result), width=self.bags.X.shape[1]):
+        for part in blocks(len(result), width=max(self.bags.X.shape[1], width, widest)):
             result[part] = values(self.read(self.bags.rows[part]))
         return result
 

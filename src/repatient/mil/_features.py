@@ -272,7 +272,8 @@ class KernelMean(PatientFeatures):
         return cells.mean_of(self._waves, len(self.arrays["phases"]))
 
     def attribute(self, cells: CellReader, weights: Array, centre: Array) -> NDArray[np.float64]:
-        shares = cells.each(lambda x: (self._waves(x) - centre) @ weights, weights.shape[1])
+        widest = len(self.arrays["phases"])
+        shares = cells.each(lambda x: (self._waves(x) - centre) @ weights, weights.shape[1], widest=widest)
         return shares / np.repeat(cells.bags.sizes, cells.bags.sizes)[:, None]
 
     def check(self, n_features: int) -> None:
