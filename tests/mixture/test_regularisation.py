@@ -41,7 +41,7 @@ def test_more_regularisation_costs_a_quarter_of_a_standard_error_over_patients_a
 
     monkeypatch.setattr(_regularisation, "_densities", densities)
     folds = [_regularisation._Fold(None, None, patients[half], None, None) for half in (slice(0, 30), slice(30, 60))]
-    best = _regularisation.Choice(_regularisation.RegCovar(1e-3, common=True))
+    best = _regularisation.Regularisation(_regularisation.RegCovar(1e-3, common=True))
     chosen, found = _regularisation._cautious(folds, None, best, usual)
     loss = usual - densities(None, None, best._replace(reg_covar=best.reg_covar._replace(share=5e-3)))
     total = 0.0

@@ -38,7 +38,7 @@ _FOLDS, _BLOCKS, _MOST_TESTED = 5, 48, 1_000
 FEW_ROWS = 5_000
 
 
-class Choice(NamedTuple):
+class Regularisation(NamedTuple):
     """A regularisation, and a strength of the prior (None: the one that evidence finds)."""
 
     reg_covar: RegCovar
@@ -90,13 +90,13 @@ def most_general(
     return replace(settings, reg_covar=reg_covar, strength=strength, known=None)
 
 
-def _choose(folds: list[_Fold], feature_map: FeatureMap, usual: RegCovar) -> Choice:
+def _choose(folds: list[_Fold], feature_map: FeatureMap, usual: RegCovar) -> Regularisation:
     """The best of the choices for the rows held out, one after the other."""
     n_dims, kind = feature_map.n_dims, folds[0].run.parameters.covariance_type
-    best = Choice(usual)
+    best = Regularisation(usual)
     most = _densities(folds, feature_map, best)
 
-    def take(choices: list[Choice], worth: float) -> None:
+    def take(choices: list[Regularisation], worth: float) -> None:
         nonlocal best, most
         found = {choice: _densities(folds, feature_map, choice) for choice in choices}
         candidate = max(found, key=lambda choice: found[choice].mean(), default=best)
@@ -104,21 +104,24 @@ def _choose(folds: list[_Fold], feature_map: FeatureMap, usual: RegCovar) -> Cho
             best, most = candidate, found[candidate]
 
     ridges = [RegCovar(share, common) for common in (False, True) for share in _SHARES]
-    take([Choice(ridge) for ridge in ridges if ridge.share > usual.share], _NEARLY * n_dims)
+    take([Regularisation(ridge) for ridge in ridges if ridge.share > usual.share], _NEARLY * n_dims)
     if best.reg_covar.share > usual.share:
         finer = [best.reg_covar._replace(share=factor * best.reg_covar.share) for factor in _FINER]
         # Within the better ridge nothing is left to be worth.
-        take([Choice(ridge) for ridge in finer if ridge.share > usual.share], 0.0)
+        take([Regularisation(ridge) for ridge in finer if ridge.share > usual.share], 0.0)
         best, most = _cautious(folds, feature_map, best, most)
     if kind == "full":
-        take([Choice(best.reg_covar, Strength(factor * n_dims)) for factor in _ROWS_A_DIMENSION], _NEARLY * n_dims)
+        take(
+            [Regularisation(best.reg_covar, Strength(factor * n_dims)) for factor in _ROWS_A_DIMENSION],
+            _NEARLY * n_dims,
+        )
     if kind != "diag":
         ridge, strength = best
-        take([Choice(ridge._replace(damping=damping), strength) for damping in _DAMPINGS], _NEARLY * n_dims)
+        take([Regularisation(ridge._replace(damping=damping), strength) for damping in _DAMPINGS], _NEARLY * n_dims)
     return best
 
 
-def _densities(folds: list[_Fold], feature_map: FeatureMap, choice: Choice) -> NDArray[np.float64]:
+def _densities(folds: list[_Fold], feature_map: FeatureMap, choice: Regularisation) -> NDArray[np.float64]:
     """Log densities of all rows held out, each under the mixture that has not seen it."""
     found = []
     for train, test, _, run, sums in folds:
@@ -129,8 +132,8 @@ def _densities(folds: list[_Fold], feature_map: FeatureMap, choice: Choice) -> N
 
 
 def _cautious(
-    folds: list[_Fold], feature_map: FeatureMap, best: Choice, most: NDArray[np.float64]
-) -> tuple[Choice, NDArray[np.float64]]:
+    folds: list[_Fold], feature_map: FeatureMap, best: Regularisation, most: NDArray[np.float64]
+) -> tuple[Regularisation, NDArray[np.float64]]:
     """A larger regularisation that costs a fraction of the standard error over patients at most.
 
     Breiman et al. (1984) allow a whole one for a simpler model. Here that is too much where cells are many, but too
