@@ -8,6 +8,7 @@ With ``--rows 100000 1000000`` instead of files: as many simulated rows, on whic
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -101,6 +102,9 @@ def main() -> None:
     )
     print("|---|---|---|---|---|---|---|---|")
     for path in arguments.paths:
+        if not {"donor", "patient"} & set(ad.read_h5ad(path, backed="r").obs):
+            print(f"{path.name} has no patients: left out.", file=sys.stderr)
+            continue
         for n_cells in arguments.cells:
             ours, peers, others, seconds, shape, n_components = [], [], [], 0.0, (0, 0), 0
             for seed in (*CHOSEN_ON, *REPORTED_ON):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -93,31 +94,32 @@ def most_general(
 def _choose(folds: list[_Fold], feature_map: FeatureMap, usual: RegCovar) -> Regularisation:
     """The best of the choices for the rows held out, one after the other."""
     n_dims, kind = feature_map.n_dims, folds[0].run.parameters.covariance_type
-    best = Regularisation(usual)
-    most = _densities(folds, feature_map, best)
+    units = np.unique(np.concatenate([fold.units for fold in folds]), return_inverse=True)[1]
 
-    def take(choices: list[Regularisation], worth: float) -> None:
-        nonlocal best, most
-        found = {choice: _densities(folds, feature_map, choice) for choice in choices}
-        candidate = max(found, key=lambda choice: found[choice].mean(), default=best)
-        if found and found[candidate].mean() > most.mean() + worth:
-            best, most = candidate, found[candidate]
+    @cache
+    def densities(choice: Regularisation) -> NDArray[np.float64]:
+        return _densities(folds, feature_map, choice)
+
+    def better(best: Regularisation, choices: list[Regularisation], worth: float) -> Regularisation:
+        highest = max(choices, key=lambda choice: densities(choice).mean(), default=best)
+        return highest if densities(highest).mean() > densities(best).mean() + worth else best
 
     ridges = [RegCovar(share, common) for common in (False, True) for share in _SHARES]
-    take([Regularisation(ridge) for ridge in ridges if ridge.share > usual.share], _NEARLY * n_dims)
+    nearly = _NEARLY * n_dims
+    best = better(
+        Regularisation(usual), [Regularisation(ridge) for ridge in ridges if ridge.share > usual.share], nearly
+    )
     if best.reg_covar.share > usual.share:
         finer = [best.reg_covar._replace(share=factor * best.reg_covar.share) for factor in _FINER]
         # Within the better ridge nothing is left to be worth.
-        take([Regularisation(ridge) for ridge in finer if ridge.share > usual.share], 0.0)
-        best, most = _cautious(folds, feature_map, best, most)
+        best = better(best, [Regularisation(ridge) for ridge in finer if ridge.share > usual.share], 0.0)
+        best = _cautious(densities, units, best)
     if kind == "full":
-        take(
-            [Regularisation(best.reg_covar, Strength(factor * n_dims)) for factor in _ROWS_A_DIMENSION],
-            _NEARLY * n_dims,
-        )
+        strengths = [Strength(factor * n_dims) for factor in _ROWS_A_DIMENSION]
+        best = better(best, [best._replace(strength=strength) for strength in strengths], nearly)
     if kind != "diag":
-        ridge, strength = best
-        take([Regularisation(ridge._replace(damping=damping), strength) for damping in _DAMPINGS], _NEARLY * n_dims)
+        ridges = [best.reg_covar._replace(damping=damping) for damping in _DAMPINGS]
+        best = better(best, [best._replace(reg_covar=ridge) for ridge in ridges], nearly)
     return best
 
 
@@ -132,25 +134,23 @@ def _densities(folds: list[_Fold], feature_map: FeatureMap, choice: Regularisati
 
 
 def _cautious(
-    folds: list[_Fold], feature_map: FeatureMap, best: Regularisation, most: NDArray[np.float64]
-) -> tuple[Regularisation, NDArray[np.float64]]:
+    densities: Callable[[Regularisation], NDArray[np.float64]], units: NDArray[np.intp], best: Regularisation
+) -> Regularisation:
     """A larger regularisation that costs a fraction of the standard error over patients at most.
 
     Breiman et al. (1984) allow a whole one for a simpler model. Here that is too much where cells are many, but too
     little regularisation costs far more, on the few patients that differ from all others, than too much.
     """
-    units = np.unique(np.concatenate([fold.units for fold in folds]), return_inverse=True)[1]
     for factor in _LARGER:
         share = factor * best.reg_covar.share
         if share > _SHARES[-1]:
             continue
         larger = best._replace(reg_covar=best.reg_covar._replace(share=share))
-        densities = _densities(folds, feature_map, larger)
-        loss = most - densities
+        loss = densities(best) - densities(larger)
         error = np.linalg.norm(np.bincount(units, loss - loss.mean())) / len(loss)
         if loss.mean() <= _ERRORS_LOST * error:
-            return larger, densities
-    return best, most
+            return larger
+    return best
 
 
 def _split(part: Sample, rng: np.random.Generator) -> list[tuple[Sample, Sample, NDArray[np.intp]]]:
