@@ -15,7 +15,7 @@ from repatient._threads import one_thread
 from repatient.mixture._blocks import score_blocks
 from repatient.mixture._chunks import as_rows, collect, compute_dtype, fold
 from repatient.mixture._devices import torch_device
-from repatient.mixture._features import FEATURE_MAPS, FeatureMap
+from repatient.mixture._features import FeatureMap, feature_map_of
 from repatient.mixture._parameters import Parameters
 from repatient.mixture._whitening import Whitening, moments_of_mixture
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from repatient.mixture._factors import Factors
     from repatient.mixture._statistics import Coefficients
 
     class Model(TypedDict):
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
         whitening: Whitening
         feature_map: FeatureMap
-        coefficients: Coefficients
+        coefficients: Coefficients | Factors
         device: str | None
 
 
@@ -153,7 +154,8 @@ class MixtureDensity(DensityMixin, BaseEstimator):
         whitening = Whitening.from_moments(
             moments_of_mixture(parameters), diagonal=self.covariance_type == "diag"
         ).rounded()
-        feature_map = FEATURE_MAPS[self.covariance_type](self.n_features_in_)
+        device = torch_device(self.device)
+        feature_map = feature_map_of(self.covariance_type, self.n_features_in_, device)
         try:
             coefficients = feature_map.coefficients(whitening.whiten(parameters))
         except np.linalg.LinAlgError as error:
@@ -163,7 +165,7 @@ class MixtureDensity(DensityMixin, BaseEstimator):
             "whitening": whitening,
             "feature_map": feature_map,
             "coefficients": coefficients,
-            "device": torch_device(self.device),
+            "device": device,
         }
 
     def _per_row(self, X: Any, describe: Callable[..., tuple[NDArray[Any], ...]]) -> tuple[NDArray[Any], ...]:
@@ -199,7 +201,7 @@ def _labels(rows: Any, model: Model) -> tuple[NDArray[Any], ...]:
 
 def _responsibilities(rows: Any, model: Model) -> tuple[NDArray[Any], ...]:
     """Responsibilities in the precision of the rows."""
-    proba = np.empty((rows.shape[0], len(model["coefficients"].values)), dtype=compute_dtype(rows))
+    proba = np.empty((rows.shape[0], len(model["coefficients"].weights)), dtype=compute_dtype(rows))
     for scores in score_blocks(rows, **model):
         scores.normalise()
         proba[scores.where] = scores.responsibilities()
@@ -218,7 +220,7 @@ def _labels_densities(rows: Any, model: Model, *, return_proba: bool) -> tuple[N
     """Most probable component, log density and, if wanted, responsibilities, in one pass."""
     n_rows = rows.shape[0]
     labels, log_density = np.empty(n_rows, dtype=np.int32), np.empty(n_rows, dtype=np.float32)
-    proba = np.empty((n_rows if return_proba else 0, len(model["coefficients"].values)), dtype=np.float32)
+    proba = np.empty((n_rows if return_proba else 0, len(model["coefficients"].weights)), dtype=np.float32)
     for scores in score_blocks(rows, **model):
         labels[scores.where] = scores.labels()
         # Further down than that is all the same; infinity would be none of a cell that is there.

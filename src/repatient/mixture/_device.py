@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from repatient.mixture._features import FeatureMap
+    from repatient.mixture._features import WrittenFeatures
     from repatient.mixture._statistics import Coefficients
     from repatient.mixture._whitening import Whitening
 
@@ -31,9 +31,13 @@ _DTYPES = {np.dtype(np.float32): torch.float32, np.dtype(np.float64): torch.floa
 
 @dataclass(frozen=True)
 class DeviceScores:
-    """One block: its slice, its features (rows, p) and its log joint densities (rows, K), the latter overwritten."""
+    """One block: its slice, its rows (rows, d), whitened, their features (rows, p) and log joint densities (rows, K).
+
+    The last are overwritten.
+    """
 
     where: slice
+    z: torch.Tensor
     features: torch.Tensor
     log_joint: torch.Tensor
     log_jacobian: float
@@ -56,9 +60,9 @@ class DeviceScores:
         """What ``normalise`` has left, (rows, K)."""
         return self.log_joint.cpu().numpy()
 
-    def whitened(self, n_dims: int) -> NDArray[Any]:
+    def whitened(self) -> NDArray[Any]:
         """The rows in the whitened space, (d, rows)."""
-        return self.features[:, 1 : n_dims + 1].T.cpu().numpy()
+        return self.z.T.cpu().numpy()
 
     def add_sums(self, sums: NDArray[np.float64]) -> None:
         """Add the sums of the features, weighted with the responsibilities that ``normalise`` has left, to (K, p)."""
@@ -77,7 +81,7 @@ class _DeviceWorkspace:
     def __init__(
         self,
         device: str,
-        feature_map: FeatureMap,
+        feature_map: WrittenFeatures,
         coefficients: Coefficients,
         whitening: Whitening,
         length: int,
@@ -103,14 +107,15 @@ class _DeviceWorkspace:
         with _whole_precision():
             self.feature_map.fill_rows(features, self.coefficients.factor)
             log_joint = (features @ self.values).sub_(self.rounding)
-        return DeviceScores(where, features, log_joint, self.whitening.log_jacobian)
+        z = features[:, 1 : self.feature_map.n_dims + 1]
+        return DeviceScores(where, z, features, log_joint, self.whitening.log_jacobian)
 
 
 def score_blocks_on(
     device: str,
     rows: Any,
     whitening: Whitening,
-    feature_map: FeatureMap,
+    feature_map: WrittenFeatures,
     coefficients: Coefficients,
     usual: np.dtype[Any],
     whitened_in: np.dtype[Any],

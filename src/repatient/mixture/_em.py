@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from repatient.mixture._whitening import moments_of_rows, spreads
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from repatient.mixture._factors import Factors
     from repatient.mixture._features import FeatureMap
     from repatient.mixture._parameters import Parameters
     from repatient.mixture._whitening import RowMoments, Whitening
@@ -114,7 +115,7 @@ class Sample:
         """What regularisation adds to covariances in the whitened space."""
         return reg_covar.share * self.units[reg_covar.common]
 
-    @property
+    @cached_property
     def prior(self) -> Prior:
         """What covariances in the whitened space are shrunk by."""
         return Prior(None if self.whitening.diagonal else self.whitening.scaling()[1])
@@ -146,13 +147,13 @@ class EMTrace:
 
 
 def expectation(
-    sample: Sample, feature_map: FeatureMap, coefficients: Coefficients, *, double: bool = False
+    sample: Sample, feature_map: FeatureMap, coefficients: Coefficients | Factors, *, double: bool = False
 ) -> Expectation:
     """One pass over the rows."""
     n_rows = sample.rows.shape[0]
     feature_map, coefficients, shared = feature_map.distinct(coefficients, sample.scatter)
     whitening, turn = sample.whitening, None
-    if feature_map.linear and not whitening.diagonal:
+    if isinstance(coefficients, Coefficients) and feature_map.linear and not whitening.diagonal:
         # Turning the coefficients and the sums instead of the rows saves the largest product.
         whitening, turn = whitening.scaling()
         coefficients = coefficients.before(turn)
@@ -175,15 +176,14 @@ def _summarise(
     rows: Any,
     whitening: Whitening,
     feature_map: FeatureMap,
-    coefficients: Coefficients,
+    coefficients: Coefficients | Factors,
     *,
     double: bool,
     device: str | None,
     near: bool,
 ) -> tuple[NDArray[np.float64], float]:
     """Sums (K, p) of the features, and the log-likelihood, of the rows."""
-    # In the order in which a block's sums come out of the product.
-    sums, log_likelihood = np.zeros(coefficients.values.shape, order="F"), 0.0
+    sums, log_likelihood = feature_map.no_sums(len(coefficients.weights)), 0.0
     blocks = score_blocks(rows, whitening, feature_map, coefficients, double=double, device=device, near=near)
     for scores in blocks:
         log_likelihood += scores.normalise().sum()
@@ -191,7 +191,7 @@ def _summarise(
     return sums, log_likelihood
 
 
-def log_densities(sample: Sample, feature_map: FeatureMap, coefficients: Coefficients) -> NDArray[np.float64]:
+def log_densities(sample: Sample, feature_map: FeatureMap, coefficients: Coefficients | Factors) -> NDArray[np.float64]:
     """Log densities (n,) of rows in memory."""
     feature_map, coefficients, shared = feature_map.distinct(coefficients, sample.scatter)
     near, whitening = sample.is_near(sample.whitening), sample.whitening
@@ -213,7 +213,7 @@ def maximisation(
     previous: Parameters,
     reg_covar: RegCovar,
     strength: Strength = _NO_PRIOR,
-) -> tuple[Parameters, RegCovar, Strength, Coefficients]:
+) -> tuple[Parameters, RegCovar, Strength, Coefficients | Factors]:
     """Next parameters, the ridge that they needed to be positive definite, the strength of the prior, coefficients."""
     counts = np.where(sums.alive, sums.counts, 0)
     for power in range(_MAX_RIDGE_RAISES + 1):
@@ -245,7 +245,7 @@ def run_em(
     trace = EMTrace(feature_map.settled(parameters), settings.reg_covar, settings.known or usual)
     reseeds = np.zeros(len(parameters.weights), dtype=int)
     just_reseeded = False
-    following: Coefficients | None = None
+    following: Coefficients | Factors | None = None
     for iteration in range(1, settings.max_iter + 1):
         try:
             coefficients = following or feature_map.coefficients(trace.parameters)
@@ -302,7 +302,7 @@ def remaining_gain(log_likelihoods: NDArray[np.float64]) -> float:
 
 
 def _worst_rows(
-    sample: Sample, feature_map: FeatureMap, coefficients: Coefficients, n_wanted: int
+    sample: Sample, feature_map: FeatureMap, coefficients: Coefficients | Factors, n_wanted: int
 ) -> NDArray[np.float64]:
     """The least likely rows (m, d) in the whitened space, worst first."""
     search = partial(
@@ -320,14 +320,14 @@ def _worst_of_part(
     rows: Any,
     whitening: Whitening,
     feature_map: FeatureMap,
-    coefficients: Coefficients,
+    coefficients: Coefficients | Factors,
     n_wanted: int,
     device: str | None,
 ) -> NDArray[np.float64]:
     """The least likely of the rows as columns: log density, then z."""
     worst = np.empty((feature_map.n_dims + 1, 0))
     for scores in score_blocks(rows, whitening, feature_map, coefficients, device=device):
-        block = np.vstack([scores.normalise(), scores.whitened(feature_map.n_dims)])
+        block = np.vstack([scores.normalise(), scores.whitened()])
         worst = _least_likely(worst, block, n_wanted)
     return worst
 
@@ -339,7 +339,11 @@ def _least_likely(one: NDArray[np.float64], other: NDArray[np.float64], n_wanted
 
 
 def _reseed(
-    sample: Sample, feature_map: FeatureMap, coefficients: Coefficients, trace: EMTrace, empty: NDArray[np.intp]
+    sample: Sample,
+    feature_map: FeatureMap,
+    coefficients: Coefficients | Factors,
+    trace: EMTrace,
+    empty: NDArray[np.intp],
 ) -> Parameters:
     """Empty components moved to the least likely rows, with the covariance of all rows and an average weight."""
     parameters = trace.parameters

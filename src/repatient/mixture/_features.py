@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from repatient.mixture._factors import Factors
 from repatient.mixture._parameters import Parameters
 from repatient.mixture._statistics import FLOAT32_DISTANCE, Coefficients, Sums
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     Float = NDArray[np.float64]
 
+# Dimensions from which on products of all features take longer than a linear map for each component.
+MANY = 64
 _SMALLEST_WEIGHT = 1e-300
 # Roundings, a dimension, between the rows and a covariance.
 _ROUNDINGS, _EPSILON = 8, np.finfo(np.float64).eps
@@ -49,11 +52,13 @@ class FeatureMap(ABC):
         """Rows below which a component that starts on them would collapse."""
         return 2
 
-    def buffer(self, length: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Ones (p, length), to be filled block by block."""
-        return np.ones((self.n_features, length), dtype)
+    def no_sums(self, n_components: int) -> Float:
+        """Sums (K, p) over no rows, in the order in which those of a block come out of the product."""
+        return np.zeros((n_components, self.n_features), order="F")
 
-    def distinct(self, coefficients: Coefficients, scatter: Float) -> tuple[FeatureMap, Coefficients, float]:
+    def distinct(
+        self, coefficients: Coefficients | Factors, scatter: Float
+    ) -> tuple[FeatureMap, Coefficients | Factors, float]:
         """The terms that tell components apart, and the mean over all rows of those that they share.
 
         Responsibilities do not depend on shared terms, and their mean follows from the second moments ``scatter``.
@@ -61,16 +66,8 @@ class FeatureMap(ABC):
         return self, coefficients, 0.0
 
     @abstractmethod
-    def fill(self, features: NDArray[Any], factor: Float | None) -> None:
-        """Complete the features (p, rows), whose first 1 + d rows hold one and z."""
-
-    @abstractmethod
-    def fill_rows(self, features: Tensor, factor: Float | None) -> None:
-        """The same for a tensor (rows, p), on any device."""
-
-    @abstractmethod
-    def coefficients(self, parameters: Parameters) -> Coefficients:
-        """Coefficients of the log joint density; a covariance that is not positive definite is a LinAlgError."""
+    def coefficients(self, parameters: Parameters) -> Coefficients | Factors:
+        """What scores rows; a covariance that is not positive definite is a LinAlgError."""
 
     @abstractmethod
     def covariances(self, sums: Sums, means: Float, scatter: Float) -> Float:
@@ -90,6 +87,11 @@ class FeatureMap(ABC):
         """What rounding leaves unknown of variances, where a mean lies too far away to be cancelled."""
         return np.where(squares > FLOAT32_DISTANCE**4, _ROUNDINGS * self.n_dims * _EPSILON * squares, 0)
 
+    def centred(self, second: Float, means: Float) -> Float:
+        """Covariances (K, d, d) from second moments."""
+        unknown = self._unknown(np.diagonal(second, axis1=1, axis2=2))
+        return second - means[:, :, None] * means[:, None, :] + unknown[:, None] * np.eye(self.n_dims)
+
     def settled(self, parameters: Parameters) -> Parameters:
         """The same, with what rounding leaves unknown of variances: without, densities there would be of any size."""
         covariances = parameters.covariances
@@ -107,7 +109,27 @@ class FeatureMap(ABC):
         return log_weights - 0.5 * (self.n_dims * np.log(2 * np.pi) + log_det + mahalanobis)
 
 
-class FullFeatures(FeatureMap):
+class WrittenFeatures(FeatureMap):
+    """Features that are written out, so that one product with their coefficients scores rows under all components."""
+
+    def buffer(self, length: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Ones (p, length), to be filled block by block."""
+        return np.ones((self.n_features, length), dtype)
+
+    @abstractmethod
+    def fill(self, features: NDArray[Any], factor: Float | None) -> None:
+        """Complete the features (p, rows), whose first 1 + d rows hold one and z."""
+
+    @abstractmethod
+    def fill_rows(self, features: Tensor, factor: Float | None) -> None:
+        """The same for a tensor (rows, p), on any device."""
+
+    @abstractmethod
+    def coefficients(self, parameters: Parameters) -> Coefficients:
+        """Coefficients of the log joint density."""
+
+
+class FullFeatures(WrittenFeatures):
     """Features 1, z and the distinct products of z zᵀ, those of z with z turned by 0, 1, … places one after the other.
 
     In this order all products come out of one or two calls, whatever the number of dimensions.
@@ -163,11 +185,31 @@ class FullFeatures(FeatureMap):
         second = np.empty((len(means), self.n_dims, self.n_dims))
         second[:, *self._pairs] = sums.per_row(self.n_dims + 1)
         second[:, self._pairs[1], self._pairs[0]] = second[:, *self._pairs]
-        unknown = self._unknown(np.diagonal(second, axis1=1, axis2=2))
-        return second - means[:, :, None] * means[:, None, :] + unknown[:, None] * np.eye(self.n_dims)
+        return self.centred(second, means)
 
 
-class LinearFeatures(FeatureMap):
+class ManyFullFeatures(FeatureMap):
+    """Features 1, z and all products of z zᵀ, which are never written out: factors of the precisions score rows."""
+
+    @property
+    def n_features(self) -> int:
+        return 1 + self.n_dims + self.n_dims**2
+
+    @property
+    def min_rows(self) -> int:
+        return FullFeatures(self.n_dims).min_rows
+
+    def no_sums(self, n_components: int) -> Float:
+        return np.zeros((n_components, self.n_features))
+
+    def coefficients(self, parameters: Parameters) -> Factors:
+        return Factors.of(parameters.weights, parameters.means, parameters.covariances)
+
+    def covariances(self, sums: Sums, means: Float, scatter: Float) -> Float:
+        return self.centred(sums.per_row(self.n_dims + 1).reshape(-1, self.n_dims, self.n_dims), means)
+
+
+class LinearFeatures(WrittenFeatures):
     """Features 1 and z: what tells components apart that share their covariance."""
 
     linear = True
@@ -189,7 +231,7 @@ class LinearFeatures(FeatureMap):
         return TiedFeatures(self.n_dims).covariances(sums, means, scatter)
 
 
-class TiedFeatures(FeatureMap):
+class TiedFeatures(WrittenFeatures):
     """Features 1, z and the quadratic form of the shared precision, one number a row."""
 
     @property
@@ -220,8 +262,10 @@ class TiedFeatures(FeatureMap):
         expected = np.column_stack([np.ones_like(constants), parameters.means, self.n_dims + distances])
         return Coefficients(values, expected, parameters.weights, factor)
 
-    def distinct(self, coefficients: Coefficients, scatter: Float) -> tuple[FeatureMap, Coefficients, float]:
-        if coefficients.factor is None:
+    def distinct(
+        self, coefficients: Coefficients | Factors, scatter: Float
+    ) -> tuple[FeatureMap, Coefficients | Factors, float]:
+        if isinstance(coefficients, Factors) or coefficients.factor is None:
             return super().distinct(coefficients, scatter)
         shared = -0.5 * float(np.sum(coefficients.factor.T @ coefficients.factor * scatter))
         return LinearFeatures(self.n_dims), coefficients.linear(self.n_dims + 1), shared
@@ -232,7 +276,7 @@ class TiedFeatures(FeatureMap):
         return within + np.diag(self._unknown(np.diag(scatter)))
 
 
-class DiagFeatures(FeatureMap):
+class DiagFeatures(WrittenFeatures):
     """Features 1, z and z²."""
 
     @property
@@ -266,7 +310,14 @@ class DiagFeatures(FeatureMap):
         return squares - means**2 + self._unknown(squares)
 
 
-FEATURE_MAPS: dict[str, type[FeatureMap]] = {"full": FullFeatures, "tied": TiedFeatures, "diag": DiagFeatures}
+FEATURE_MAPS: dict[str, type[WrittenFeatures]] = {"full": FullFeatures, "tied": TiedFeatures, "diag": DiagFeatures}
+
+
+def feature_map_of(covariance_type: str, n_dims: int, device: str | None = None) -> FeatureMap:
+    """The quickest one where rows are scored: on a device of torch, or with numpy (None)."""
+    if covariance_type == "full" and n_dims >= MANY and device is None:
+        return ManyFullFeatures(n_dims)
+    return FEATURE_MAPS[covariance_type](n_dims)
 
 
 def _inverse_cholesky(covariances: Float) -> tuple[Float, Float]:

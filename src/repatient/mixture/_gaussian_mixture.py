@@ -16,7 +16,7 @@ from repatient.mixture._chunks import as_rows, compute_dtype, group_codes, read_
 from repatient.mixture._density import USUAL_ERRORS, MixtureDensity
 from repatient.mixture._devices import torch_device
 from repatient.mixture._em import EMTrace, RegCovar, Sample, Settings, remaining_gain, run_em
-from repatient.mixture._features import FEATURE_MAPS
+from repatient.mixture._features import feature_map_of
 from repatient.mixture._parameters import COVARIANCE_TYPES, Parameters, check_size, checked_parameters
 from repatient.mixture._prior import Strength
 from repatient.mixture._seeding import seed_parameters
@@ -37,7 +37,8 @@ class GaussianMixture(MixtureDensity):
     """Gaussian mixture fitted by expectation-maximisation in single passes over blocks of rows.
 
     The log density of a Gaussian is linear in the features 1, x and x xᵀ, so that one matrix product per block scores
-    all rows under all components and another one sums the sufficient statistics. Rows are centred and whitened on the
+    all rows under all components and another one sums the sufficient statistics. Full covariances of 64 features and more
+    are scored by a triangular product for each component instead, and sums are of the rows that it has a share in. Rows are centred and whitened on the
     way, which is what allows single precision. Where it would not do (needle-shaped components, extreme rows), and in
     the last pass where there are fewer than 2,000 rows a component, blocks are computed in double precision. float64
     rows are computed in double precision throughout, all others as described. Memory beyond the data is a few blocks and
@@ -274,7 +275,7 @@ class GaussianMixture(MixtureDensity):
         if in_single:
             whitening = rounded
         sample = Sample.of(rows, whitening, moments, torch_device(self.device), usual, groups)
-        feature_map = FEATURE_MAPS[self.covariance_type](rows.shape[1])
+        feature_map = feature_map_of(self.covariance_type, rows.shape[1], sample.device)
         many = rows.shape[0] >= _ROWS_AVERAGED * self.n_components
         settings = Settings(
             RegCovar(float(self.reg_covar)),

@@ -9,7 +9,7 @@ Target and number of rows are those of the greatest evidence under inverse Wisha
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -66,13 +66,17 @@ class Prior:
             posterior[alive] = self._turned(_damped(matrices, damping))
         return replace(parameters, covariances=posterior), strength
 
+    @cached_property
+    def _inverse(self) -> Float | None:
+        """The map from z to u."""
+        return None if self.turn is None else np.asarray(np.linalg.inv(self.turn), dtype=np.float64)
+
     def _back(self, covariances: Float) -> Float:
         """From the space of z to that of u, with variances that are more than what rounding leaves."""
-        if self.turn is None:
+        if self._inverse is None:
             result = covariances.copy()
         else:
-            inverse = np.linalg.inv(self.turn)
-            result = inverse.T @ covariances @ inverse
+            result = self._inverse.T @ covariances @ self._inverse
         variances = np.einsum("...ii->...i", result)
         np.maximum(variances, _LEAST_VARIANCE, out=variances)
         return result

@@ -67,8 +67,8 @@ def most_general(
     """The regularisation, strength of the prior and loss of correlations that explain other rows best.
 
     What a handful of rows have in common by chance (a feature that is zero in all of them) is no property of a component,
-    and what evidence says of a prior holds for Gaussian components. Each is chosen given the ones before. Held out are
-    patients, or blocks of neighbouring rows, which mostly come from the same one. With few rows, ``start_in_fold`` fits
+    and what evidence says of a prior holds for Gaussian components. The last two, which often help together alone, are chosen
+    given the first. Held out are patients, or blocks of neighbouring rows, which mostly come from the same one. With few rows, ``start_in_fold`` fits
     anew without those held out.
     """
     folds = []
@@ -115,9 +115,15 @@ def _choose(folds: list[_Fold], feature_map: FeatureMap, usual: RegCovar) -> Reg
         best = better(best, [Regularisation(ridge) for ridge in finer if ridge.share > usual.share], 0.0)
         best = _cautious(densities, units, best)
     if kind == "full":
-        strengths = [Strength(factor * n_dims) for factor in _ROWS_A_DIMENSION]
-        best = better(best, [best._replace(strength=strength) for strength in strengths], nearly)
-    if kind != "diag":
+        strengths = [best.strength, *(Strength(factor * n_dims) for factor in _ROWS_A_DIMENSION)]
+        choices = [
+            Regularisation(best.reg_covar._replace(damping=damping), strength)
+            for damping in (0.0, *_DAMPINGS)
+            # Without correlations no prior has anything to say of them.
+            for strength in (strengths if damping < 1 else strengths[:1])
+        ]
+        return better(best, choices, nearly)
+    if kind == "tied":
         ridges = [best.reg_covar._replace(damping=damping) for damping in _DAMPINGS]
         best = better(best, [best._replace(reg_covar=ridge) for ridge in ridges], nearly)
     return best

@@ -19,7 +19,7 @@ from repatient.mixture._em import (
     run_em,
 )
 from repatient.mixture._exchange import exchange_components
-from repatient.mixture._features import FEATURE_MAPS
+from repatient.mixture._features import feature_map_of
 from repatient.mixture._prior import Strength
 from repatient.mixture._regularisation import FEW_ROWS, most_general
 from repatient.mixture._whitening import Whitening, moments_of_rows
@@ -42,9 +42,9 @@ _LOOSER = 10
 # Rows a component and dimension of a subsample from which on no prior is needed to search for an optimum in it, where it would
 # favour components that are alike.
 _AMPLE = 20
-# Features from which on components are looked for in a few directions, how many, rows that one of the small clusters has
-# that tell them, and passes there.
-_WIDE, _DIRECTIONS, _ROWS_A_CLUSTER, _PASSES_IN_FEW = 64, 64, 8, 30
+# Features from which on components are looked for in a few directions, how many, rows that are enough there, rows that one
+# of the small clusters has that tell them, and passes there.
+_WIDE, _DIRECTIONS, _ROWS_IN_FEW, _ROWS_A_CLUSTER, _PASSES_IN_FEW = 64, 64, 6_000, 8, 30
 
 
 def seed_parameters(
@@ -140,7 +140,9 @@ def _start_in_few_directions(
     costs a hundredth of one over all pairs of some hundred features.
     """
     rows = np.asarray(part.rows, dtype=np.float64)
-    z = part.whitening.columns(rows).T
+    z_all = part.whitening.columns(rows).T
+    some = np.sort(rng.permutation(len(rows))[:_ROWS_IN_FEW])
+    rows, z = rows[some], z_all[some]
     n_clusters = max(2, min(_DIRECTIONS, len(z) // _ROWS_A_CLUSTER))
     means = []
     for points in (rows, z):
@@ -148,9 +150,9 @@ def _start_in_few_directions(
         member = np.eye(n_clusters)[kmeans.fit_predict(points)]
         means.append(member.T @ z / np.sqrt(np.maximum(member.sum(axis=0), 1))[:, None])
     axes = np.linalg.svd(np.concatenate(means), full_matrices=False)[2][:_DIRECTIONS].T
-    y = z @ axes
+    y = (z @ axes).astype(np.float32)
     moments = moments_of_rows(y)
-    narrow, of_y = FEATURE_MAPS["full"](y.shape[1]), Whitening.from_moments(moments, diagonal=False)
+    narrow, of_y = feature_map_of("full", y.shape[1]), Whitening.from_moments(moments, diagonal=False).rounded()
     sample = Sample.of(y, of_y, moments)
     starts = [
         _kmeans_start(sample, narrow, n_components, "full", index, rng, settings.reg_covar) for index in range(n_init)
@@ -158,10 +160,11 @@ def _start_in_few_directions(
     best = _most_likely(sample, narrow, starts, settings)
     best = exchange_components(sample, narrow, best.parameters, settings)
     best = run_em(sample, narrow, best.parameters, replace(settings, max_iter=_PASSES_IN_FEW, refine=False))
+    y = (z_all @ axes).astype(np.float32)
     blocks = score_blocks(y, of_y, narrow, narrow.coefficients(best.parameters))
     labels = np.concatenate([scores.labels() for scores in blocks])
     labels = _without_slivers(y, labels, of_y.unwhiten(best.parameters).means, feature_map.min_rows)
-    return parameters_of_clusters(z, labels, n_components, "full", part.ridge(settings.reg_covar))
+    return parameters_of_clusters(z_all, labels, n_components, "full", part.ridge(settings.reg_covar))
 
 
 def _most_likely(part: Sample, feature_map: FeatureMap, starts: list[Parameters], settings: Settings) -> EMTrace:
