@@ -38,11 +38,11 @@ class GaussianMixture(MixtureDensity):
 
     The log density of a Gaussian is linear in the features 1, x and x xᵀ, so that one matrix product per block scores
     all rows under all components and another one sums the sufficient statistics. Full covariances of 64 features and more
-    are scored by a triangular product for each component instead, and sums are of the rows that it has a share in. Rows are centred and whitened on the
-    way, which is what allows single precision. Where it would not do (needle-shaped components, extreme rows), and in
-    the last pass where there are fewer than 2,000 rows a component, blocks are computed in double precision. float64
-    rows are computed in double precision throughout, all others as described. Memory beyond the data is a few blocks and
-    the subsamples.
+    are scored by a triangular product for each component instead, and sums are of the rows that it has a share in. Rows
+    are centred and whitened on the way, which is what allows single precision. Where it would not do (needle-shaped
+    components, extreme rows), and in the last pass where there are fewer than 2,000 rows a component, blocks are computed
+    in double precision. float64 rows are computed in double precision throughout, all others as described. Memory beyond
+    the data is a few blocks and the subsamples.
 
     Of more than ``init_max_samples`` rows a subsample is searched for a good optimum: the most likely of short runs goes
     on, and as long as that raises the likelihood, two components are merged and another one is split. Then EM goes on

@@ -18,6 +18,7 @@ from repatient.mixture._em import (
     log_densities,
     maximisation,
 )
+from repatient.mixture._features import MANY
 from repatient.mixture._prior import Strength
 
 if TYPE_CHECKING:
@@ -67,9 +68,9 @@ def most_general(
     """The regularisation, strength of the prior and loss of correlations that explain other rows best.
 
     What a handful of rows have in common by chance (a feature that is zero in all of them) is no property of a component,
-    and what evidence says of a prior holds for Gaussian components. The last two, which often help together alone, are chosen
-    given the first. Held out are patients, or blocks of neighbouring rows, which mostly come from the same one. With few rows, ``start_in_fold`` fits
-    anew without those held out.
+    and what evidence says of a prior holds for Gaussian components. Each is chosen given the ones before, but for the last
+    two of many features. Held out are patients, or blocks of neighbouring rows, which mostly come from the same one. With
+    few rows, ``start_in_fold`` fits anew without those held out.
     """
     folds = []
     for train, test, units in _split(part, rng):
@@ -114,17 +115,21 @@ def _choose(folds: list[_Fold], feature_map: FeatureMap, usual: RegCovar) -> Reg
         # Within the better ridge nothing is left to be worth.
         best = better(best, [Regularisation(ridge) for ridge in finer if ridge.share > usual.share], 0.0)
         best = _cautious(densities, units, best)
-    if kind == "full":
-        strengths = [best.strength, *(Strength(factor * n_dims) for factor in _ROWS_A_DIMENSION)]
-        choices = [
-            Regularisation(best.reg_covar._replace(damping=damping), strength)
-            for damping in (0.0, *_DAMPINGS)
-            # Without correlations no prior has anything to say of them.
-            for strength in (strengths if damping < 1 else strengths[:1])
-        ]
-        return better(best, choices, nearly)
-    if kind == "tied":
-        ridges = [best.reg_covar._replace(damping=damping) for damping in _DAMPINGS]
+
+    def lessened(by: RegCovar, dampings: tuple[float, ...]) -> list[RegCovar]:
+        return [by._replace(damping=damping) for damping in dampings]
+
+    strengths = [Strength(factor * n_dims) for factor in _ROWS_A_DIMENSION] if kind == "full" else []
+    if strengths and n_dims >= MANY:
+        # Of many features they often help together alone; of few, to try all pairs is not worth its time. Without
+        # correlations no prior has anything to say of them.
+        some = lessened(best.reg_covar, (0.0, *_DAMPINGS[:-1]))
+        pairs = [Regularisation(ridge, strength) for ridge in some for strength in (best.strength, *strengths)]
+        alone = [Regularisation(ridge, best.strength) for ridge in lessened(best.reg_covar, _DAMPINGS[-1:])]
+        return better(best, [*pairs, *alone], nearly)
+    best = better(best, [best._replace(strength=strength) for strength in strengths], nearly)
+    if kind != "diag":
+        ridges = lessened(best.reg_covar, _DAMPINGS)
         best = better(best, [best._replace(reg_covar=ridge) for ridge in ridges], nearly)
     return best
 
