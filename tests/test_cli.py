@@ -168,6 +168,8 @@ def test_demo_prints_what_was_found_against_the_truth(tmp_path, capsys, monkeypa
         return adata, truth
 
     monkeypatch.setattr(rp.datasets, "pbmc_cohort", cohort)
+    evaluate = rp.tl.evaluate
+    monkeypatch.setattr(rp.tl, "evaluate", lambda adata, **given: evaluate(adata, **given | {"n_splits": 2}))
     arguments = ["demo", tmp_path / "demo", "--n-patients", "5", "--n-components", "4"]
     assert run(*arguments) == 0
     printed = capsys.readouterr()

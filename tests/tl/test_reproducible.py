@@ -20,6 +20,7 @@ import numpy as np
 import repatient as rp
 warnings.simplefilter("ignore")
 adata, _ = rp.datasets.pbmc_cohort(n_patients=6, n_cells=150)
+adata.obsm["X_pca"] = adata.obsm["X_pca"][:, :10].copy()
 digest = hashlib.sha256()
 def add(*values):
     for value in values:

@@ -18,7 +18,7 @@ import repatient as rp
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-N_KILLS = 50 if "REPATIENT_TRUST" in os.environ else 12
+N_KILLS = 50 if "REPATIENT_TRUST" in os.environ else 8
 MOST_SECONDS = 120
 
 

@@ -137,11 +137,11 @@ def _shrunk_covariances(covariances: Float, counts: Float, strength: Strength) -
 
 def _shrunk(covariance: Float, n_rows: float) -> Float:
     """A covariance (d, d) of so many rows, shrunk towards its own variances by as many as are likeliest."""
-    variances = np.diag(np.diag(covariance))
+    variances = np.diag(covariance)
     need = float(_need(np.array(n_rows), len(covariance)))
     # A smaller share of any strength is lost in rounding.
     rows = need * _most_likely_rows(covariance[None], variances, np.array([n_rows]))[0] if need > _ROUNDED_AWAY else 0.0
-    return (n_rows * covariance + rows * variances) / (n_rows + rows)
+    return (n_rows * covariance + rows * np.diag(variances)) / (n_rows + rows)
 
 
 def _need(counts: Float, n_dims: int) -> Float:
@@ -157,14 +157,20 @@ def _need(counts: Float, n_dims: int) -> Float:
 def _most_likely_rows(covariances: Float, target: Float, counts: Float) -> tuple[float, float]:
     """Rows that the target is worth at the greatest evidence, and its logarithm up to what does not depend on it.
 
-    Scatter matrices are Wishart, and the covariances that they are drawn with inverse Wishart around the target.
+    Scatter matrices are Wishart, and the covariances that they are drawn with inverse Wishart around the target: a
+    covariance (d, d), or the variances (d,) of independent features.
     """
     n_dims, sizes = len(target), counts[:, None]
-    scale = np.sqrt(np.diag(target))
-    values, vectors = np.linalg.eigh(target / np.outer(scale, scale))
-    values = np.maximum(values, _EIGENVALUE_FLOOR * values[-1])
-    inverse_root = vectors / np.sqrt(values) / scale[:, None]
-    eigenvalues = np.maximum(np.linalg.eigvalsh(inverse_root.T @ covariances @ inverse_root), 0)
+    if target.ndim == 1:
+        scale, values = np.sqrt(target), np.ones(n_dims)
+        seen = covariances / np.outer(scale, scale)
+    else:
+        scale = np.sqrt(np.diag(target))
+        values, vectors = np.linalg.eigh(target / np.outer(scale, scale))
+        values = np.maximum(values, _EIGENVALUE_FLOOR * values[-1])
+        inverse_root = vectors / np.sqrt(values) / scale[:, None]
+        seen = inverse_root.T @ covariances @ inverse_root
+    eigenvalues = np.maximum(np.linalg.eigvalsh(seen), 0)
     volumes = _STRENGTHS[:, None, None] + sizes * eigenvalues
     log_volumes = np.log(volumes, out=volumes).sum(axis=2)
     half, of_prior, of_strength = _terms_of_strengths(n_dims)
