@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", type=int)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--cells", nargs="+", type=int, default=[1000])
-    parser.add_argument("--most-dimensions", type=int, default=300)
+    parser.add_argument("--most-dimensions", type=int, default=1000)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     if arguments.rows:
