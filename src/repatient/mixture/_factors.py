@@ -13,6 +13,7 @@ import numpy as np
 from scipy.linalg import get_blas_funcs, get_lapack_funcs
 
 from repatient.mixture._scores import Scores, Workspace
+from repatient.mixture._statistics import SMALLEST_WEIGHT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 # Squares of the sums of absolute terms up to which the distances of rows keep their digits in single precision: first for
 # the average row, then for the rows of any component. Their errors have no sign, so that they average out over rows.
 _USUAL_TERMS, _LARGEST_TERMS = 1e8, 1e9
-_SMALLEST_WEIGHT = 1e-300
 # Rows with a smaller share in a component add nothing to its sums that single precision would tell.
 _LEAST_SHARE = 1e-12
 
@@ -44,7 +44,7 @@ class Factors:
     @classmethod
     def of(cls, weights: Float, means: Float, covariances: Float) -> Factors:
         """Those of a mixture; a covariance that is not positive definite is a LinAlgError."""
-        log_weights = np.log(np.maximum(weights, _SMALLEST_WEIGHT))
+        log_weights = np.log(np.maximum(weights, SMALLEST_WEIGHT))
         lower = np.linalg.cholesky(covariances)
         log_det = 2 * np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(axis=1)
         constants = log_weights - 0.5 * (means.shape[1] * np.log(2 * np.pi) + log_det)
@@ -79,7 +79,10 @@ class FactorWorkspace(Workspace):
     """Factors of one dtype, and room for a block of at most ``length`` rows."""
 
     def __init__(self, factors: Factors, length: int, dtype: np.dtype[Any]) -> None:
-        self.constants, self.means = factors.constants.astype(dtype)[:, None], factors.means.astype(dtype)
+        # What all have in common is added in double precision.
+        self.common = float(factors.constants.max())
+        self.constants = (factors.constants - self.common).astype(dtype)[:, None]
+        self.means = factors.means.astype(dtype)
         # Upper triangles in the order of Fortran, which is what a product in place takes.
         self.factors = [factor.T for factor in factors.factors.astype(dtype)]
         self.multiply = get_blas_funcs("trmm", (self.factors[0],))
@@ -101,4 +104,4 @@ class FactorWorkspace(Workspace):
             np.einsum("ij,ij->i", spherical, spherical, out=own)
         log_joint *= -0.5
         log_joint += self.constants
-        return FactorScores(where, z.T, log_joint, log_jacobian)
+        return FactorScores(where, z.T, log_joint, log_jacobian + self.common)

@@ -15,7 +15,7 @@ import numpy as np
 
 from repatient.mixture._factors import Factors
 from repatient.mixture._parameters import Parameters
-from repatient.mixture._statistics import FLOAT32_DISTANCE, Coefficients, Sums
+from repatient.mixture._statistics import FLOAT32_DISTANCE, SMALLEST_WEIGHT, Coefficients, Sums
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 # Dimensions from which on products of all features take longer than a linear map for each component.
 MANY = 64
-_SMALLEST_WEIGHT = 1e-300
 # Roundings, a dimension, between the rows and a covariance.
 _ROUNDINGS, _EPSILON = 8, np.finfo(np.float64).eps
 
@@ -105,7 +104,7 @@ class FeatureMap(ABC):
 
     def _constants(self, weights: Float, log_det: Float, mahalanobis: Float) -> Float:
         """First column of the coefficients."""
-        log_weights = np.log(np.maximum(weights, _SMALLEST_WEIGHT))
+        log_weights = np.log(np.maximum(weights, SMALLEST_WEIGHT))
         return log_weights - 0.5 * (self.n_dims * np.log(2 * np.pi) + log_det + mahalanobis)
 
 

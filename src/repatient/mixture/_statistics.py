@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 FLOAT32_DISTANCE = 1e3
 # Smaller responsibilities change no sum; as subnormal numbers they would slow the products down.
 LEAST_EXPONENT = -80.0
+# Of a component: no weight has no logarithm.
+SMALLEST_WEIGHT = 1e-300
 # Not 1: a component that holds exactly one row sums to it only up to rounding.
 MIN_EFFECTIVE_ROWS = 0.999
 # Sums of absolute terms up to which float32 keeps the mean log density to about 1e-5 nats, and EM stable: the first
