@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 
 from repatient.mixture import GaussianMixture
 from repatient.mixture._em import RegCovar, Sample, expectation, maximisation
-from repatient.mixture._features import FEATURE_MAPS
+from repatient.mixture._features import FEATURE_MAPS, feature_map_of
 from repatient.mixture._parameters import Parameters
 from repatient.mixture._whitening import Whitening, moments_of_rows
 
@@ -108,7 +108,7 @@ def our_pass(rows: np.ndarray, given: Parameters) -> Callable[[], object]:
     moments = moments_of_rows(rows)
     whitening = Whitening.from_moments(moments, diagonal=given.covariance_type == "diag").rounded()
     sample = Sample.of(rows, whitening, moments)
-    feature_map = FEATURE_MAPS[given.covariance_type](rows.shape[1])
+    feature_map = feature_map_of(given.covariance_type, rows.shape[1], len(given.weights))
     start = whitening.whiten(given)
 
     def run() -> None:

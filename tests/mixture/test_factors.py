@@ -34,7 +34,7 @@ def passes(rows, parameters):
     moments = moments_of_rows(rows)
     whitening = Whitening.from_moments(moments, diagonal=False).rounded()
     sample, given = Sample.of(rows, whitening, moments), whitening.whiten(parameters)
-    for feature_map in (feature_map_of("full", DIMS), FEATURE_MAPS["full"](DIMS)):
+    for feature_map in (feature_map_of("full", DIMS, COMPONENTS), FEATURE_MAPS["full"](DIMS)):
         expected = expectation(sample, feature_map, feature_map.coefficients(given))
         yield (
             feature_map.parameters(expected.sums, given, sample.scatter, np.zeros((DIMS, DIMS))),
@@ -89,12 +89,14 @@ def test_rows_in_pieces_give_the_same_fit(drawn):
     np.testing.assert_allclose(pieces.means_, whole.means_, atol=1e-4)
 
 
-def test_devices_of_torch_have_products():
-    assert isinstance(feature_map_of("full", DIMS, "cuda"), FEATURE_MAPS["full"])
+def test_products_where_they_are_quicker():
+    assert isinstance(feature_map_of("full", 95, 17), FEATURE_MAPS["full"])
+    assert not isinstance(feature_map_of("full", 96, 17), FEATURE_MAPS["full"])
+    assert isinstance(feature_map_of("full", DIMS, COMPONENTS, "cuda"), FEATURE_MAPS["full"])
 
 
 def test_a_covariance_that_is_not_positive_definite_is_refused(drawn):
     _, parameters = drawn
     singular = replace(parameters, covariances=np.zeros_like(parameters.covariances))
     with pytest.raises(np.linalg.LinAlgError):
-        feature_map_of("full", DIMS).coefficients(singular)
+        feature_map_of("full", DIMS, COMPONENTS).coefficients(singular)

@@ -155,7 +155,7 @@ class MixtureDensity(DensityMixin, BaseEstimator):
             moments_of_mixture(parameters), diagonal=self.covariance_type == "diag"
         ).rounded()
         device = torch_device(self.device)
-        feature_map = feature_map_of(self.covariance_type, self.n_features_in_, device)
+        feature_map = feature_map_of(self.covariance_type, self.n_features_in_, len(self.weights_), device)
         try:
             coefficients = feature_map.coefficients(whitening.whiten(parameters))
         except np.linalg.LinAlgError as error:

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     Float = NDArray[np.float64]
 
-# Dimensions from which on products of all features take longer than a linear map for each component.
-MANY = 64
+# Dimensions from which on products of all features take longer than a linear map for each component: for any number of
+# these, and for few.
+_MANY, _MANY_FOR_FEW, _FEW_COMPONENTS = 96, 64, 16
 # Roundings, a dimension, between the rows and a covariance.
 _ROUNDINGS, _EPSILON = 8, np.finfo(np.float64).eps
 
@@ -312,9 +313,10 @@ class DiagFeatures(WrittenFeatures):
 FEATURE_MAPS: dict[str, type[WrittenFeatures]] = {"full": FullFeatures, "tied": TiedFeatures, "diag": DiagFeatures}
 
 
-def feature_map_of(covariance_type: str, n_dims: int, device: str | None = None) -> FeatureMap:
+def feature_map_of(covariance_type: str, n_dims: int, n_components: int, device: str | None = None) -> FeatureMap:
     """The quickest one where rows are scored: on a device of torch, or with numpy (None)."""
-    if covariance_type == "full" and n_dims >= MANY and device is None:
+    many = _MANY_FOR_FEW if n_components <= _FEW_COMPONENTS else _MANY
+    if covariance_type == "full" and n_dims >= many and device is None:
         return ManyFullFeatures(n_dims)
     return FEATURE_MAPS[covariance_type](n_dims)
 

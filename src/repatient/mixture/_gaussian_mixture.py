@@ -37,12 +37,12 @@ class GaussianMixture(MixtureDensity):
     """Gaussian mixture fitted by expectation-maximisation in single passes over blocks of rows.
 
     The log density of a Gaussian is linear in the features 1, x and x xᵀ, so that one matrix product per block scores
-    all rows under all components and another one sums the sufficient statistics. Full covariances of 64 features and more
-    are scored by a triangular product for each component instead, and sums are of the rows that it has a share in. Rows
-    are centred and whitened on the way, which is what allows single precision. Where it would not do (needle-shaped
-    components, extreme rows), and in the last pass where there are fewer than 2,000 rows a component, blocks are computed
-    in double precision. float64 rows are computed in double precision throughout, all others as described. Memory beyond
-    the data is a few blocks and the subsamples.
+    all rows under all components and another one sums the sufficient statistics. Full covariances of 96 features and more
+    (of 64 with up to 16 components) are scored by a triangular product for each component instead, and sums are of the
+    rows that it has a share in. Rows are centred and whitened on the way, which is what allows single precision. Where it
+    would not do (needle-shaped components, extreme rows), and in the last pass where there are fewer than 2,000 rows a
+    component, blocks are computed in double precision. float64 rows are computed in double precision throughout, all
+    others as described. Memory beyond the data is a few blocks and the subsamples.
 
     Of more than ``init_max_samples`` rows a subsample is searched for a good optimum: the most likely of short runs goes
     on, and as long as that raises the likelihood, two components are merged and another one is split. Then EM goes on
@@ -275,7 +275,7 @@ class GaussianMixture(MixtureDensity):
         if in_single:
             whitening = rounded
         sample = Sample.of(rows, whitening, moments, torch_device(self.device), usual, groups)
-        feature_map = feature_map_of(self.covariance_type, rows.shape[1], sample.device)
+        feature_map = feature_map_of(self.covariance_type, rows.shape[1], self.n_components, sample.device)
         many = rows.shape[0] >= _ROWS_AVERAGED * self.n_components
         settings = Settings(
             RegCovar(float(self.reg_covar)),

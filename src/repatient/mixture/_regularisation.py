@@ -18,7 +18,6 @@ from repatient.mixture._em import (
     log_densities,
     maximisation,
 )
-from repatient.mixture._features import MANY
 from repatient.mixture._prior import Strength
 
 if TYPE_CHECKING:
@@ -36,6 +35,8 @@ _SHARES, _FINER, _LARGER = (1e-3, 1e-2, 1e-1), (0.2, 0.5, 2.0, 5.0), (10.0, 5.0,
 _ROWS_A_DIMENSION, _DAMPINGS, _NEARLY = (0.2, 1.0), (0.1, 0.3, 1.0), 0.01
 _ERRORS_LOST = 0.25
 _FOLDS, _BLOCKS, _MOST_TESTED = 5, 48, 1_000
+# Up to so many, the last two are chosen one after the other.
+_FEW_FEATURES = 64
 # Up to so many, mixtures are fitted anew without the rows held out.
 FEW_ROWS = 5_000
 
@@ -120,7 +121,7 @@ def _choose(folds: list[_Fold], feature_map: FeatureMap, usual: RegCovar) -> Reg
         return [by._replace(damping=damping) for damping in dampings]
 
     strengths = [Strength(factor * n_dims) for factor in _ROWS_A_DIMENSION] if kind == "full" else []
-    if strengths and n_dims >= MANY:
+    if strengths and n_dims > _FEW_FEATURES:
         # Of many features they often help together alone; of few, to try all pairs is not worth its time. Without
         # correlations no prior has anything to say of them.
         some = lessened(best.reg_covar, (0.0, *_DAMPINGS[:-1]))

@@ -152,7 +152,8 @@ def _start_in_few_directions(
     axes = np.linalg.svd(np.concatenate(means), full_matrices=False)[2][:_DIRECTIONS].T
     y = (z @ axes).astype(np.float32)
     moments = moments_of_rows(y)
-    narrow, of_y = feature_map_of("full", y.shape[1]), Whitening.from_moments(moments, diagonal=False).rounded()
+    narrow = feature_map_of("full", y.shape[1], n_components)
+    of_y = Whitening.from_moments(moments, diagonal=False).rounded()
     sample = Sample.of(y, of_y, moments)
     starts = [
         _kmeans_start(sample, narrow, n_components, "full", index, rng, settings.reg_covar) for index in range(n_init)
