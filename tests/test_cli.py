@@ -86,10 +86,10 @@ def test_train_predict_and_evaluate(cohort, plain, tmp_path, keys, capsys):
     assert list(found.index) == list(expected.index)
     np.testing.assert_allclose(found["probability_disease"], expected["probability_disease"], rtol=1e-6)
     capsys.readouterr()
-    assert run("evaluate", cohort, table, *KEYS, "--n-splits", "1", "--n-patients", "3") == 0
+    assert run("evaluate", cohort, table, *KEYS, "--n-splits", "2", "--n-patients", "3") == 0
     frame = pd.read_csv(table)
     assert list(frame.columns) == ["method", "split", "seed", "metric", "value"]
-    assert frame["split"].nunique() == 1
+    assert frame["split"].nunique() == 2
     assert "auroc" in capsys.readouterr().out
 
 
