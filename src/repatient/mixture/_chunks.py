@@ -119,8 +119,9 @@ def _is_finite(values: NDArray[Any]) -> bool:
 
 def sum_of_squares(values: NDArray[Any]) -> float:
     """Over all entries; where they follow each other in memory, as the product that BLAS is quickest at."""
-    if values.flags.c_contiguous:
-        return float(np.dot(values.ravel(), values.ravel()))
+    if values.flags.forc:
+        flat = values.ravel(order="K")
+        return float(np.dot(flat, flat))
     return float(np.einsum("ij,ij->", values, values))
 
 

@@ -149,7 +149,7 @@ class FullFeatures(WrittenFeatures):
 
     @property
     def min_rows(self) -> int:
-        return 2 * (self.n_dims + 1)
+        return _min_rows_of_full(self.n_dims)
 
     def fill(self, features: NDArray[Any], factor: Float | None) -> None:
         z, products = features[1 : self.n_dims + 1], features[self.n_dims + 1 :]
@@ -197,7 +197,7 @@ class ManyFullFeatures(FeatureMap):
 
     @property
     def min_rows(self) -> int:
-        return FullFeatures(self.n_dims).min_rows
+        return _min_rows_of_full(self.n_dims)
 
     def no_sums(self, n_components: int) -> Float:
         return np.zeros((n_components, self.n_features))
@@ -319,6 +319,11 @@ def feature_map_of(covariance_type: str, n_dims: int, n_components: int, device:
     if covariance_type == "full" and n_dims >= many and device is None:
         return ManyFullFeatures(n_dims)
     return FEATURE_MAPS[covariance_type](n_dims)
+
+
+def _min_rows_of_full(n_dims: int) -> int:
+    """Twice as many as a covariance needs to have full rank."""
+    return 2 * (n_dims + 1)
 
 
 def _inverse_cholesky(covariances: Float) -> tuple[Float, Float]:

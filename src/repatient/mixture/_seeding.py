@@ -136,8 +136,8 @@ def _start_in_few_directions(
 ) -> Parameters:
     """Parameters of the clusters that a mixture finds where the means of many small clusters differ most.
 
-    In the whitened space these directions are those with the largest share of the spread between clusters. A pass there
-    costs a hundredth of one over all pairs of some hundred features.
+    In the whitened space these directions are those with the largest share of the spread between clusters. Passes there
+    cost little beside those over all pairs of some hundred features.
     """
     rows = np.asarray(part.rows, dtype=np.float64)
     z_all = part.whitening.columns(rows).T
