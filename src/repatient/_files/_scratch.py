@@ -22,9 +22,14 @@ BLOCK_VALUES = 2**21
 
 def blocks(n_rows: int, rows_of_a_block: int | None = None, *, width: int = 1) -> Iterator[slice]:
     """Consecutive slices of some rows, of ``BLOCK_ROWS`` where nothing else is said, of fewer if the rows are wide."""
-    step = rows_of_a_block or max(min(BLOCK_ROWS, BLOCK_VALUES // max(width, 1)), 1)
+    step = rows_of_a_block or rows_of_blocks(width)
     for start in range(0, n_rows, step):
         yield slice(start, min(start + step, n_rows))
+
+
+def rows_of_blocks(width: int) -> int:
+    """Rows of a block where nothing else is said."""
+    return max(min(BLOCK_ROWS, BLOCK_VALUES // max(width, 1)), 1)
 
 
 def is_in_file(X: Any) -> bool:

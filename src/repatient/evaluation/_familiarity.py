@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _FOLDS, _FEWEST_PATIENTS = 5, 4
 # Cells of a patient, and of a cohort, that are read, and values of their features.
-_MOST_OF_A_PATIENT, _MOST_OF_A_COHORT, _MOST_VALUES = 5_000, 400_000, 20_000_000
+_MOST_OF_A_PATIENT, _MOST_OF_A_COHORT, _MOST_VALUES = 5_000, 400_000, 8_000_000
 # Donors: a thousand say what is usual, and in which percent of them a new patient lies.
 _MOST_DONORS = 1_000
 # Standard deviations of a mean that is 0, and features that have to be so.

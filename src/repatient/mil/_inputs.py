@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.preprocessing import StandardScaler
 
 from repatient._checks import check_integer, check_number, check_option
 from repatient._device import find_device
-from repatient._files._scratch import blocks, filled, is_in_file
+from repatient._files._scratch import blocks, filled, is_in_file, rows_of_blocks
 from repatient.mil._bags import Bags, used_rows
 from repatient.mil._persistence import array_of
 from repatient.mil._shared import once
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
 CLIP = 10.0
 # Standard deviations: below what single precision resolves of a value of 1.
 NEGLIGIBLE = 1e-8
+# Values of cells whose moments are taken at a time.
+_VALUES_AT_ONCE = 2**18
 
 
 def check_bags(bags: Any, name: str, *, n_features: int | None = None) -> Bags:
@@ -317,10 +318,33 @@ def fit_scaler(bags: Bags, *, standardize: bool) -> tuple[NDArray[np.float64], N
 
 
 def _fit_scaler(bags: Bags) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    scaler = StandardScaler()
-    for part in blocks(len(bags.rows), width=bags.X.shape[1]):
-        scaler.partial_fit(bags.X[bags.rows[part]])
-    return scaler.mean_.astype(np.float64), scaler.scale_.astype(np.float64)
+    """Moments of blocks that stay in the cache, in the precision of the cells, put together in double precision."""
+    X, n, d = bags.X, 0, bags.X.shape[1]
+    mean, squares = np.zeros(d), np.zeros(d)
+    for part in blocks(len(bags.rows), max(_VALUES_AT_ONCE // d, 1)):
+        cells = X[bags.rows[part]].astype(np.result_type(X.dtype, np.float32), copy=False)
+        of_block = _moments(cells)
+        if not np.isfinite(of_block).all():
+            # Squares that overflow in single precision.
+            of_block = _moments(cells.astype(np.float64))
+        # Chan, Golub and LeVeque (1983).
+        n_block, step = len(cells), of_block[0] - mean
+        mean += step * (n_block / (n + n_block))
+        squares += of_block[1] + step**2 * (n * n_block / (n + n_block))
+        n += n_block
+    variance, unit = squares / n, np.finfo(np.float64).eps
+    # As scikit-learn has it: what varies less than rounding does not vary.
+    constant = variance <= n * unit * variance + (n * mean * unit) ** 2
+    return mean, np.where(constant, 1.0, np.sqrt(variance))
+
+
+def _moments(cells: NDArray[Any]) -> NDArray[np.float64]:
+    """Mean of each feature, and sum of the squared distances from it, (2, d)."""
+    ones, first = np.ones(len(cells), cells.dtype), cells[0]
+    rest = cells - first
+    centre = ones @ rest / len(cells)
+    rest -= centre
+    return np.stack([first.astype(np.float64) + centre, ones @ np.square(rest, out=rest)])
 
 
 def apply_scaler(
@@ -339,8 +363,10 @@ def apply_scaler(
     return (np.clip(scaled, -CLIP, CLIP, out=scaled) if clip else scaled).astype(np.float32, copy=False)
 
 
-def compact(parts: list[Bags], standardize: Callable[[NDArray[Any]], NDArray[np.float32]]) -> list[Bags]:
-    """The same bags over one standardised array that holds only the cells that they use.
+def compact(
+    parts: list[Bags], standardize: Callable[[NDArray[Any]], NDArray[np.float32]], *, width: int | None = None
+) -> list[Bags]:
+    """The same bags over one standardised array, ``width`` wide if not as before, of only the cells that they use.
 
     Cells stand in the order in which the bags name them, so that those of a bag that comes first stand beside each other.
     The array lies in memory where that of the bags does, else in a temporary file.
@@ -353,8 +379,14 @@ def compact(parts: list[Bags], standardize: Callable[[NDArray[Any]], NDArray[np.
     used = named[order]
     place = np.empty(len(X), dtype=np.int64)
     place[used] = np.arange(len(used))
-    shape = (len(used), X.shape[1])
-    cells = filled(lambda part: standardize(X[used[part]]), shape, np.float32, in_file=is_in_file(X))
+    d = X.shape[1]
+    cells = filled(
+        lambda part: standardize(X[used[part]]),
+        (len(used), d if width is None else width),
+        np.float32,
+        in_file=is_in_file(X),
+        rows_of_a_block=rows_of_blocks(d),
+    )
     return [Bags(cells, place[part.rows], part.indptr) for part in parts]
 
 

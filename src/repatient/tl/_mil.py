@@ -256,6 +256,7 @@ def mil(
         bags = Bags.from_codes(embedding, everyone.codes, len(everyone.names))
         predictions = fitted.predict_bags(bags, everyone.names, random_state=random_state)
         contributions = _scores_of(predictor, bags)
+        attention = predictor.attention(bags) if hasattr(predictor, "attention") else None
     validation = labelled[getattr(predictor, "validation_bags_", np.zeros(0, dtype=np.int64))]
     predictions.insert(0, "label", target.column(everyone))
     predictions.insert(1, "split", _splits(everyone, training, validation))
@@ -281,8 +282,8 @@ def mil(
     data = original.copy() if copy else original
     brought.write(data)
     data.obs[_store.keys.contribution(key_added)] = _of_cells(contributions, bags, data.n_obs)
-    if hasattr(predictor, "attention"):
-        data.obs[_store.keys.attention(key_added)] = _of_cells(predictor.attention(bags), bags, data.n_obs)
+    if attention is not None:
+        data.obs[_store.keys.attention(key_added)] = _of_cells(attention, bags, data.n_obs)
     data.uns[key_added] = {
         "params": params,
         "predictions": predictions,
