@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Features up to which an embedding is seen as it is.
 _WIDE = 256
 # Cells for each axis below which axes are those of chance.
-_CELLS_OF_AN_AXIS = 4
+_CELLS_OF_AN_AXIS = 8
 # Cells that the axes are learnt from.
 _MOST_CELLS = 10_000
 

@@ -60,7 +60,7 @@ class Ensemble(BasePredictor):
         single donor of a class, there is none.
     n_axes
         Principal axes of the training cells, whose whitened values members see instead of an embedding of more than 256
-        features: quicker, and on such an embedding better where cells are four or more for each axis. With fewer cells,
+        features: quicker, and on the wide cohort of the benchmarks no worse, where there are eight cells or more for each axis. With fewer cells,
         or where members learn from generated patients, they see all features, as they do with ``None``.
     n_passes
         Passes behind the uncertainty, divided among the members by their weights.

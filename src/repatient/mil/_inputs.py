@@ -323,7 +323,8 @@ def _fit_scaler(bags: Bags) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     mean, squares = np.zeros(d), np.zeros(d)
     for part in blocks(len(bags.rows), max(_VALUES_AT_ONCE // d, 1)):
         cells = X[bags.rows[part]].astype(np.result_type(X.dtype, np.float32), copy=False)
-        of_block = _moments(cells)
+        with np.errstate(over="ignore", invalid="ignore"):
+            of_block = _moments(cells)
         if not np.isfinite(of_block).all():
             # Squares that overflow in single precision.
             of_block = _moments(cells.astype(np.float64))

@@ -91,7 +91,7 @@ def explain(
     >>> adata.uns["explanation"]["components"].shape
     (12, 7)
     """
-    from repatient.mil import Bags
+    from repatient.mil import Bags, sharing
 
     _store.check_data(data, copy=copy)
     check_key(key_added, "key_added")
@@ -107,7 +107,8 @@ def explain(
     bags = Bags.from_codes(embedding, patients.codes, len(patients.names))
 
     predictor = model.classifier
-    contributions, scores = predictor.contributions(bags), predictor.decision_function(bags)
+    with sharing():
+        contributions, scores = predictor.contributions(bags), predictor.decision_function(bags)
     column, sign, whose = _explained(model, bags, scores, of)
     bag = np.repeat(np.arange(len(bags)), bags.sizes)
     values = sign * contributions[np.arange(len(bag)), column[bag]]

@@ -18,11 +18,13 @@ def predictions_of(
     model: Predictor, bags: Bags, names: np.ndarray, *, n_passes: int | None, random_state: int
 ) -> pd.DataFrame:
     """One row a bag, see :func:`repatient.tl.mil` for the columns."""
+    from repatient.mil import sharing
+
     index = pd.Index(names.astype(str), name="patient")
     options: dict[str, Any] = {"n_passes": n_passes, "random_state": random_state}
-    if model.outcome == "continuous":
-        return _values(model, bags, index, options)
-    return _classes(model, bags, index, options)
+    # The passes read what the prediction has computed of the patients.
+    with sharing():
+        return (_values if model.outcome == "continuous" else _classes)(model, bags, index, options)
 
 
 def _classes(model: Any, bags: Bags, index: pd.Index, options: dict[str, Any]) -> pd.DataFrame:
