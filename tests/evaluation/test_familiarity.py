@@ -233,3 +233,21 @@ def test_real_patients(read_cohort):
     assert not fitted.score(X[test], codes[test]).doubtful.any()
     assert fitted.score(X[test][:, [3, 4, 5, 6, 0, 1, 2]], codes[test]).foreign
     assert fitted.score(10 ** X[test], codes[test]).foreign
+
+
+def test_many_features_in_single_precision_say_what_they_say_in_double():
+    rng = np.random.default_rng(0)
+    axes = rng.normal(size=(6, 400))
+
+    def cells(n_patients: int, shift: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        patients = np.repeat(np.arange(n_patients), 80)
+        hidden = rng.normal(size=(len(patients), 6)) + 0.3 * rng.normal(size=(n_patients, 6))[patients] + shift
+        return 50.0 + hidden @ axes + rng.normal(size=(len(patients), 400)), patients
+
+    X, patients = cells(20)
+    new, of_new = [np.concatenate(parts) for parts in zip(cells(10), cells(10, 3.0), strict=True)]
+    of_new[len(of_new) // 2 :] += 10
+    found = [Familiarity.fit(X.astype(dtype), patients).score(new.astype(dtype), of_new) for dtype in ("f4", "f8")]
+    np.testing.assert_allclose(found[0].p, found[1].p, atol=0.01)
+    np.testing.assert_allclose(found[0].inside, found[1].inside, atol=0.03)
+    assert found[0].p[10:].max() < 0.01 < np.median(found[0].p[:10])

@@ -50,7 +50,7 @@ def fit_density(
     n_axes = min(d, n - 1, _MOST_AXES, max(2, n // (10 * n_components)))
     solver = "randomized" if d > _FEW_FEATURES else "covariance_eigh" if n >= d else "full"
     rotation = PCA(n_axes, svd_solver=solver, iterated_power=_POWER_STEPS, random_state=seed).fit(Z)
-    A = rotation.transform(Z)
+    A = rotation.transform(Z).astype(np.float64, copy=False)
     full = n >= 5 * n_components * n_axes * (n_axes + 3) // 2
     # Quicker on some thousand cells than the mixture of this package; how well it converged is no matter.
     mixture = Sklearn(
@@ -73,36 +73,44 @@ def fit_density(
     return arrays, chosen
 
 
-def standardised(arrays: Mapping[str, NDArray[Any]], X: NDArray[Any]) -> NDArray[np.float64]:
-    """Features in standard deviations from their mean, wild ones clipped, (n, d)."""
-    Z: NDArray[np.float64] = np.subtract(X, arrays["location"], dtype=np.float64)
-    Z /= arrays["scale"]
+def standardised(arrays: Mapping[str, NDArray[Any]], X: NDArray[Any]) -> NDArray[np.floating]:
+    """Features in standard deviations from their mean, wild ones clipped, (n, d), in the precision that suits them."""
+    dtype = _precision(X)
+    Z: NDArray[np.floating] = np.subtract(X, arrays["location"].astype(dtype), dtype=dtype)
+    Z /= arrays["scale"].astype(dtype)
     return np.clip(Z, -_CLIP, _CLIP, out=Z)
 
 
-def in_axes(arrays: Mapping[str, NDArray[Any]], Z: NDArray[np.float64]) -> NDArray[np.float64]:
+def in_axes(arrays: Mapping[str, NDArray[Any]], Z: NDArray[np.floating]) -> NDArray[np.float64]:
     """Standardised cells in the principal axes, (n, q)."""
-    return (Z - arrays["center"]) @ arrays["axes"].T
+    center, axes = arrays["center"].astype(Z.dtype), arrays["axes"].astype(Z.dtype)
+    return ((Z - center) @ axes.T).astype(np.float64, copy=False)
+
+
+def _precision(X: NDArray[Any]) -> type[np.floating]:
+    """Single where features are many: passes over them are what takes time, and what is learnt are sums over them."""
+    return np.float32 if X.dtype == np.float32 and X.shape[1] > _FEW_FEATURES else np.float64
 
 
 def log_densities(
-    arrays: Mapping[str, NDArray[Any]], Z: NDArray[np.float64], A: NDArray[np.float64]
+    arrays: Mapping[str, NDArray[Any]], Z: NDArray[np.floating], A: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
     """Log-density in the axes, squared distance from them, and component of each cell."""
     mixture = GaussianMixture.from_parameters(arrays["weights"], arrays["means"], arrays["covariances"])
     components, density = mixture.predict_with_density(A)[:2]
-    rest = np.maximum(((Z - arrays["center"]) ** 2).sum(axis=1) - (A**2).sum(axis=1), 0)
+    rest = np.maximum(((Z - arrays["center"].astype(Z.dtype)) ** 2).sum(axis=1) - (A**2).sum(axis=1), 0)
     return density, rest, components
 
 
 def moments(X: NDArray[Any], weight: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation of each feature, cells with weights (n,) that sum to 1."""
-    location = np.zeros(X.shape[1])
-    for part in blocks(len(X), width=X.shape[1]):
-        location += weight[part] @ X[part].astype(np.float64)
-    variance = np.zeros(X.shape[1])
-    for part in blocks(len(X), width=X.shape[1]):
-        variance += weight[part] @ (X[part].astype(np.float64) - location) ** 2
+    dtype, d = _precision(X), X.shape[1]
+    location, variance = np.zeros(d), np.zeros(d)
+    for part in blocks(len(X), width=d):
+        location += weight[part].astype(dtype) @ X[part].astype(dtype, copy=False)
+    for part in blocks(len(X), width=d):
+        rest = X[part] - location.astype(dtype)
+        variance += weight[part].astype(dtype) @ np.square(rest, out=rest)
     # What does not vary beyond rounding has no unit of its own.
     still = variance <= (1e-6 * np.abs(location)) ** 2
     return location, np.where(still, np.maximum(np.abs(location), 1) * 1e-3, np.sqrt(variance))

@@ -125,7 +125,7 @@ def summarise(arrays: Mapping[str, NDArray[Any]], X: NDArray[Any], codes: NDArra
         A = in_axes(arrays, Z)
         density, rest, components = log_densities(arrays, Z, A)
         near = (density >= arrays["thresholds"][0]) & (rest <= arrays["thresholds"][1])
-        of, ones = codes[part], np.ones(len(Z))
+        of, ones = codes[part], np.ones(len(Z), Z.dtype)
         patients = sp.csr_array((ones, (of, np.arange(len(Z)))), shape=(n_patients, len(Z)))
         inside += patients @ near.astype(np.float64)
         composition += sp.csr_array((ones, (of, components)), shape=(n_patients, n_components)).toarray()
@@ -177,7 +177,9 @@ def distances_of(arrays: Mapping[str, NDArray[Any]], summary: Summary) -> NDArra
     return np.column_stack([logits, *np.log(np.stack([mean, composition, spread, structure]) + TINY), lacking])
 
 
-def _clipped(arrays: Mapping[str, NDArray[Any]], Z: NDArray[np.float64], A: NDArray[np.float64]) -> NDArray[np.float64]:
+def _clipped(
+    arrays: Mapping[str, NDArray[Any]], Z: NDArray[np.floating], A: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """What products are made of: features, or where these are many the axes, in standard deviations, clipped."""
     return np.clip(
         Z if Z.shape[1] <= MOST_FEATURES else A / arrays["axis_scale"], -_CLIP_OF_PRODUCTS, _CLIP_OF_PRODUCTS
