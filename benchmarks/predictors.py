@@ -131,7 +131,9 @@ def run(given: argparse.Namespace) -> pd.DataFrame:
                     model = make_predictor(**own | settings, device="cpu", random_state=split, progress=False)
                     known = members.get(repr(clone(model)))
                     model = known or model.fit(real, y, groups=patients.donors[train[split]])
-                    members |= {repr(clone(member)): member for _, member in getattr(model, "members_", ())}
+                    # Members that see a wide embedding along its axes are no predictors of patients by themselves.
+                    if getattr(model, "axes_", None) is None:
+                        members |= {repr(clone(member)): member for _, member in getattr(model, "members_", ())}
                     p = model.predict_proba(held)
                     rows.append(
                         {
