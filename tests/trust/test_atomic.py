@@ -86,17 +86,22 @@ def test_kinds_do_not_replace_each_other(tmp_path):
     assert names(tmp_path) == ["file", "folder"]
 
 
+# Each kill forks a process that holds all that tests import.
+EVERY = 1 if "REPATIENT_TRUST" in os.environ else 3
+
+
 # Files take the place of each other by a rename, wherever it is.
 @pytest.mark.parametrize(("kind", "exchange"), [("file", True), ("folder", True), ("folder", False)])
 def test_killed_at_any_line(tmp_path, monkeypatch, kind, exchange):
-    """The process is killed before each line of the write in turn."""
+    """The process is killed before each line of the write in turn, or before each third one."""
     if not exchange:
         monkeypatch.setattr(_atomic, "_exchange", lambda *_: False)
     write, read = WRITE[kind]
     target = tmp_path / "target"
     write(target, "old")
     found = []
-    for line in range(10_000):
+    # The one line after a folder was set aside and before another takes its place must not be left out.
+    for line in range(0, 10_000, EVERY if exchange else 1):
         if not killed_at(line, lambda: write(target, "new")):
             break
         if not exchange and kind == "folder" and not target.exists():
