@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
+from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
 from repatient._files._scratch import filled
@@ -35,7 +36,8 @@ def test_members_see_the_principal_axes_of_standardised_training_cells(wide):
     bags, y = wide
     model = ensemble().fit(bags, y)
     assert (model.n_features_in_, model.axes_.axes.shape) == (D, (D, R))
-    assert {member.n_features_in_ for _, member in model.members_} == {R}
+    # The one that is linear in the mean cell sees all features.
+    assert {name: member.n_features_in_ for name, member in model.members_} == {"mean": D, "cells": R, "kernel_mean": R}
     assert any("8 principal axes of 300 features" in reason for reason in model.reasons_)
     Z = StandardScaler().fit_transform(bags.X.astype(np.float64))
     expected = PCA(R).fit(Z)
@@ -110,6 +112,23 @@ def test_members_that_learn_from_generated_patients_see_all_features(wide):
     assert model.axes_ is None
 
 
+def test_what_lies_off_the_axes_is_not_out_of_sight():
+    """Classes differ in three features that go with nothing else."""
+    rng = np.random.default_rng(1)
+    y, n_cells = np.arange(60) % 2, 50
+    codes = np.repeat(np.arange(len(y)), n_cells)
+    X = (rng.normal(size=(len(codes), 10)) * np.geomspace(30, 10, 10)) @ rng.normal(size=(10, D))
+    X = X / X.std(axis=0) + 0.02 * rng.normal(size=X.shape)
+    X[:, :3] = rng.normal(size=(len(codes), 3)) + y[codes][:, None]
+    bags, train, test = Bags.from_codes(X.astype(np.float32), codes, len(y)), np.arange(40), np.arange(40, 60)
+    model = ensemble(calibrate=False).fit(bags.take(train), y[train])
+    assert model.axes_ is not None
+    assert np.abs(model.axes_.axes[:3]).max() < 0.1
+    assert roc_auc_score(y[test], model.predict_proba(bags.take(test))[:, 1]) > 0.9
+    blind = Ensemble(MEMBERS[1:], n_axes=R, calibrate=False).fit(bags.take(train), y[train])
+    assert roc_auc_score(y[test], blind.predict_proba(bags.take(test))[:, 1]) < 0.9
+
+
 @pytest.mark.filterwarnings("ignore:Training ended near guessing")
 def test_an_attention_member_looks_along_the_axes(wide):
     bags, y = wide
@@ -123,3 +142,11 @@ def test_an_attention_member_looks_along_the_axes(wide):
 def test_a_wrong_number_of_axes_is_named(wide, bad):
     with pytest.raises((TypeError, ValueError), match="n_axes"):
         ensemble(n_axes=bad).fit(*wide)
+
+
+def test_a_member_that_settings_change_sees_what_it_then_needs(wide):
+    model = ensemble(settings={"features": "moments"}).fit(*wide)
+    assert {name: member.n_features_in_ for name, member in model.members_} == dict.fromkeys(
+        ["mean", "cells", "kernel_mean"], R
+    )
+    assert model.predict_proba(wide[0]).shape == (30, 2)

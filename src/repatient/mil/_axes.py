@@ -11,9 +11,10 @@ from sklearn.decomposition import PCA
 from repatient.mil._cell_reader import CellReader
 from repatient.mil._inputs import apply_scaler, compact, fit_scaler, stored_scaler
 from repatient.mil._persistence import array_of
+from repatient.mil._shared import once
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -75,3 +76,11 @@ class PrincipalAxes:
             return apply_scaler(X, self.mean, self.scale, clip=True) @ self.axes
 
         return compact([bags], project, width=self.axes.shape[1])[0]
+
+
+def seen_by(models: Sequence[Any], axes: PrincipalAxes | None, bags: Bags) -> list[Bags]:
+    """The bags as each of some predictors sees them: along the axes, but for those that are linear in the mean cell."""
+    if axes is None:
+        return [bags] * len(models)
+    along = once("along", (bags, *axes.arrays.values()), lambda: axes.along(bags))
+    return [bags if getattr(model, "linear_in_mean", False) else along for model in models]

@@ -11,7 +11,8 @@ from sklearn.utils.metaestimators import available_if
 
 from repatient._checks import check_integer, check_option
 from repatient._files._read import check_values, sequence_of, text
-from repatient.mil._axes import PrincipalAxes
+from repatient.mil._axes import PrincipalAxes, seen_by
+from repatient.mil._bags import Bags
 from repatient.mil._members import MEMBERS, RARE, RARE_MEMBERS
 from repatient.mil._outcomes import ClassOutcome
 from repatient.mil._persistence import above, array_of, packed, under, unpacked
@@ -21,11 +22,10 @@ from repatient.mil._stacking import DONORS_FOR_TEMPERATURE, folds_of_donors, lef
 from repatient.mil._train import check_temperature, fit_temperature
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
-    from repatient.mil._bags import Bags
     from repatient.mil._inputs import Given, TrainingBags
     from repatient.mil._predictor import Predictor
     from repatient.mil._training_set import TrainingSet
@@ -60,8 +60,9 @@ class Ensemble(BasePredictor):
         single donor of a class, there is none.
     n_axes
         Principal axes of the training cells, whose whitened values members see instead of an embedding of more than 256
-        features: quicker, and on the wide cohort of the benchmarks no worse, where there are eight cells or more for each axis. With fewer cells,
-        or where members learn from generated patients, they see all features, as they do with ``None``.
+        features: quicker, and no worse on the wide cohort of the benchmarks. Members that are linear in the mean cell see
+        all features, so that nothing is out of sight, and so do all with fewer than eight cells for each axis, where they
+        learn from generated patients, or with ``None``.
     n_passes
         Passes behind the uncertainty, divided among the members by their weights.
     settings
@@ -143,8 +144,7 @@ class Ensemble(BasePredictor):
         if self.axes_ is not None:
             self.reasons_.append(f"{self.axes_.axes.shape[1]} principal axes of {self.n_features_in_} features")
         with sharing():
-            seen = replace(cohort, real=_along(self.axes_, cohort.real))
-            fitted = [self._fit_member(member, seen, **more if learns else {}) for _, member in chosen]
+            fitted = self._fit_members(chosen, cohort, self.axes_, **more if learns else {})
         self.members_ = [(name, model) for (name, _), model in zip(chosen, fitted, strict=True)]
         self.weights_, self.temperature_ = np.full(len(chosen), 1 / len(chosen)), 1.0
         self._learn_from_left_out(chosen, cohort)
@@ -207,7 +207,8 @@ class Ensemble(BasePredictor):
     @available_if(_some_attention)  # type: ignore[untyped-decorator]
     def attention(self, bags: Bags) -> NDArray[np.float32]:
         """Attention of the first member that has one, (m,)."""
-        return next(model for _, model in self.members_ if hasattr(model, "attention")).attention(self._checked(bags))
+        seen = self._seen(self._checked(bags))
+        return next(model.attention(own) for model, own in seen if hasattr(model, "attention"))
 
     def _check(self) -> None:
         super()._check()
@@ -258,18 +259,26 @@ class Ensemble(BasePredictor):
             return None
         return once("axes", (bags, n, rng), lambda: PrincipalAxes.fit(bags, n, rng))
 
-    def _checked(self, bags: Bags) -> Bags:
-        """Bags as the members see them."""
-        return _along(self.axes_, super()._checked(bags))
+    def _seen(self, bags: Bags) -> Iterator[tuple[Any, Bags]]:
+        """Each fitted member with the bags as it sees them."""
+        models = [model for _, model in self.members_]
+        return zip(models, seen_by(models, self.axes_, bags), strict=True)
 
-    def _fit_member(self, member: Any, cohort: TrainingBags, **more: Any) -> Any:
-        """A fitted copy of a member, on a cohort that was checked."""
+    def _fit_members(
+        self, chosen: Sequence[tuple[str, Any]], cohort: TrainingBags, axes: PrincipalAxes | None, **more: Any
+    ) -> list[Any]:
+        """Fitted copies of members, on a cohort that was checked."""
         given = {name: getattr(self, name) for name in ("outcome", "random_state", "device", "progress")}
         given = dict(self.settings or {}) | given
-        known = member.get_params(deep=False)
-        model = clone(member).set_params(**{name: value for name, value in given.items() if name in known})
-        classes = None if self.outcome == "continuous" else cohort.classes
-        return fit_once(model, cohort.real, cohort.classes[cohort.y], groups=cohort.groups, classes=classes, **more)
+        models = []
+        for _, member in chosen:
+            known = member.get_params(deep=False)
+            models.append(clone(member).set_params(**{name: value for name, value in given.items() if name in known}))
+        y, classes = cohort.classes[cohort.y], None if self.outcome == "continuous" else cohort.classes
+        return [
+            fit_once(model, bags, y, groups=cohort.groups, classes=classes, **more)
+            for model, bags in zip(models, seen_by(models, axes, cohort.real), strict=True)
+        ]
 
     def _learn_from_left_out(self, chosen: Sequence[tuple[str, Any]], cohort: TrainingBags) -> None:
         """Temperature and weights from donors that members did not see."""
@@ -293,9 +302,10 @@ class Ensemble(BasePredictor):
                 sources=None,
             )
             # Axes are those of the donors that are kept.
-            axes, test = None if self.axes_ is None else self._fit_axes(rest.real), cohort.real.take(left)
-            rest, test = replace(rest, real=_along(axes, rest.real)), _along(axes, test)
-            return np.stack([self._fit_member(member, rest).predict_proba(test) for _, member in chosen], axis=1)
+            axes = None if self.axes_ is None else self._fit_axes(rest.real)
+            models = self._fit_members(chosen, rest, axes)
+            seen = zip(models, seen_by(models, axes, cohort.real.take(left)), strict=True)
+            return np.stack([model.predict_proba(test) for model, test in seen], axis=1)
 
         p = np.ascontiguousarray(np.moveaxis(left_out(folds, predict), 1, 0))
         if weigh:
@@ -316,10 +326,8 @@ class Ensemble(BasePredictor):
 
     def predict_proba(self, bags: Bags) -> NDArray[np.float64]:
         """Weighted mean of the members' probabilities (B, classes) at ``temperature_``; of values, the values (B,)."""
-        bags = self._checked(bags)
-        return self._tempered(
-            sum(w * m.predict_proba(bags) for (_, m), w in zip(self.members_, self.weights_, strict=True))
-        )
+        seen = self._seen(self._checked(bags))
+        return self._tempered(sum(w * m.predict_proba(own) for (m, own), w in zip(seen, self.weights_, strict=True)))
 
     def predict_proba_mc(
         self, bags: Bags, *, n_passes: int | None = None, random_state: int | None = None
@@ -336,14 +344,14 @@ class Ensemble(BasePredictor):
         return np.concatenate(means), np.concatenate(sds)
 
     def _passes(self, method: str, bags: Bags, n_passes: int | None, random_state: int | None) -> list[Any]:
-        bags = self._checked(bags)
+        seen = self._seen(self._checked(bags))
         n = check_integer(self.n_passes if n_passes is None else n_passes, "n_passes")
         seed = self.random_state if random_state is None else random_state
         member = np.searchsorted(np.cumsum(self.weights_)[:-1], (np.arange(n) + 0.5) / n, side="right")
         counts = np.bincount(member, minlength=len(self.members_))
         return [
-            getattr(model, method)(bags, n_passes=int(count), random_state=seed)
-            for (_, model), count in zip(self.members_, counts, strict=True)
+            getattr(model, method)(own, n_passes=int(count), random_state=seed)
+            for (model, own), count in zip(seen, counts, strict=True)
             if count
         ]
 
@@ -358,16 +366,16 @@ class Ensemble(BasePredictor):
         return scores[..., 0] if self.outcome == "continuous" else self._tempered(scores)
 
     def _scores(self, bags: Bags) -> NDArray[np.float64]:
-        scores = [self._common(model, model.decision_function(bags)) for _, model in self.members_]
+        scores = [self._common(model, model.decision_function(own)) for model, own in self._seen(bags)]
         return np.tensordot(self.weights_, np.stack(scores), axes=1)
 
     def _contributions(self, bags: Bags) -> NDArray[np.float64]:
         bag = np.repeat(np.arange(len(bags)), bags.sizes)
         result = np.zeros((len(bag), len(self.intercept_)))
-        for (_, model), weight in zip(self.members_, self.weights_, strict=True):
-            scores, start = model.decision_function(bags), np.asarray(model.intercept_)
+        for (model, own), weight in zip(self._seen(bags), self.weights_, strict=True):
+            scores, start = model.decision_function(own), np.asarray(model.intercept_)
             slopes = _mean_slopes(lambda s, model=model: self._common(model, s), start, scores)
-            parts = np.einsum("mk,mkc->mc", model.contributions(bags), slopes[bag])
+            parts = np.einsum("mk,mkc->mc", model.contributions(own), slopes[bag])
             wanted = self._common(model, scores) - self._common(model, start[None])
             # What a sum over few places leaves of the way goes evenly to all cells.
             rest = wanted - np.add.reduceat(parts, bags.indptr[:-1], axis=0)
@@ -394,14 +402,14 @@ class Ensemble(BasePredictor):
         ]
         of_axes = under(arrays, "axes.")
         self.axes_ = PrincipalAxes.of_arrays(of_axes, self.n_features_in_) if of_axes else None
-        n_features = self.n_features_in_ if self.axes_ is None else self.axes_.axes.shape[1]
         self.weights_ = array_of(arrays, "weights", len(self.members_))
         if (self.weights_ < 0).any() or not np.isclose(self.weights_.sum(), 1.0):
             msg = f"'weights' are 0 or more and sum to 1, not {self.weights_}."
             raise ValueError(msg)
-        for name, model in self.members_:
+        nobody = Bags(np.zeros((1, self.n_features_in_), np.float32), np.array([0]), np.array([0, 1]))
+        for (name, model), (_, own) in zip(self.members_, self._seen(nobody), strict=True):
             same = self.outcome == "continuous" or np.array_equal(model.classes_, self.classes_)
-            if model.outcome != self.outcome or not same or model.n_features_in_ != n_features:
+            if model.outcome != self.outcome or not same or model.n_features_in_ != own.X.shape[1]:
                 msg = f"`members`: {name!r} is of another outcome, other classes or other features than the rest."
                 raise ValueError(msg)
 
@@ -412,13 +420,6 @@ class Ensemble(BasePredictor):
     def _scores_of_passes(self, bags: Bags, n_passes: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """Members pass by themselves, see ``predict_proba_mc``."""
         raise NotImplementedError
-
-
-def _along(axes: PrincipalAxes | None, bags: Bags) -> Bags:
-    """The bags along axes, or as they are."""
-    if axes is None:
-        return bags
-    return once("along", (bags, *axes.arrays.values()), lambda: axes.along(bags))
 
 
 def _mean_slopes(function: Any, start: Array, end: Array) -> NDArray[np.float64]:

@@ -268,6 +268,11 @@ class Linear(FeaturePredictor):
         model._set_head(fit_head("class", model._standardized(F), mass, np.arange(len(points)), C=C))
         return model
 
+    @property
+    def linear_in_mean(self) -> bool:
+        """Whether scores are linear in the mean cell, of which a few patients bear any number of features."""
+        return self._feature_names() == ["mean"]
+
     def _feature_names(self) -> Sequence[str]:
         return [self.features] if isinstance(self.features, str) else list(self.features)
 
