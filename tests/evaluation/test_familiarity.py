@@ -251,3 +251,12 @@ def test_many_features_in_single_precision_say_what_they_say_in_double():
     np.testing.assert_allclose(found[0].p, found[1].p, atol=0.01)
     np.testing.assert_allclose(found[0].inside, found[1].inside, atol=0.03)
     assert found[0].p[10:].max() < 0.01 < np.median(found[0].p[:10])
+
+
+@pytest.mark.parametrize("n_features", [20, 300])
+def test_large_finite_values_are_no_infinite_ones(n_features):
+    patients = np.repeat(np.arange(10), 40)
+    X = np.random.default_rng(0).normal(size=(len(patients), n_features)).astype(np.float32)
+    small, large = (Familiarity.fit(scale * X, patients).score(scale * X, patients) for scale in np.float32([1, 1e25]))
+    assert np.isfinite(large.p).all()
+    np.testing.assert_allclose(large.p, small.p, atol=0.05)

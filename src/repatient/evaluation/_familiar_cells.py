@@ -109,8 +109,13 @@ def moments(X: NDArray[Any], weight: NDArray[np.float64]) -> tuple[NDArray[np.fl
     for part in blocks(len(X), width=d):
         location += weight[part].astype(dtype) @ X[part].astype(dtype, copy=False)
     for part in blocks(len(X), width=d):
-        rest = X[part] - location.astype(dtype)
-        variance += weight[part].astype(dtype) @ np.square(rest, out=rest)
+        with np.errstate(over="ignore"):
+            rest = X[part] - location.astype(dtype)
+            squares = weight[part].astype(dtype) @ np.square(rest, out=rest)
+        if not np.isfinite(squares).all():
+            # Finite values may have squares that overflow in single precision.
+            squares = weight[part] @ (X[part].astype(np.float64) - location) ** 2
+        variance += squares
     # What does not vary beyond rounding has no unit of its own.
     still = variance <= (1e-6 * np.abs(location)) ** 2
     return location, np.where(still, np.maximum(np.abs(location), 1) * 1e-3, np.sqrt(variance))

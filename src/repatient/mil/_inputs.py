@@ -318,7 +318,10 @@ def fit_scaler(bags: Bags, *, standardize: bool) -> tuple[NDArray[np.float64], N
 
 
 def _fit_scaler(bags: Bags) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Moments of blocks that stay in the cache, in the precision of the cells, put together in double precision."""
+    """Moments of blocks that stay in the cache, in the precision of the cells, put together in double precision.
+
+    The scaler of scikit-learn takes every block to double precision, which on wide cells took longer than training did.
+    """
     X, n, d = bags.X, 0, bags.X.shape[1]
     mean, squares = np.zeros(d), np.zeros(d)
     for part in blocks(len(bags.rows), max(_VALUES_AT_ONCE // d, 1)):
