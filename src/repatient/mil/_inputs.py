@@ -320,7 +320,7 @@ def fit_scaler(bags: Bags, *, standardize: bool) -> tuple[NDArray[np.float64], N
 def _fit_scaler(bags: Bags) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Moments of blocks that stay in the cache, in the precision of the cells, put together in double precision.
 
-    The scaler of scikit-learn takes every block to double precision, which on wide cells took longer than training did.
+    The scaler of scikit-learn takes every block to double precision, which is several times slower.
     """
     X, n, d = bags.X, 0, bags.X.shape[1]
     mean, squares = np.zeros(d), np.zeros(d)
