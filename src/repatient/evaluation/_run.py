@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import joblib
 import numpy as np
 import pandas as pd
 
@@ -17,6 +16,7 @@ from repatient.evaluation._fitted_fold import FittedFold, Plan
 from repatient.evaluation._fold import make_folds
 from repatient.evaluation._methods import BASELINES
 from repatient.evaluation._metrics import METRICS, score
+from repatient.evaluation._processes import check_n_jobs, results_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from repatient.evaluation._cohort import Cohort
     from repatient.evaluation._fold import Fold, Scenario
     from repatient.evaluation._methods import Method
+
+# Arrays of the size of all cells that a split holds at a time.
+_COPIES = 4
 
 
 class Predictions(NamedTuple):
@@ -73,7 +76,7 @@ def run(
     n_splits: int,
     test_fraction: float,
     random_state: int,
-    n_jobs: Any = 1,
+    n_jobs: Any = None,
     checkpoint: str | PathLike[str] | None = None,
     progress: bool | None = None,
 ) -> Evaluated:
@@ -92,7 +95,8 @@ def run(
     n_splits, test_fraction, random_state
         Of the splits.
     n_jobs
-        Processes, or a dask client. The result does not depend on it.
+        Processes, or a dask client; None: this one, and up to eight others where the first split shows that much is left. The
+        result does not depend on it.
     checkpoint
         JSON file to keep the values of finished splits in, and to go on from.
     progress
@@ -102,6 +106,7 @@ def run(
     -------
     The values of all metrics, and the predictions of the test patients.
     """
+    check_n_jobs(n_jobs)
     folds = make_folds(cohort, scenario, n_splits=n_splits, test_fraction=test_fraction, random_state=random_state)
     params = {
         "cohort": cohort.fingerprint(),
@@ -114,10 +119,10 @@ def run(
     records = {method.name: method.record for method in methods}
     kept = Checkpoint(checkpoint, params, records, [*METRICS, PROBABILITIES])
     pending = [(fold, [m for m in methods if m.name in kept.missing(fold.number)]) for fold in folds]
-    tasks = [joblib.delayed(run_fold)(cohort, scenario, fold, missing, plan) for fold, missing in pending if missing]
+    calls = [partial(run_fold, cohort, scenario, fold, missing, plan) for fold, missing in pending if missing]
     with progress_bar(desc="splits", total=n_splits, enabled=progress, unit="split") as bar:
-        bar.update(n_splits - len(tasks))
-        for number, values in _in_parallel(tasks, n_jobs):
+        bar.update(n_splits - len(calls))
+        for number, values in results_of(calls, n_jobs, memory=_COPIES * cohort.X.nbytes):
             kept.add(number, values)
             bar.update()
     return _evaluated(kept, cohort, folds, methods, scenario.name, test_fraction)
@@ -137,18 +142,6 @@ def run_fold(
 
 def _judged(y: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[str, Any]:
     return {**score(y, probabilities), PROBABILITIES: probabilities.tolist()}
-
-
-def _in_parallel(tasks: list[Any], n_jobs: Any) -> Any:
-    """Results of the tasks as they come in."""
-    if hasattr(n_jobs, "scheduler_info"):
-        context, processes = joblib.parallel_config(backend="dask", client=n_jobs), -1
-    elif n_jobs == 1:
-        context, processes = nullcontext(), 1
-    else:
-        context, processes = joblib.parallel_config(backend="loky", inner_max_num_threads=1), n_jobs
-    with context:
-        yield from joblib.Parallel(n_jobs=processes, batch_size=1, return_as="generator_unordered")(tasks)
 
 
 def _evaluated(

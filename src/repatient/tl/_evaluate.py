@@ -49,7 +49,7 @@ def evaluate(
     n_steps: int | None = None,
     classifier: Mapping[str, Any] | None = None,
     n_models: int = 1,
-    n_jobs: Any = 1,
+    n_jobs: Any = None,
     checkpoint: str | PathLike[str] | None = None,
     key_added: str = _store.keys.EVALUATION,
     random_state: int = 0,
@@ -139,7 +139,9 @@ def evaluate(
         Trainings of every method, from different seeds, whose predictions are averaged. A few of them
         take away what chance in training adds to the differences, at as many times the time.
     n_jobs
-        Processes, or a dask client. The result does not depend on it.
+        Processes (-1: one a core), or a dask client. None: this process, and where the first split shows that the others
+        would take longer than 20 s, one a core, at most 8 and none where the cohort is too large for it. The result does
+        not depend on it.
     checkpoint
         File in which the values of finished splits are kept. The same call goes on where it was interrupted; with more
         methods or splits, it runs what is missing.
