@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from importlib.util import find_spec
 
 import anndata as ad
 import numpy as np
@@ -12,15 +13,21 @@ import scipy.sparse as sp
 
 import repatient as rp
 
-scvi = pytest.importorskip("scvi")
+pytestmark = pytest.mark.skipif(find_spec("scvi") is None, reason="scvi-tools is not installed")
 
 
-def new_model(adata, **kwargs):
+def new_model(adata, setup=None, **kwargs):
+    # Imported by the tests that need it: it takes seconds, which everybody who collects tests would wait for.
+    import scvi
+
+    scvi.model.SCVI.setup_anndata(adata, batch_key="batch", **setup or {})
     return scvi.model.SCVI(adata, n_latent=5, n_hidden=32, gene_likelihood="nb", **kwargs)
 
 
 @pytest.fixture(scope="session")
 def _decodable():
+    import scvi
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scvi.settings.seed = 0
@@ -32,7 +39,6 @@ def _decodable():
         patients = [f"{batch}_{i % 4}" for i, batch in enumerate(adata.obs["batch"])]
         adata.obs["patient"] = pd.Categorical(patients)
         adata.obs["label"] = pd.Categorical(["ill" if name[-1] in "01" else "well" for name in patients])
-        scvi.model.SCVI.setup_anndata(adata, batch_key="batch")
         model = new_model(adata)
         model.train(max_epochs=60, accelerator="cpu", enable_progress_bar=False, logger=False, plan_kwargs={"lr": 1e-2})
     adata.obsm["X_scVI"] = model.get_latent_representation()
@@ -157,8 +163,7 @@ def test_counts_in_a_layer_and_genes_in_another_order(decodable):
     assert (found[:, adata.var_names].X != expected.X).nnz == 0
     layered = adata.copy()
     layered.layers["counts"], layered.X = layered.X.copy(), layered.X.log1p()
-    scvi.model.SCVI.setup_anndata(layered, layer="counts", batch_key="batch")
-    other = new_model(layered)
+    other = new_model(layered, {"layer": "counts"})
     other.train(max_epochs=1, accelerator="cpu", enable_progress_bar=False, logger=False)
     whole = rp.get.augmented(layered, model=other, decode="counts")
     assert not whole.layers
@@ -175,7 +180,6 @@ def test_the_result_can_be_set_up_again(decodable):
 def test_errors(decodable, untouched):
     adata, model = decodable
     set_up = adata.copy()
-    scvi.model.SCVI.setup_anndata(set_up, batch_key="batch")
     with untouched(adata):
         for options, error, message in (
             ({"model": model}, ValueError, "decode=True"),
@@ -208,8 +212,7 @@ def test_models_that_cannot_decode_points(decodable):
         ({"continuous_covariate_keys": ["age"]}, {}, "continuous covariates"),
         ({}, {"dispersion": "gene-label"}, "gene-label"),
     ):
-        scvi.model.SCVI.setup_anndata(adata, batch_key="batch", **setup)
-        other = new_model(adata, **options)
+        other = new_model(adata, setup, **options)
         other.is_trained = True
         with pytest.raises(ValueError, match=message):
             rp.get.generated(adata, model=other, decode=True)

@@ -13,12 +13,12 @@ import joblib
 
 from repatient._checks import check_integer
 from repatient._messages import warn
-from repatient.mil import PREDICTORS, register_predictor
-from repatient.mixing import RegisteredAugmenter, augmenters, register_augmenter, unregister_augmenter
 from repatient.recipe import KINDS, Kind, register_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+
+    from repatient.mixing import RegisteredAugmenter
 
 T = TypeVar("T")
 
@@ -121,10 +121,16 @@ class _Registered:
 
     @classmethod
     def here(cls) -> Self:
+        from repatient.mil import PREDICTORS
+        from repatient.mixing import augmenters
+
         return cls(dict(PREDICTORS), augmenters(), dict(KINDS))
 
     def enter(self) -> None:
         """Make known what this process does not know, or knows from an earlier call."""
+        from repatient.mil import PREDICTORS, register_predictor
+        from repatient.mixing import augmenters, register_augmenter, unregister_augmenter
+
         for name in _unknown("predictor", self.predictors, PREDICTORS):
             PREDICTORS.pop(name, None)
             register_predictor(name, self.predictors[name])
