@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
 import warnings
+from concurrent.futures import BrokenExecutor
 from functools import partial
+from pickle import PicklingError
 
+import joblib
 import pytest
 from joblib.externals.loky import get_reusable_executor
 
@@ -18,9 +23,9 @@ from repatient.mixing import augmenters, register_augmenter, unregister_augmente
 SMALL = 1000
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def processes():
-    """Processes that do not outlive the test."""
+    """The same for all tests, which they do not outlive."""
     yield
     get_reusable_executor().shutdown()
 
@@ -34,6 +39,12 @@ def warned(message: str) -> str:
     warnings.warn(message, UserWarning, stacklevel=1)
     warnings.warn("for authors", DeprecationWarning, stacklevel=1)
     return message
+
+
+def dies_elsewhere(here: int, number: int) -> int:
+    if os.getpid() != here:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
 
 
 def made(predictor: str, augmenter: str) -> tuple[float, str]:
@@ -68,6 +79,25 @@ def test_long_work_goes_to_others(monkeypatch, processes):
     assert len(others) == 4
     # A cohort of which there is no place for two.
     assert set(results_of(calls, None, memory=_processes._MOST_MEMORY // 2 + 1)) == {os.getpid()}
+
+
+def test_what_others_cannot_do_is_done_here(monkeypatch, processes):
+    monkeypatch.setattr(_processes, "_LONG", 0.0)
+    monkeypatch.setattr("joblib.effective_n_jobs", lambda n_jobs: 2)
+    lock = threading.Lock()
+    unpicklable = [lambda i=i: (i, lock.locked()) for i in range(4)]
+    assert sorted(results_of(unpicklable, None, memory=SMALL)) == [(i, False) for i in range(4)]
+    with pytest.raises(PicklingError):
+        list(results_of(unpicklable, 2, memory=SMALL))
+    dying = [partial(dies_elsewhere, os.getpid(), i) for i in range(5)]
+    assert sorted(results_of(dying, None, memory=SMALL)) == list(range(5))
+    with pytest.raises(BrokenExecutor):
+        list(results_of(dying, 2, memory=SMALL))
+
+
+def test_none_inside_of_others(processes):
+    assert _processes._bearable(4, SMALL) >= 1
+    assert joblib.Parallel(2)([joblib.delayed(_processes._bearable)(4, SMALL)] * 2) == [1, 1]
 
 
 def test_others_know_what_is_registered_here(processes):

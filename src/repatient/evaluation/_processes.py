@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import threading
 import warnings
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from numbers import Integral
+from pickle import PicklingError
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import joblib
+from joblib.parallel import get_active_backend
 
 from repatient._checks import check_integer
-from repatient._messages import warn
+from repatient._messages import logger, warn
 from repatient.recipe import KINDS, Kind, register_kind
 
 if TYPE_CHECKING:
@@ -52,28 +55,28 @@ def results_of(calls: Sequence[Callable[[], T]], n_jobs: Any, *, memory: int) ->
         What is called, each without arguments.
     n_jobs
         Processes, or a dask client. None: this process, and others as soon as the first call has shown that they are worth
-        their start.
+        their start; what others cannot do is done here.
     memory
         Bytes that a process needs.
     """
+    left = dict(enumerate(calls))
     if _is_client(n_jobs):
         with joblib.parallel_config(backend="dask", client=n_jobs):
-            yield from _in_others(calls, -1)
-        return
-    n_timed = 1 if n_jobs is None else 0
-    start = perf_counter()
-    for call in calls[:n_timed]:
+            yield from _in_others(left, -1)
+    elif n_jobs is not None and n_jobs != 1:
+        yield from _in_processes(left, n_jobs)
+    elif n_jobs is None and left:
+        start = perf_counter()
+        yield left.pop(0)()
+        n_processes = _bearable(len(left), memory) if len(left) * (perf_counter() - start) > _LONG else 1
+        if n_processes > 1:
+            try:
+                yield from _in_processes(left, n_processes)
+            except (PicklingError, BrokenExecutor) as error:
+                # Nobody asked for them: not a reason to fail.
+                logger.info("Other processes do not work here (%s); the other splits run in this one.", error)
+    for call in left.values():
         yield call()
-    left = calls[n_timed:]
-    if n_jobs is None:
-        is_long = len(left) * (perf_counter() - start) > _LONG
-        n_jobs = _bearable(len(left), memory) if is_long else 1
-    if n_jobs == 1:
-        for call in left:
-            yield call()
-        return
-    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-        yield from _in_others(left, n_jobs)
 
 
 def _is_client(n_jobs: Any) -> bool:
@@ -81,16 +84,24 @@ def _is_client(n_jobs: Any) -> bool:
 
 
 def _bearable(n_calls: int, memory: int) -> int:
-    """Processes that nobody asked for: one a core, and fewer where memory asks for it."""
+    """Processes that nobody asked for: one a core, and fewer where memory asks for it; none inside of others."""
+    if get_active_backend()[0].nesting_level:
+        return 1
     return max(1, min(n_calls, joblib.effective_n_jobs(-1), _MOST, _MOST_MEMORY // max(1, memory)))
 
 
-def _in_others(calls: Sequence[Callable[[], T]], n_processes: int) -> Iterator[T]:
-    """Results of the calls in other processes, whose warnings are given here."""
+def _in_processes(left: dict[int, Callable[[], T]], n_processes: int) -> Iterator[T]:
+    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+        yield from _in_others(left, n_processes)
+
+
+def _in_others(left: dict[int, Callable[[], T]], n_processes: int) -> Iterator[T]:
+    """Results of the calls in other processes, whose warnings are given here; what is done is no longer left."""
     registered = _Registered.here()
-    tasks = [joblib.delayed(_told)(call, registered) for call in calls]
+    tasks = [joblib.delayed(_told)(number, call, registered) for number, call in left.items()]
     given: set[tuple[type[Warning], str]] = set()
-    for result, told in joblib.Parallel(n_jobs=n_processes, batch_size=1, return_as="generator_unordered")(tasks):
+    for number, result, told in joblib.Parallel(n_processes, batch_size=1, return_as="generator_unordered")(tasks):
+        del left[number]
         for category, message in told:
             if (category, message) not in given:
                 given.add((category, message))
@@ -98,17 +109,19 @@ def _in_others(calls: Sequence[Callable[[], T]], n_processes: int) -> Iterator[T
         yield result
 
 
-def _told(call: Callable[[], T], registered: _Registered) -> tuple[T, list[tuple[type[Warning], str]]]:
+def _told(
+    number: int, call: Callable[[], T], registered: _Registered
+) -> tuple[int, T, list[tuple[type[Warning], str]]]:
     """The result of a call, and what it warned of."""
     registered.enter()
     if threading.current_thread() is not threading.main_thread():
         # What catches warnings would catch those of all threads.
-        return call(), []
+        return number, call(), []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = call()
     told = [(one.category, str(one.message)) for one in caught if not issubclass(one.category, _NOT_FOR_USERS)]
-    return result, list(dict.fromkeys(told))
+    return number, result, list(dict.fromkeys(told))
 
 
 @dataclass(frozen=True)
