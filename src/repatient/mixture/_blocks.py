@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from repatient.mixture._statistics import Coefficients
     from repatient.mixture._whitening import Whitening
 
-# Whitening in float32 rounds more than the features do: it needs terms that are this much smaller.
-_WHITENING_MARGIN = 10.0
+# Whitening in float32 rounds more than the features do: it needs terms that are this much smaller; less so where every
+# feature is scaled by itself, which rounds twice.
+_WHITENING_MARGIN, _SCALING_MARGIN = 10.0, 3.0
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ def precisions(
     """What the products are usually computed in, and what rows are whitened in."""
     float64 = np.dtype(np.float64)
     usual = compute_dtype(rows) if coefficients.suits_float32() and not double else float64
-    direct = whitening.suits_float32 and coefficients.suits_float32(_WHITENING_MARGIN)
+    margin = _SCALING_MARGIN if whitening.diagonal else _WHITENING_MARGIN
+    direct = whitening.suits_float32 and coefficients.suits_float32(margin)
     return usual, usual if direct and np.can_cast(rows.dtype, usual) else float64
 
 
