@@ -137,11 +137,25 @@ def test_a_step_sees_a_random_part_of_large_bags():
     labelled = LabelledBags.of(bags, np.zeros(3, dtype=int), n_classes=2, balanced=False)
     batch = labelled.batch(np.arange(3), None, torch.device("cpu"))
     thin = batch.thinned(50, torch.Generator().manual_seed(0))
-    assert np.diff(thin.indptr).tolist() == [50, 40, 50]
+    assert thin.sizes.tolist() == [50, 40, 50]
     assert thin.rows[50:90].tolist() == list(range(1000, 1040))
     assert (np.diff(thin.rows[:50]) > 0).all()
     assert (thin.rows[:50] // 20).tolist() == list(range(50))
     assert batch.thinned(1000, torch.Generator()) is batch
+
+
+def test_a_step_reads_its_bags_wherever_they_stand():
+    bags = Bags(np.arange(10.0)[:, None], np.arange(10)[::-1], np.array([0, 2, 5, 10]))
+    labelled = LabelledBags.of(bags, np.zeros(3, dtype=int), n_classes=2, balanced=False)
+    read = []
+    for chosen in ([2, 0], [0, 1, 2], [1]):
+        batch = labelled.batch(np.array(chosen), lambda *given: read.append(given), torch.device("cpu"))
+        batch.embeddings()
+        expected = bags.take(chosen)
+        np.testing.assert_array_equal(read[-1][0], expected.rows)
+        np.testing.assert_array_equal(read[-1][1], expected.indptr)
+    batch.embeddings(slice(0, 1))
+    np.testing.assert_array_equal(read[-1][0], bags.rows[2:5])
 
 
 def test_guessing_is_told(planted):

@@ -166,7 +166,8 @@ class Augmented:
             yield Batch(
                 embed=embed if own is None else embedding_of(network, torch.from_numpy(own).to(device)),
                 rows=rows,
-                indptr=bags.indptr,
+                starts=bags.indptr[:-1],
+                sizes=bags.sizes,
                 targets=torch.from_numpy(targets.astype(np.float32, copy=False)).to(device),
                 weights=torch.from_numpy(targets.astype(np.float32) @ self.class_weights).to(device),
                 n_codes=len(self.class_weights),

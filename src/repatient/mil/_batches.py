@@ -28,8 +28,10 @@ class Batch:
     ----------
     embed
         What embeds bags of rows of some standardised cells.
-    rows, indptr
-        The bags, as rows of those cells.
+    rows
+        Rows of those cells, of these bags and maybe of others.
+    starts, sizes
+        Bag ``b`` is ``rows[starts[b] : starts[b] + sizes[b]]``, (bags,).
     targets
         Class codes (bags,), or probabilities of the classes (bags, classes).
     weights
@@ -40,7 +42,8 @@ class Batch:
 
     embed: Embedding
     rows: NDArray[np.int64]
-    indptr: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    sizes: NDArray[np.int64]
     targets: Tensor
     weights: Tensor
     n_codes: int
@@ -50,20 +53,19 @@ class Batch:
 
         Such a bag is cut into as many pieces of equal size, of each of which one random cell is taken.
         """
-        sizes = np.diff(self.indptr)
-        if most is None or sizes.max() <= most:
+        if most is None or self.sizes.max() <= most:
             return self
-        kept = np.minimum(sizes, most)
-        indptr = np.concatenate([[0], np.cumsum(kept)])
+        kept = np.minimum(self.sizes, most)
+        indptr = _cumulative(kept)
         place = np.arange(indptr[-1]) - np.repeat(indptr[:-1], kept)
         drawn = torch.rand(int(indptr[-1]), generator=generator, dtype=torch.float64).numpy()
-        inside = np.where(np.repeat(sizes > most, kept), drawn, 0.0)
-        step = np.repeat(sizes / kept, kept)
-        rows = self.rows[np.repeat(self.indptr[:-1], kept) + ((place + inside) * step).astype(np.int64)]
-        return replace(self, rows=rows, indptr=indptr)
+        inside = np.where(np.repeat(self.sizes > most, kept), drawn, 0.0)
+        step = np.repeat(self.sizes / kept, kept)
+        rows = self.rows[np.repeat(self.starts, kept) + ((place + inside) * step).astype(np.int64)]
+        return replace(self, rows=rows, starts=indptr[:-1], sizes=kept)
 
     def __len__(self) -> int:
-        return len(self.indptr) - 1
+        return len(self.sizes)
 
     def mass(self) -> NDArray[np.float64]:
         """Weight of each code in the loss, (codes,)."""
@@ -74,9 +76,11 @@ class Batch:
 
     def embeddings(self, some: slice = slice(None)) -> Tensor:
         """Embeddings of the bags, or of some consecutive ones, (bags, hidden)."""
-        start, stop, _ = some.indices(len(self))
-        indptr = self.indptr[start : stop + 1]
-        return self.embed(self.rows[indptr[0] : indptr[-1]], indptr - indptr[0])
+        starts, sizes = self.starts[some], self.sizes[some]
+        indptr = _cumulative(sizes)
+        if np.array_equal(starts[1:], starts[:-1] + sizes[:-1]):
+            return self.embed(self.rows[starts[0] : starts[0] + indptr[-1]], indptr)
+        return self.embed(self.rows[np.repeat(starts - indptr[:-1], sizes) + np.arange(indptr[-1])], indptr)
 
 
 class TrainingBatches(Protocol):
@@ -138,9 +142,9 @@ class LabelledBags:
 
     def batch(self, chosen: NDArray[np.int64], embed: Embedding, device: torch.device) -> Batch:
         """Some of the bags."""
-        bags = self.bags.take(chosen)
+        starts, sizes = self.bags.indptr[chosen], self.bags.sizes[chosen]
         y, weights = torch.from_numpy(self.y[chosen]).to(device), torch.from_numpy(self.weights[chosen]).to(device)
-        return Batch(embed, bags.rows, bags.indptr, y, weights, self.n_codes)
+        return Batch(embed, self.bags.rows, starts, sizes, y, weights, self.n_codes)
 
     def batches(
         self,
@@ -164,3 +168,7 @@ def orders_of_steps(
     order = torch.cat([torch.randperm(n_bags, generator=generator) for _ in range(n_orders)]).numpy()
     for start, stop in pairwise(bounds.tolist()):
         yield order[start:stop]
+
+
+def _cumulative(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(sizes)])

@@ -51,6 +51,8 @@ class PieceEmbedding:
         self.network, self.cells, self.max_rows = network, cells, max_rows
         self.n_calls = 0
         self._memory: dict[str, Tensor] = {}
+        # The rows that were gathered last, which the way back asks for again.
+        self._gathered: Tensor | None = None
 
     def __call__(self, rows: NDArray[np.int64], indptr: NDArray[np.int64]) -> Tensor:
         """Embeddings (B, hidden) of the bags ``rows[indptr[b]:indptr[b + 1]]``, none of them empty.
@@ -82,7 +84,10 @@ class PieceEmbedding:
         if isinstance(where, slice):
             return self.cells[where]
         gathered = self.matrix("cells", len(where), self.cells.shape[1])
-        return torch.index_select(self.cells, 0, where, out=gathered)
+        if where is not self._gathered:
+            torch.index_select(self.cells, 0, where, out=gathered)
+            self._gathered = where
+        return gathered
 
 
 class _Embed(torch.autograd.Function):
