@@ -7,14 +7,15 @@ import signal
 import threading
 import time
 import warnings
-from concurrent.futures import BrokenExecutor
 from functools import partial
 from pickle import PicklingError
 
 import joblib
+import pandas as pd
 import pytest
 from joblib.externals.loky import get_reusable_executor
 
+import repatient as rp
 from repatient.evaluation import _processes
 from repatient.evaluation._processes import check_n_jobs, results_of
 from repatient.mil import PREDICTORS, Linear, make_predictor, register_predictor
@@ -81,18 +82,12 @@ def test_long_work_goes_to_others(monkeypatch, processes):
     assert set(results_of(calls, None, memory=_processes._MOST_MEMORY // 2 + 1)) == {os.getpid()}
 
 
-def test_what_others_cannot_do_is_done_here(monkeypatch, processes):
-    monkeypatch.setattr(_processes, "_LONG", 0.0)
-    monkeypatch.setattr("joblib.effective_n_jobs", lambda n_jobs: 2)
-    lock = threading.Lock()
-    unpicklable = [lambda i=i: (i, lock.locked()) for i in range(4)]
-    assert sorted(results_of(unpicklable, None, memory=SMALL)) == [(i, False) for i in range(4)]
-    with pytest.raises(PicklingError):
-        list(results_of(unpicklable, 2, memory=SMALL))
-    dying = [partial(dies_elsewhere, os.getpid(), i) for i in range(5)]
-    assert sorted(results_of(dying, None, memory=SMALL)) == list(range(5))
-    with pytest.raises(BrokenExecutor):
-        list(results_of(dying, 2, memory=SMALL))
+def test_they_change_nothing(processes):
+    adata, _ = rp.datasets.pbmc_cohort(n_patients=8, n_cells=30)
+    keys = {"patient_key": "patient", "label_key": "label", "progress": False}
+    settings = {"methods": ["attention+recipe", "size_only"], "n_steps": 20, "n_splits": 4}
+    one, two = (rp.tl.evaluate(adata, **keys, **settings, n_jobs=n_jobs) for n_jobs in (1, 2))
+    pd.testing.assert_frame_equal(one, two)
 
 
 def test_none_inside_of_others(processes):
@@ -125,3 +120,15 @@ def test_others_warn_here_once(processes):
         warnings.simplefilter("error")
         with pytest.raises(UserWarning, match="one"):
             list(results_of(calls[:1], 2, memory=SMALL))
+
+
+def test_what_others_cannot_do_is_done_here(monkeypatch, processes):
+    monkeypatch.setattr(_processes, "_LONG", 0.0)
+    monkeypatch.setattr("joblib.effective_n_jobs", lambda n_jobs: 2)
+    lock = threading.Lock()
+    unpicklable = [lambda i=i: (i, lock.locked()) for i in range(4)]
+    assert sorted(results_of(unpicklable, None, memory=SMALL)) == [(i, False) for i in range(4)]
+    with pytest.raises(PicklingError):
+        list(results_of(unpicklable, 2, memory=SMALL))
+    dying = [partial(dies_elsewhere, os.getpid(), i) for i in range(5)]
+    assert sorted(results_of(dying, None, memory=SMALL)) == list(range(5))

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from joblib.externals.loky import get_reusable_executor
 
 from repatient import evaluation
 from repatient.evaluation import METRICS, FittedFold, Method, Plan, Scenario, make_folds, score
@@ -78,16 +77,7 @@ def test_each_method_stands_for_itself(make_cohort, quick):
         pd.testing.assert_frame_equal(alone, together[together["method"] == name].reset_index(drop=True))
 
 
-def test_processes_change_nothing(make_cohort, quick):
-    cohort = make_cohort()
-    one = run(cohort, LOW_DATA, methods("recipe", "size_only"), quick, **SPLITS)
-    two = run(cohort, LOW_DATA, methods("recipe", "size_only"), quick, **SPLITS, n_jobs=2)
-    # The processes would otherwise outlive the test by minutes.
-    get_reusable_executor().shutdown()
-    pd.testing.assert_frame_equal(one, two)
-
-
-def test_nor_does_a_dask_client(make_cohort, quick):
+def test_a_dask_client_changes_nothing(make_cohort, quick):
     distributed = pytest.importorskip("distributed")
     cohort = make_cohort()
     one = run(cohort, LOW_DATA, methods("none"), quick, **SPLITS)
