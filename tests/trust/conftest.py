@@ -62,15 +62,18 @@ def kill_often(kill):
     """Kill a writer, again and again, each time at another moment of its write.
 
     ``write(i)`` writes content ``i``, 0 or 1; ``read()`` returns what is there, as 0 or 1, or fails. The kills
-    are spread over the two writes that follow a first one. Returns how often each content was found.
+    are spread over the two writes that follow a first one; there are more of them, up to ten times as many, until both
+    contents were found. Returns how often each was.
     """
 
     def repeat(
         write: Callable[[int], Any], read: Callable[[], int], n_kills: int = N_KILLS, seed: int = 0
     ) -> list[int]:
-        found = [0, 0]
-        for part in np.random.default_rng(seed).uniform(0, 2, n_kills):
-            kill(lambda i: write(i % 2), part, n_before=1)
+        found, rng = [0, 0], np.random.default_rng(seed)
+        for number in range(10 * n_kills):
+            if number >= n_kills and min(found) > 0:
+                break
+            kill(lambda i: write(i % 2), rng.uniform(0, 2), n_before=1)
             found[read()] += 1
         return found
 
