@@ -5,7 +5,8 @@ python benchmarks/waits.py OTHER [--cases evaluate gmm_full ...] [--share 1.0] [
 OTHER is the folder of the other checkout (`git worktree add OTHER COMMIT`). Each case runs in a process of its own on one
 thread, in the two checkouts in turn, and prints the CPU seconds of the call alone (of `evaluate_cores`, which may start
 other processes, those of the clock), imports and simulated data not counted, and what came out: the mean AUROC of an
-evaluation, or the mean log density, in nats, of cells of patients that the mixture has not seen. `--share` scales the number of cells of a patient, for a first look; ratios of fewer cells are smaller.
+evaluation, or the mean log density, in nats, of cells of patients that the mixture has not seen. `--share` scales the number
+of cells of a patient, for a first look; ratios of fewer cells are smaller.
 """
 
 from __future__ import annotations

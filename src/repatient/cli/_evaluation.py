@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import anndata as ad
     import pandas as pd
 
-# Whoever waits longer than this (seconds) is told so before, and is worth the start of other processes.
+# Whoever waits longer than this (seconds) is told so before.
 LONG = 30.0
 _TIMED = 2
 
@@ -26,13 +26,12 @@ def add_splits(parser: argparse.ArgumentParser) -> None:
         "--n-jobs",
         type=int,
         metavar="N",
-        help="processes for long evaluations (default: one a core); results are equal",
+        help="processes for long evaluations (default: one a core, at most 8); results are equal",
     )
 
 
 def evaluate(adata: ad.AnnData, *, n_splits: int, n_jobs: int | None, **settings: Any) -> pd.DataFrame:
     """Run :func:`repatient.tl.evaluate`; the first splits are kept, and those that follow take them as they are."""
-    import joblib
     from tqdm.auto import tqdm
 
     from repatient import tl
@@ -47,12 +46,11 @@ def evaluate(adata: ad.AnnData, *, n_splits: int, n_jobs: int | None, **settings
         left = n_splits - _TIMED
         if left <= 0:
             return first
-        seconds, processes = (perf_counter() - start) / _TIMED * left, 1
+        seconds = (perf_counter() - start) / _TIMED * left
         if seconds > LONG:
-            processes = min(left, n_jobs or joblib.cpu_count())
-            told = f"{left} more splits: about {in_words(seconds / processes)} ({processes} at a time)"
+            told = f"{left} more splits: about {in_words(seconds)}, less on several cores"
             tqdm.write(told, file=sys.stderr)
-        found: Any = tl.evaluate(adata, n_splits=n_splits, n_jobs=processes, **settings)
+        found: Any = tl.evaluate(adata, n_splits=n_splits, n_jobs=n_jobs if seconds > LONG else 1, **settings)
     return found
 
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import joblib
 from joblib.parallel import get_active_backend
 
-from repatient._checks import check_integer
 from repatient._messages import logger, warn
 from repatient.recipe import KINDS, Kind, register_kind
 
@@ -39,11 +38,11 @@ def check_n_jobs(n_jobs: Any) -> None:
     """Accept None, a number of processes (-1: one a core), or a dask client."""
     if n_jobs is None or _is_client(n_jobs):
         return
+    msg = f"`n_jobs` is None, a number of processes (1 or more; -1: one a core) or a dask client, not {n_jobs!r}."
     if isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral):
-        msg = f"`n_jobs` is None, a number of processes (-1: one a core) or a dask client, not {n_jobs!r}."
         raise TypeError(msg)
-    if n_jobs != -1:
-        check_integer(n_jobs, "n_jobs")
+    if n_jobs < 1 and n_jobs != -1:
+        raise ValueError(msg)
 
 
 def results_of(calls: Sequence[Callable[[], T]], n_jobs: Any, *, memory: int) -> Iterator[T]:

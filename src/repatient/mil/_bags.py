@@ -80,7 +80,7 @@ class Bags:
         _check_range(codes, -1, n_bags, "codes")
         in_a_bag = np.flatnonzero(codes >= 0)
         rows = in_a_bag[np.argsort(codes[in_a_bag], kind="stable")]
-        return cls(X, rows, _cumulative(np.bincount(codes[in_a_bag], minlength=n_bags)))
+        return cls(X, rows, cumulative(np.bincount(codes[in_a_bag], minlength=n_bags)))
 
     @classmethod
     def from_counts(cls, X: NDArray[Any], counts: Any) -> Self:
@@ -104,7 +104,7 @@ class Bags:
             msg = "counts must be non-negative whole numbers."
             raise ValueError(msg)
         times = counts.data.astype(np.int64)
-        return cls(X, np.repeat(counts.indices, times), _cumulative(times)[counts.indptr])
+        return cls(X, np.repeat(counts.indices, times), cumulative(times)[counts.indptr])
 
     @classmethod
     def concatenate(cls, a: Bags, b: Bags) -> Self:
@@ -130,7 +130,7 @@ class Bags:
             wanted = np.flatnonzero(wanted)
         wanted = _as_integers(wanted, "bag_indices")
         _check_range(wanted, 0, len(self), "bag_indices")
-        indptr = _cumulative(self.sizes[wanted])
+        indptr = cumulative(self.sizes[wanted])
         shift = np.repeat(self.indptr[wanted] - indptr[:-1], np.diff(indptr))
         return Bags(self.X, self.rows[np.arange(indptr[-1]) + shift], indptr)
 
@@ -149,7 +149,7 @@ class Bags:
         mask = np.asarray(mask, dtype=bool)
         _check_length(mask, self.X, "mask")
         kept = ~mask[self.rows]
-        return Bags(self.X, self.rows[kept], _cumulative(kept)[self.indptr])
+        return Bags(self.X, self.rows[kept], cumulative(kept)[self.indptr])
 
     def incidence(self) -> sparse.csc_array:
         """How many times each instance is in each bag, shape (n, number of bags)."""
@@ -168,7 +168,7 @@ def used_rows(*parts: Bags) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return np.flatnonzero(used), np.cumsum(used) - 1
 
 
-def _cumulative(sizes: NDArray[Any]) -> NDArray[np.int64]:
+def cumulative(sizes: NDArray[Any]) -> NDArray[np.int64]:
     """0, then the running sums."""
     return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 import numpy as np
 import torch
 
+from repatient.mil._bags import cumulative
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -56,7 +58,7 @@ class Batch:
         if most is None or self.sizes.max() <= most:
             return self
         kept = np.minimum(self.sizes, most)
-        indptr = _cumulative(kept)
+        indptr = cumulative(kept)
         place = np.arange(indptr[-1]) - np.repeat(indptr[:-1], kept)
         drawn = torch.rand(int(indptr[-1]), generator=generator, dtype=torch.float64).numpy()
         inside = np.where(np.repeat(self.sizes > most, kept), drawn, 0.0)
@@ -77,7 +79,7 @@ class Batch:
     def embeddings(self, some: slice = slice(None)) -> Tensor:
         """Embeddings of the bags, or of some consecutive ones, (bags, hidden)."""
         starts, sizes = self.starts[some], self.sizes[some]
-        indptr = _cumulative(sizes)
+        indptr = cumulative(sizes)
         if np.array_equal(starts[1:], starts[:-1] + sizes[:-1]):
             return self.embed(self.rows[starts[0] : starts[0] + indptr[-1]], indptr)
         return self.embed(self.rows[np.repeat(starts - indptr[:-1], sizes) + np.arange(indptr[-1])], indptr)
@@ -142,7 +144,8 @@ class LabelledBags:
 
     def batch(self, chosen: NDArray[np.int64], embed: Embedding, device: torch.device) -> Batch:
         """Some of the bags."""
-        starts, sizes = self.bags.indptr[chosen], self.bags.sizes[chosen]
+        starts = self.bags.indptr[chosen]
+        sizes = self.bags.indptr[chosen + 1] - starts
         y, weights = torch.from_numpy(self.y[chosen]).to(device), torch.from_numpy(self.weights[chosen]).to(device)
         return Batch(embed, self.bags.rows, starts, sizes, y, weights, self.n_codes)
 
@@ -168,7 +171,3 @@ def orders_of_steps(
     order = torch.cat([torch.randperm(n_bags, generator=generator) for _ in range(n_orders)]).numpy()
     for start, stop in pairwise(bounds.tolist()):
         yield order[start:stop]
-
-
-def _cumulative(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum(sizes)])
